@@ -1,0 +1,1 @@
+"""alphabeam's transforms: everything that another Beam pipeline may import."""
