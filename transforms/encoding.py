@@ -1,0 +1,122 @@
+"""Pixels to files: cutouts, masks, and cutouts on a ground.
+
+Choices are by measurement, see ``benchmarks/matting.py encoding`` and ``docs/matting.md``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["encode_cutout", "encode_mask", "encode_on_ground"]
+
+# Run-length matching at level 1 is both quicker and smaller on cutouts, which are mostly runs of
+# zeros, than deflate's default strategy up to level 3.
+_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+
+
+def encode_cutout(rgba: NDArray[np.uint8], format: Literal["png", "webp"] = "png") -> bytes:
+    """A cutout as a lossless file.
+
+    Args:
+        rgba: uint8 HxWx4, straight alpha.
+        format: ``png``, or ``webp`` (lossless; smaller, several times slower).
+
+    Returns:
+        The file's bytes.
+
+    Raises:
+        ValueError: Not such an array, an unknown format, or a picture that WebP cannot hold.
+    """
+    _check(rgba, 4, "rgba")
+    if format not in ("png", "webp"):
+        raise ValueError(f"format: {format!r} is not one of png, webp")
+    if format == "webp" and max(rgba.shape[:2]) > 16383:
+        raise ValueError(
+            f"format: WebP holds at most 16383 pixels a side, got {rgba.shape[1]}x"
+            f"{rgba.shape[0]}; use png"
+        )
+    bgra = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA)
+    if format == "png":
+        return _encode(".png", bgra, _PNG)
+    return _encode(".webp", bgra, [cv2.IMWRITE_WEBP_QUALITY, 101])  # above 100 means lossless
+
+
+def encode_mask(alpha: NDArray[np.uint8]) -> bytes:
+    """An alpha channel as an 8-bit grey PNG.
+
+    Args:
+        alpha: uint8 HxW.
+
+    Returns:
+        The file's bytes.
+
+    Raises:
+        ValueError: Not such an array.
+    """
+    _check(alpha, 1, "alpha")
+    return _encode(".png", alpha, _PNG)
+
+
+def encode_on_ground(
+    rgba: NDArray[np.uint8], ground: tuple[int, int, int], quality: int = 92
+) -> bytes:
+    """A cutout laid on a plain ground, as JPEG.
+
+    Args:
+        rgba: uint8 HxWx4, straight alpha.
+        ground: Red, green, blue of the ground, 0..255.
+        quality: JPEG quality, 1..100.
+
+    Returns:
+        The file's bytes.
+
+    Raises:
+        ValueError: Not such an array, or a value out of bounds.
+    """
+    _check(rgba, 4, "rgba")
+    if len(ground) != 3 or not all(0 <= int(v) <= 255 for v in ground):
+        raise ValueError(f"ground: three numbers 0..255 are needed, got {ground!r}")
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality: {quality!r} is outside 1..100")
+    if max(rgba.shape[:2]) > 65535:
+        raise ValueError(f"rgba: JPEG holds at most 65535 pixels a side, got {rgba.shape}")
+    out = np.empty((*rgba.shape[:2], 3), np.uint8)
+    rows = max(1, (1 << 20) // rgba.shape[1])
+    under = np.asarray(ground, np.uint16)
+    for y in range(0, rgba.shape[0], rows):
+        strip = rgba[y : y + rows]
+        weight = strip[..., 3:].astype(np.uint16)
+        mixed = strip[..., :3] * weight
+        mixed += under * (255 - weight) + np.uint16(127)
+        mixed //= 255
+        out[y : y + rows] = mixed[..., ::-1]
+    return _encode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def _check(pixels: NDArray[np.uint8], channels: int, name: str) -> None:
+    ndim = 2 if channels == 1 else 3
+    if (
+        not isinstance(pixels, np.ndarray)
+        or pixels.dtype != np.uint8
+        or pixels.ndim != ndim
+        or (ndim == 3 and pixels.shape[2] != channels)
+        or pixels.size == 0
+    ):
+        got = (
+            f"{pixels.dtype} {pixels.shape}"
+            if isinstance(pixels, np.ndarray)
+            else type(pixels).__name__
+        )
+        wanted = "HxW" if ndim == 2 else f"HxWx{channels}"
+        raise ValueError(f"{name}: uint8 {wanted} with pixels is needed, got {got}")
+
+
+def _encode(extension: str, pixels: NDArray[np.uint8], options: list[int]) -> bytes:
+    done, buffer = cv2.imencode(extension, pixels, options)
+    if not done:
+        raise ValueError(f"{extension[1:]}: OpenCV cannot encode {pixels.shape}")
+    return bytes(buffer)
