@@ -1,0 +1,281 @@
+"""fsspec file systems: made once a process, lent out, without listings that go stale.
+
+An fsspec instance may hold a password, open sockets and an event loop. So none is ever pickled or
+shared with a forked child, and none goes through fsspec's own instance cache. Asynchronous file
+systems serve all threads of a process; the others (SFTP, FTP, archives …) serve one thread at a
+time, and as many are opened as are in use at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from fsspec.dircache import DirCache
+from fsspec.registry import get_filesystem_class
+
+from transforms.errors import ErrorCode, RowError
+from transforms.storage.faults import StorageOptions, as_row_error, diagnose
+from transforms.storage.uris import CACHES, Link, chain, redact
+
+__all__ = ["Place", "borrow", "options_of"]
+
+_FAMILIES = (
+    ("s3", "s3a"),
+    ("gs", "gcs"),
+    ("abfs", "az", "abfss"),
+    ("sftp", "ssh"),
+    ("http", "https"),
+    ("file", "local"),
+)
+_STAND_IN = "name"  # asks a file system class how it spells a name, whatever the real one holds
+
+_CONNECT_S, _READ_S = 10, 30  # a server that is silent for longer has stalled
+
+
+class Place(NamedTuple):
+    """A file system and where in it a URI points.
+
+    Attributes:
+        fs: The fsspec file system, lent for the time of the ``with``.
+        path: The object's path as ``fs`` spells it.
+        protocol: The outermost protocol.
+        prefix: What ``fs`` writes before every name of this store.
+        root: What the URI writes there; with ``tail``, turns a path into a URI.
+        tail: The rest of the chain.
+    """
+
+    fs: Any
+    path: str
+    protocol: str
+    prefix: str
+    root: str
+    tail: str
+
+    def uri(self, path: str) -> str:
+        """The full URI of a path that ``fs`` gave."""
+        name = path if path.startswith(self.prefix) else self.prefix + path.lstrip("/")
+        return self.root + name[len(self.prefix) :] + self.tail
+
+
+def options_of(protocol: str, options: StorageOptions | None) -> dict[str, Any]:
+    """The options given for a protocol, or for another spelling of it (``gs``, ``gcs``)."""
+    family = next((names for names in _FAMILIES if protocol in names), (protocol,))
+    for name in (protocol, *family):
+        if options and name in options:
+            given = options[name] or {}
+            return {key: value for key, value in given.items() if value is not None}
+    return {}
+
+
+def _with_defaults(protocol: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Time limits that end a stall, and no retries below ours, unless the options say otherwise."""
+    options = dict(given)
+    if protocol in ("s3", "s3a"):
+        config = {"retries": {"mode": "standard", "total_max_attempts": 1}}
+        options["config_kwargs"] = {
+            "connect_timeout": _CONNECT_S,
+            "read_timeout": _READ_S,
+            **config,
+            **(given.get("config_kwargs") or {}),
+        }
+    elif protocol in ("sftp", "ssh"):
+        for name in ("timeout", "banner_timeout", "auth_timeout"):
+            options.setdefault(name, _READ_S)
+    elif protocol in ("http", "https"):
+        import aiohttp
+
+        client = dict(given.get("client_kwargs") or {})
+        client.setdefault(
+            "timeout",
+            aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S),
+        )
+        options["client_kwargs"] = client
+    elif protocol in ("abfs", "abfss", "az"):
+        options.setdefault("connection_timeout", _CONNECT_S)
+        options.setdefault("read_timeout", _READ_S)
+    elif protocol == "webdav":
+        options.setdefault("timeout", _READ_S)
+        if isinstance(options.get("auth"), list):  # YAML has no tuples
+            options["auth"] = tuple(options["auth"])
+    return options
+
+
+class _Layer(NamedTuple):
+    protocol: str
+    kwargs: dict[str, Any]
+    prefix: str
+    path: str
+
+
+def _layer(link: Link, uri: str, options: StorageOptions | None) -> _Layer:
+    """How fsspec's class for a protocol spells the link, with the options to make an instance."""
+    protocol = link.protocol
+    try:
+        cls = get_filesystem_class(protocol)
+    except ValueError:
+        raise RowError(
+            ErrorCode.INVALID_URI,
+            f"{redact(uri)}: no store is called {protocol}://; check the URI",
+        ) from None
+    except ImportError as error:
+        raise as_row_error(error, "open", uri, options) from None
+    kwargs = _with_defaults(protocol, options_of(protocol, options))
+    if protocol in ("http", "https"):
+        root = f"{protocol}://{link.authority}/"
+        return _Layer(protocol, kwargs, root, str(link))
+    if protocol in ("file", "local"):
+        path = os.path.abspath(link.rest) if link.rest else os.getcwd()
+        return _Layer("file", kwargs, "/", path)
+    stand_in = f"{link.root}{_STAND_IN}"
+    from_url = cls._get_kwargs_from_urls(stand_in)
+    spelled = str(cls._strip_protocol(stand_in))
+    prefix = spelled.removesuffix(_STAND_IN)
+    name = link.name if link.authority else link.name.lstrip("/")
+    path = prefix + name if name else prefix.rstrip("/") or prefix
+    # what stands in the URL is meant for this object, so it wins
+    return _Layer(protocol, {**kwargs, **from_url}, prefix, path)
+
+
+class _Pool:
+    """The instances of one (protocol, options)."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.shared: Any = None
+        self.idle: list[Any] = []
+
+
+_pools: dict[str, _Pool] = {}
+_pools_lock = threading.Lock()
+_left_to_parent: list[dict[str, _Pool]] = []
+
+
+def _after_fork() -> None:
+    # The parent's sockets are not the child's to close, so its instances are kept, never used.
+    global _pools, _pools_lock
+    _left_to_parent.append(_pools)
+    _pools, _pools_lock = {}, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _uncached(fs: Any) -> Any:
+    if isinstance(getattr(fs, "dircache", None), DirCache):
+        fs.dircache = DirCache(use_listings_cache=False)
+    return fs
+
+
+def _connect(layers: list[_Layer]) -> Any:
+    """An instance of the outermost layer, around those below it."""
+    kwargs: dict[str, Any] = {}
+    for below, layer in zip([None, *layers], layers, strict=False):
+        own = dict(layer.kwargs)
+        if below is not None:
+            own |= {"fo": below.path, "target_protocol": below.protocol, "target_options": kwargs}
+        kwargs = own | {"skip_instance_cache": True}
+    fs = _uncached(get_filesystem_class(layers[-1].protocol)(**kwargs))
+    if layers[-1].protocol in ("s3", "s3a"):
+        fs.retries = 1
+    if layers[-1].protocol in ("sftp", "ssh"):
+        fs.ftp.get_channel().settimeout(_READ_S)
+    return fs
+
+
+@contextmanager
+def borrow(
+    uri: str, options: StorageOptions | None = None, *, fresh: bool = False
+) -> Iterator[Place]:
+    """Lends the file system of a URI.
+
+    A connection on which anything failed but "not found" and "denied" is given up afterwards, so
+    that a second try gets a new one.
+
+    Args:
+        uri: The URI.
+        options: Options per protocol, secrets resolved.
+        fresh: Makes a new instance of an archive or cache, which would not see a later change.
+
+    Raises:
+        RowError: INVALID_URI, MISSING_DEPENDENCY, or INVALID_PARAMETER for options that the store
+            does not take.
+    """
+    links = chain(uri)
+    layers: list[_Layer] = []
+    for link in reversed(links):
+        layer = _layer(link, uri, options)
+        if link.protocol in CACHES and not link.rest:
+            layer = layer._replace(path=layers[-1].path, prefix=layers[-1].prefix)
+        layers.append(layer)
+    place_of = _spelling(links, layers)
+    key = json.dumps(
+        [
+            (layer.protocol, layer.kwargs, layer.path if layer is not layers[-1] else "")
+            for layer in layers
+        ],
+        sort_keys=True,
+        default=repr,
+    )
+    with _pools_lock:
+        pool = _pools.setdefault(key, _Pool())
+    with pool.lock:
+        fs = pool.shared
+        if fs is None and pool.idle:
+            fs = pool.idle.pop()
+        if fs is None or (fresh and len(links) > 1):
+            fs = _make(layers, uri, options)
+            if getattr(fs, "async_impl", False) or layers[-1].protocol in ("file", "memory"):
+                pool.shared = fs
+    keep = True
+    try:
+        yield place_of(fs)
+    except BaseException as error:
+        code = diagnose(error).code if isinstance(error, Exception) else None
+        keep = code in (
+            ErrorCode.NOT_FOUND,
+            ErrorCode.ACCESS_DENIED,
+            ErrorCode.READ_ONLY,
+            ErrorCode.NO_SPACE,
+        )
+        raise
+    finally:
+        if fs is not pool.shared and keep:
+            pool.idle.append(fs)
+
+
+def _make(layers: list[_Layer], uri: str, options: StorageOptions | None) -> Any:
+    try:
+        return _connect(layers)
+    except TypeError as error:
+        problem = as_row_error(error, "open", uri, options).message
+        raise RowError(
+            ErrorCode.INVALID_PARAMETER,
+            f"{problem} (storage.{layers[-1].protocol} in the job file)",
+        ) from None
+    except ImportError as error:
+        raise as_row_error(error, "open", uri, options) from None
+
+
+def _spelling(links: tuple[Link, ...], layers: list[_Layer]) -> Any:
+    outer, layer = links[0], layers[-1]
+    head, tail = 0, ""
+    while links[head].protocol in CACHES and not links[head].rest and head < len(links) - 1:
+        head += 1
+    named = links[head]
+    caches = "".join(f"{link.protocol}::" for link in links[:head])
+    if head + 1 < len(links):
+        tail = "::" + "::".join(
+            link.protocol if link.protocol in CACHES and not link.rest else str(link)
+            for link in links[head + 1 :]
+        )
+    if named.protocol in ("file", "local"):
+        root = "/" if named.plain else f"{named.protocol}:///"
+    else:
+        root = named.root
+    return lambda fs: Place(fs, layer.path, outer.protocol, layer.prefix, caches + root, tail)

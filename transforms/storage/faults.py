@@ -1,0 +1,306 @@
+"""What a store's exception means: which code, whether to try again, what to tell the user.
+
+Every library raises its own exceptions for the same few faults. Their classes are recognised by
+name and their HTTP status, so that no library is imported only to be compared with.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from transforms.errors import ErrorCode, RowError
+from transforms.storage.uris import chain, redact, secrets_in
+
+__all__ = ["Fault", "HttpStatus", "StorageOptions", "as_row_error", "diagnose", "persist"]
+
+StorageOptions = Mapping[str, Mapping[str, Any]]
+
+# One policy for every store: the libraries' own retries are switched off where that is possible.
+ATTEMPTS = 5
+FIRST_WAIT_S = 0.2  # doubled each time, with full jitter
+LONGEST_WAIT_S = 20.0  # also the most that a server's Retry-After is obeyed
+
+_T = TypeVar("_T")
+
+_EXTRAS = {
+    "s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure",
+    "az": "azure", "adl": "azure", "sftp": "sftp", "ssh": "sftp", "http": "http", "https": "http",
+}  # fmt: skip
+_PACKAGES = {"webdav": "webdav4", "smb": "smbprotocol", "libarchive": "libarchive-c"}
+
+_ERRNO = {
+    errno.ENOENT: ErrorCode.NOT_FOUND,
+    errno.ENOTDIR: ErrorCode.NOT_FOUND,
+    errno.EACCES: ErrorCode.ACCESS_DENIED,
+    errno.EPERM: ErrorCode.ACCESS_DENIED,
+    errno.EROFS: ErrorCode.READ_ONLY,
+    errno.ENOSPC: ErrorCode.NO_SPACE,
+    errno.EDQUOT: ErrorCode.NO_SPACE,
+    errno.EISDIR: ErrorCode.INVALID_URI,
+    errno.ENAMETOOLONG: ErrorCode.INVALID_URI,
+    errno.EINVAL: ErrorCode.INVALID_URI,
+    errno.ELOOP: ErrorCode.INVALID_URI,
+    errno.EFBIG: ErrorCode.TOO_LARGE,
+}
+_DENIED = frozenset(
+    {
+        "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError",
+        "ProfileNotFound", "AuthenticationException", "BadHostKeyException",
+        "PasswordRequiredException", "ClientAuthenticationError", "CredentialUnavailableError",
+        "DefaultCredentialsError", "RefreshError", "TokenRetrievalError",
+        "UnauthorizedSSOTokenError",
+    }
+)  # fmt: skip
+_TRANSIENT = frozenset(
+    {
+        "HTTPClientError", "ConnectionError", "ConnectionClosedError", "EndpointConnectionError",
+        "ConnectTimeoutError", "ReadTimeoutError", "ResponseStreamingError",  # botocore
+        "ServiceRequestError", "ServiceResponseError", "IncompleteReadError",  # azure
+        "SSHException", "SFTPError", "error_temp", "error_reply", "error_proto",
+        "ClientConnectionError", "ClientPayloadError", "ServerTimeoutError", "ClientOSError",
+        "TransportError", "RequestException", "TransportFailure", "ChecksumError", "EOFError",
+        "TimeoutError", "FSTimeoutError", "IncompleteRead",
+    }
+)  # fmt: skip
+_UNTRUSTED = frozenset({"ClientConnectorCertificateError", "SSLCertVerificationError"})
+_MALFORMED = frozenset(
+    {"ParamValidationError", "InvalidURL", "InvalidUrlClientError", "NonHttpUrlClientError",
+     "TooManyRedirects", "UnicodeEncodeError"}
+)  # fmt: skip
+_BROKEN_ARCHIVE = frozenset({"BadZipFile", "ReadError", "LargeZipFile", "CompressionError"})
+_TRANSIENT_STATUS = frozenset({408, 409, 423, 425, 429, 500, 502, 503, 504})
+
+
+class HttpStatus(Exception):
+    """An HTTP answer that is no success."""
+
+    def __init__(self, status: int, reason: str = "", retry_after: str | None = None) -> None:
+        super().__init__(f"HTTP {status} {reason}".strip())
+        self.status = status
+        self.retry_after = retry_after
+
+
+class Fault(NamedTuple):
+    """What an exception means.
+
+    Attributes:
+        code: The closed-list code.
+        reason: A few words, from the store; may still hold secrets.
+        transient: Whether it may go away by itself.
+        wait_s: How long the server asked to wait, if it did, seconds.
+    """
+
+    code: ErrorCode
+    reason: str
+    transient: bool = False
+    wait_s: float | None = None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception, then what it was raised from; libraries hide the reason one level below."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _status(error: BaseException) -> int | None:
+    for attribute in ("status", "status_code", "code"):
+        value = getattr(error, attribute, None)
+        if isinstance(value, str) and value.isdigit():
+            value = int(value)
+        if isinstance(value, int) and 100 <= value < 600:
+            return value
+    response = getattr(error, "response", None)
+    if isinstance(response, Mapping):  # botocore
+        value = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        return value if isinstance(value, int) and value >= 300 else None
+    value = getattr(response, "status_code", None)
+    return value if isinstance(value, int) and value >= 300 else None
+
+
+def _of_status(status: int, reason: str, error: BaseException) -> Fault:
+    if status in (401, 403, 407):
+        return Fault(ErrorCode.ACCESS_DENIED, reason)
+    if status in (404, 410):
+        return Fault(ErrorCode.NOT_FOUND, reason)
+    if status == 507:
+        return Fault(ErrorCode.NO_SPACE, reason)
+    if status in _TRANSIENT_STATUS or status >= 500:
+        after = getattr(error, "retry_after", None)
+        wait = float(after) if isinstance(after, str) and after.strip().isdigit() else None
+        return Fault(ErrorCode.STORAGE_UNAVAILABLE, reason, status != 501, wait)
+    if status in (405, 501):
+        return Fault(ErrorCode.READ_ONLY, reason)
+    return Fault(ErrorCode.INVALID_URI, reason)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno and error.strerror:
+        return str(error.strerror)
+    if isinstance(error, FileNotFoundError):
+        return "no such object"
+    text = str(error).strip()
+    name = type(error).__name__
+    line = " ".join(text.split())[:300]
+    return f"{line} ({name})" if line else name
+
+
+def diagnose(error: BaseException) -> Fault:
+    """What an exception of fsspec, or of a library below it, means."""
+    if isinstance(error, RowError):
+        return Fault(error.code, error.message)
+    if isinstance(error, ImportError):
+        return Fault(ErrorCode.MISSING_DEPENDENCY, _reason(error))
+    for cause in _causes(error):
+        fault = _recognise(cause)
+        if fault is not None:
+            return fault
+    reason = _reason(error)
+    if isinstance(error, OSError):
+        return Fault(ErrorCode.STORAGE_UNAVAILABLE, reason, transient=True)
+    if isinstance(error, NotImplementedError):
+        return Fault(ErrorCode.READ_ONLY, reason)
+    if isinstance(error, (ValueError, TypeError)):
+        return Fault(ErrorCode.INVALID_URI, reason)
+    return Fault(ErrorCode.STORAGE_UNAVAILABLE, reason)
+
+
+def _recognise(error: BaseException) -> Fault | None:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    reason = _reason(error)
+    lower = str(error).lower()
+    if names & _UNTRUSTED:
+        return Fault(ErrorCode.STORAGE_UNAVAILABLE, f"certificate not trusted: {reason}")
+    if names & _DENIED:
+        return Fault(ErrorCode.ACCESS_DENIED, reason)
+    if "error_perm" in names:  # ftplib: 530 not logged in, 550 missing or denied, 552 quota
+        if lower.startswith("552") or "no space" in lower:
+            return Fault(ErrorCode.NO_SPACE, reason)
+        if lower.startswith(("530", "532", "553")) or any(
+            word in lower for word in ("denied", "permission", "privileges", "permitted")
+        ):
+            return Fault(ErrorCode.ACCESS_DENIED, reason)
+        return Fault(ErrorCode.NOT_FOUND, reason)
+    if isinstance(error, FileNotFoundError):
+        return Fault(ErrorCode.NOT_FOUND, reason) if error.__cause__ is None else _below(error)
+    if isinstance(error, PermissionError):
+        return Fault(ErrorCode.ACCESS_DENIED, reason)
+    if names & _MALFORMED:
+        return Fault(ErrorCode.INVALID_URI, reason)
+    if names & _BROKEN_ARCHIVE:
+        return Fault(ErrorCode.INVALID_URI, f"no readable archive: {reason}")
+    if "ResourceNotFound" in names or "ResourceNotFoundError" in names:
+        return Fault(ErrorCode.NOT_FOUND, "no such object")
+    if isinstance(error, OSError) and error.errno in _ERRNO:
+        return Fault(_ERRNO[error.errno], reason)
+    status = _status(error)
+    if status is not None and status >= 300:
+        return _of_status(status, reason, error)
+    if "forbidden" in lower or "accessdenied" in lower.replace(" ", ""):
+        return Fault(ErrorCode.ACCESS_DENIED, reason)
+    if names & _TRANSIENT:
+        return Fault(ErrorCode.STORAGE_UNAVAILABLE, reason, transient=True)
+    return None
+
+
+def _below(error: BaseException) -> Fault:
+    """A FileNotFoundError that a library raised from something else may hide another fault."""
+    assert error.__cause__ is not None
+    fault = _recognise(error.__cause__)
+    return fault if fault is not None else Fault(ErrorCode.NOT_FOUND, _reason(error))
+
+
+def _hint(code: ErrorCode, protocol: str) -> str:
+    if code is ErrorCode.MISSING_DEPENDENCY:
+        extra = _EXTRAS.get(protocol)
+        package = f"alphabeam[{extra}]" if extra else _PACKAGES.get(protocol, "")
+        if package:
+            return f"pip install '{package}'"
+        return f"install the library that fsspec needs for {protocol}://"
+    local = protocol in ("file", "local")
+    return {
+        ErrorCode.NOT_FOUND: "check the name, and that it is there",
+        ErrorCode.ACCESS_DENIED: "check the permissions"
+        if local
+        else f"check the credentials (storage.{protocol} in the job file) and their permissions",
+        ErrorCode.READ_ONLY: "write elsewhere",
+        ErrorCode.NO_SPACE: "make room, or write elsewhere",
+        ErrorCode.INVALID_URI: "check the URI",
+        ErrorCode.TOO_LARGE: "raise the limit, or leave the object out",
+        ErrorCode.STORAGE_UNAVAILABLE: "check that the store can be reached, and run again",
+    }.get(code, "")
+
+
+_SECRET_NAMES = (
+    "secret", "password", "passphrase", "passwd", "token", "key", "sas", "credential", "auth",
+    "connection_string", "headers", "cookie",
+)  # fmt: skip
+
+
+def _secret_values(options: Any, secret: bool = False) -> Iterator[str]:
+    if isinstance(options, Mapping):
+        for name, value in options.items():
+            hidden = secret or any(word in str(name).lower() for word in _SECRET_NAMES)
+            yield from _secret_values(value, hidden)
+    elif isinstance(options, (list, tuple)):
+        for value in options:
+            yield from _secret_values(value, secret)
+    elif secret and isinstance(options, str) and len(options) > 3:
+        yield options
+
+
+def as_row_error(
+    error: BaseException, verb: str, uri: str, options: StorageOptions | None, attempts: int = 1
+) -> RowError:
+    """The one line that a user sees of an exception; no secret of the options or the URI in it."""
+    if isinstance(error, RowError):
+        return error
+    fault = diagnose(error)
+    reason = fault.reason
+    for secret in (*secrets_in(uri), *sorted(_secret_values(options or {}), key=len, reverse=True)):
+        reason = reason.replace(secret, "***")
+    reason = redact(reason)
+    tries = f" (tried {attempts} times)" if attempts > 1 else ""
+    links = chain(uri)
+    protocol = (
+        links[0].protocol if fault.code is ErrorCode.MISSING_DEPENDENCY else links[-1].protocol
+    )
+    hint = _hint(fault.code, protocol)
+    message = f"cannot {verb} {redact(uri)}: {reason}{tries}"
+    return RowError(fault.code, f"{message}; {hint}" if hint else message)
+
+
+def persist(
+    action: Callable[[], _T], verb: str, uri: str, options: StorageOptions | None = None
+) -> _T:
+    """Runs ``action``, again after transient faults, with growing random waits between.
+
+    Args:
+        action: May be run more than once.
+        verb: What is being done, for the message: ``read``.
+        uri: What it is done to.
+        options: Whose secrets are kept out of the message.
+
+    Raises:
+        RowError: With the code of the last fault.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return action()
+        except RowError:
+            raise
+        except Exception as error:
+            fault = diagnose(error)
+            if not fault.transient or attempt == ATTEMPTS:
+                # not chained: a library's exception may show a secret in a traceback
+                raise as_row_error(error, verb, uri, options, attempt) from None
+        longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1))
+        time.sleep(min(LONGEST_WAIT_S, fault.wait_s or 0.0) + random.uniform(0, longest))
+    raise AssertionError("unreachable")

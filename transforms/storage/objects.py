@@ -1,0 +1,696 @@
+"""Objects, whole: reading many at once, writing one so that no reader ever sees half of it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import posixpath
+import re
+import uuid
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from typing import Any, BinaryIO, NamedTuple
+from urllib.parse import quote
+
+from fsspec.asyn import sync
+from fsspec.utils import glob_translate
+
+from transforms.errors import ErrorCode, RowError
+from transforms.storage.connections import Place, borrow
+from transforms.storage.faults import HttpStatus, StorageOptions, diagnose, persist
+from transforms.storage.uris import chain, has_magic, is_local, redact
+
+__all__ = [
+    "Stat",
+    "delete",
+    "exists",
+    "glob",
+    "list_objects",
+    "open_input",
+    "put",
+    "read",
+    "read_many",
+    "stat",
+]
+
+# One request stores the whole object, or none of it.
+_OBJECT_STORES = frozenset(
+    {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", "memory"}
+)
+# Written under a temporary name in the same folder, then renamed onto the real one.
+_RENAMING = frozenset({"sftp", "ssh", "ftp", "webdav"})
+
+_PARTIAL = re.compile(r"\.alphabeam-[0-9a-f]{32}\.partial$")
+_CHUNK = 1 << 20
+
+
+class Stat(NamedTuple):
+    """What a store tells of an object without sending it.
+
+    Attributes:
+        size: Bytes; None if the store does not say (an HTTP answer without Content-Length).
+        version: Changes when the object does: the etag, or else time of change and size, as the
+            store gives them; empty if it gives neither.
+    """
+
+    size: int | None
+    version: str
+
+
+def _too_large(uri: str, max_bytes: int, size: int | None = None) -> RowError:
+    told = f"{size} bytes" if size is not None else f"more than {max_bytes} bytes"
+    return RowError(
+        ErrorCode.TOO_LARGE,
+        f"{redact(uri)} has {told}, the limit is {max_bytes}; raise the limit, or leave it out",
+    )
+
+
+# ---- reading
+
+
+def read(uri: str, *, max_bytes: int | None = None, options: StorageOptions | None = None) -> bytes:
+    """Reads an object.
+
+    Args:
+        uri: The object.
+        max_bytes: The most that is accepted; a larger object is not read to its end.
+        options: Options per protocol.
+
+    Raises:
+        RowError: NOT_FOUND, ACCESS_DENIED, TOO_LARGE, INVALID_URI, MISSING_DEPENDENCY or
+            STORAGE_UNAVAILABLE.
+    """
+    return persist(lambda: _read_once(uri, max_bytes, options), "read", uri, options)
+
+
+def _read_once(uri: str, max_bytes: int | None, options: StorageOptions | None) -> bytes:
+    if is_local(uri):
+        return _read_local(uri, max_bytes)
+    with borrow(uri, options) as place:
+        if place.protocol in ("http", "https"):
+            return _http(place, _http_read, uri, max_bytes)
+        data = _read_place(place, uri, max_bytes)
+    if max_bytes is not None and len(data) > max_bytes:
+        raise _too_large(uri, max_bytes)
+    return data
+
+
+def _read_local(uri: str, max_bytes: int | None) -> bytes:
+    with open(_local_path(uri), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if max_bytes is not None and size > max_bytes:
+            raise _too_large(uri, max_bytes, size)
+        data = file.read() if max_bytes is None else file.read(max_bytes + 1)
+    if max_bytes is not None and len(data) > max_bytes:
+        raise _too_large(uri, max_bytes)
+    return data
+
+
+def _read_place(place: Place, uri: str, max_bytes: int | None) -> bytes:
+    fs, path = place.fs, place.path
+    if place.protocol in ("sftp", "ssh"):
+        return _read_sftp(fs, path, uri, max_bytes)
+    if place.protocol == "ftp":
+        return _read_ftp(fs, path, uri, max_bytes)
+    if place.protocol in _OBJECT_STORES:
+        if max_bytes is None:
+            return bytes(fs.cat_file(path))
+        try:
+            return bytes(fs.cat_file(path, start=0, end=max_bytes + 1))
+        except Exception:
+            if fs.info(path)["size"] == 0:  # an empty object satisfies no range
+                return b""
+            raise
+    with fs.open(path, "rb") as file:
+        return bytes(file.read() if max_bytes is None else file.read(max_bytes + 1))
+
+
+def _read_sftp(fs: Any, path: str, uri: str, max_bytes: int | None) -> bytes:
+    with fs.ftp.open(path, "rb") as file:
+        size = file.stat().st_size
+        if max_bytes is not None and size > max_bytes:
+            raise _too_large(uri, max_bytes, size)
+        if size > 32768:  # one answer's worth; more are asked for at once
+            file.prefetch(size)
+        return bytes(file.read(size)) if size else b""
+
+
+def _read_ftp(fs: Any, path: str, uri: str, max_bytes: int | None) -> bytes:
+    buffer = io.BytesIO()
+
+    def take(block: bytes) -> None:
+        buffer.write(block)
+        if max_bytes is not None and buffer.tell() > max_bytes:
+            raise _too_large(uri, max_bytes)
+
+    fs.ftp.retrbinary(f"RETR {path}", take, blocksize=1 << 16)
+    return buffer.getvalue()
+
+
+def read_many(
+    uris: Iterable[str],
+    *,
+    concurrency: int = 16,
+    max_bytes: int | None = None,
+    options: StorageOptions | None = None,
+) -> Iterator[tuple[str, bytes | RowError]]:
+    """Reads many objects at once, and yields them in order.
+
+    At most ``concurrency`` objects are being read or wait to be taken, so memory is bounded by
+    ``concurrency`` times the largest object (``max_bytes``), however many URIs there are.
+
+    Args:
+        uris: The objects; taken one by one, as room is made.
+        concurrency: 1 or more.
+        max_bytes: The most that is accepted of one object.
+        options: Options per protocol.
+
+    Yields:
+        The URI, and its bytes or why it could not be read.
+    """
+    if concurrency < 1:
+        raise RowError(ErrorCode.INVALID_PARAMETER, f"concurrency is {concurrency}; give 1 or more")
+    rest = iter(uris)
+    window: deque[tuple[str, Future[bytes]]] = deque()
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="alphabeam-read") as pool:
+        try:
+            for uri in rest:
+                window.append((uri, pool.submit(read, uri, max_bytes=max_bytes, options=options)))
+                if len(window) == concurrency:
+                    yield _outcome(*window.popleft())
+            while window:
+                yield _outcome(*window.popleft())
+        finally:
+            for _, future in window:
+                future.cancel()
+
+
+def _outcome(uri: str, future: Future[bytes]) -> tuple[str, bytes | RowError]:
+    try:
+        return uri, future.result()
+    except RowError as error:
+        return uri, error
+
+
+# ---- HTTP: fsspec reads an answer whole before its size or status is looked at
+
+
+def _http(place: Place, request: Any, *args: Any) -> Any:
+    return sync(place.fs.loop, request, place.fs, *args)
+
+
+def quoted_url(url: str) -> Any:
+    """An HTTP URL as it is sent: what is not allowed in one is quoted, what is quoted stays.
+
+    A ``%`` that no two hexadecimal digits follow is a plain one. ``#`` begins a fragment, which is
+    not sent.
+    """
+    from yarl import URL
+
+    scheme, _, rest = url.partition("://")
+    rest = rest.partition("#")[0]
+    authority, slash, name = rest.partition("/")
+    if not authority.isascii():
+        authority = authority.encode("idna").decode()
+    name = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", name)
+    name = quote(name, safe="%/?:@!$&'()*+,;=~-._[]|")
+    return URL(f"{scheme}://{authority}{slash}{name}", encoded=True)
+
+
+async def _http_check(answer: Any) -> None:
+    if answer.status >= 400:
+        raise HttpStatus(answer.status, answer.reason or "", answer.headers.get("Retry-After"))
+
+
+async def _http_read(fs: Any, uri: str, max_bytes: int | None) -> bytes:
+    session = await fs.set_session()
+    async with session.get(quoted_url(uri), **fs.kwargs) as answer:
+        await _http_check(answer)
+        if max_bytes is None:
+            return bytes(await answer.read())
+        if answer.content_length is not None and answer.content_length > max_bytes:
+            answer.close()
+            raise _too_large(uri, max_bytes, answer.content_length)
+        buffer = bytearray()
+        async for block in answer.content.iter_chunked(_CHUNK):
+            buffer += block
+            if len(buffer) > max_bytes:
+                answer.close()
+                raise _too_large(uri, max_bytes)
+        return bytes(buffer)
+
+
+async def _http_stat(fs: Any, uri: str) -> Stat:
+    session = await fs.set_session()
+    settings = dict(fs.kwargs)
+    settings["headers"] = {"Accept-Encoding": "identity", **settings.get("headers", {})}
+    url = quoted_url(uri)
+    async with session.head(url, allow_redirects=True, **settings) as answer:
+        if answer.status < 400:
+            return _http_stat_of(answer.headers, answer.content_length)
+        if answer.status not in (403, 405, 501):  # signed URLs are often good for GET only
+            await _http_check(answer)
+    async with session.get(url, **settings) as answer:
+        await _http_check(answer)
+        answer.close()
+        return _http_stat_of(answer.headers, answer.content_length)
+
+
+def _http_stat_of(headers: Any, size: int | None) -> Stat:
+    version = headers.get("ETag") or headers.get("Last-Modified", "")
+    if version and "ETag" not in headers and size is not None:
+        version = f"{version} {size}"
+    return Stat(size, version)
+
+
+# ---- what is there
+
+
+def stat(uri: str, *, options: StorageOptions | None = None) -> Stat:
+    """Size and version of an object, without reading it.
+
+    Raises:
+        RowError: As for :func:`read`.
+    """
+    return persist(lambda: _stat_once(uri, options), "look at", uri, options)
+
+
+def _stat_once(uri: str, options: StorageOptions | None) -> Stat:
+    if is_local(uri):
+        status = os.stat(_local_path(uri))
+        return Stat(status.st_size, f"{status.st_mtime_ns}-{status.st_size}")
+    with borrow(uri, options) as place:
+        if place.protocol in ("http", "https"):
+            found: Stat = _http(place, _http_stat, uri)
+            return found
+        info = place.fs.info(place.path)
+    size = info.get("size")
+    return Stat(int(size) if size is not None else None, _version(info))
+
+
+_ETAGS = ("ETag", "etag", "generation", "md5Hash", "content_md5", "CRC")
+_TIMES = ("mtime", "modified", "last_modified", "LastModified", "modify", "date_time", "created")
+
+
+def _version(info: dict[str, Any]) -> str:
+    for name in _ETAGS:
+        if info.get(name):
+            return str(info[name]).strip('"')
+    for name in _TIMES:
+        moment = info.get(name)
+        if moment is not None:
+            text = moment.isoformat() if isinstance(moment, datetime) else str(moment)
+            return f"{text}-{info.get('size')}"
+    return ""
+
+
+def exists(uri: str, *, options: StorageOptions | None = None) -> bool:
+    """Whether there is an object, or a folder, of that name.
+
+    Raises:
+        RowError: If that cannot be known: ACCESS_DENIED, STORAGE_UNAVAILABLE …
+    """
+    if is_local(uri):
+        return os.path.exists(_local_path(uri))
+    try:
+        persist(lambda: _info_exists(uri, options), "look at", uri, options)
+    except RowError as error:
+        if error.code is ErrorCode.NOT_FOUND:
+            return False
+        raise
+    return True
+
+
+def _info_exists(uri: str, options: StorageOptions | None) -> None:
+    with borrow(uri, options, fresh=True) as place:
+        if place.protocol in ("http", "https"):
+            _http(place, _http_stat, uri)
+        else:
+            place.fs.info(place.path)
+
+
+def glob(pattern: str, *, options: StorageOptions | None = None) -> list[str]:
+    """The objects that a pattern matches, as full URIs, sorted.
+
+    ``*`` and ``?`` stay within a folder, ``**`` goes through all, ``[abc]`` is one of these. A
+    pattern without wildcards is the object itself, if it is there; one that ends in ``/`` means
+    all objects below that folder.
+
+    Raises:
+        RowError: ACCESS_DENIED, INVALID_URI, STORAGE_UNAVAILABLE …
+    """
+    if pattern.split("::")[0].endswith("/"):
+        return list_objects(pattern, options=options)
+    return persist(lambda: _glob_once(pattern, options), "list", pattern, options)
+
+
+def _glob_once(pattern: str, options: StorageOptions | None) -> list[str]:
+    with borrow(pattern, options, fresh=True) as place:
+        path = place.path
+        if not has_magic(path):
+            return [place.uri(path)] if _is_object(place) else []
+        if place.protocol in ("http", "https"):
+            return sorted(place.uri(name) for name in place.fs.glob(path))
+        folder = posixpath.dirname(re.split(r"[*?\[]", path, maxsplit=1)[0])
+        below = path[len(folder) :].strip("/")
+        depth = None if "**" in below else below.count("/") + 1
+        # by its own spelling, since file systems differ in the slash before a name
+        matches = re.compile(glob_translate("/" + path.strip("/"))).match
+        found = _names(place, folder, depth)
+        return sorted(place.uri(name) for name in found if matches("/" + name.strip("/")))
+
+
+def _is_object(place: Place) -> bool:
+    try:
+        return place.fs.info(place.path)["type"] != "directory"
+    except Exception as error:
+        if diagnose(error).code is ErrorCode.NOT_FOUND:
+            return False
+        raise
+
+
+def list_objects(folder: str, *, options: StorageOptions | None = None) -> list[str]:
+    """All objects below a folder, at any depth, as full URIs, sorted; none if it does not exist.
+
+    Objects that are just being written are left out.
+
+    Raises:
+        RowError: NOT_FOUND for a missing bucket or container; ACCESS_DENIED, INVALID_URI …
+    """
+    return persist(lambda: _list_once(folder, options), "list", folder, options)
+
+
+def _list_once(folder: str, options: StorageOptions | None) -> list[str]:
+    with borrow(folder, options, fresh=True) as place:
+        if place.protocol in ("http", "https"):
+            return sorted(place.uri(name) for name in place.fs.find(place.path))
+        return sorted(place.uri(name) for name in _names(place, place.path.rstrip("/"), None))
+
+
+def _names(place: Place, folder: str, depth: int | None) -> Iterator[str]:
+    """The objects below a folder, down to ``depth`` levels, as the file system spells them."""
+    fs = place.fs
+    fs.invalidate_cache()
+    if depth is None and place.protocol in _OBJECT_STORES:
+        found = fs.find(folder)
+        if not found:
+            _check_bucket(place, folder)
+        yield from (name for name in found if not _PARTIAL.search(name))
+        return
+    level, folders = 0, [folder or place.prefix]
+    while folders and (depth is None or level < depth):
+        deeper: list[str] = []
+        for current in folders:
+            try:
+                entries = fs.ls(current, detail=True)
+            except Exception as error:
+                if diagnose(error).code is not ErrorCode.NOT_FOUND:
+                    raise
+                if level == 0:
+                    _check_bucket(place, folder)
+                continue
+            for entry in entries:
+                name = entry["name"]
+                if entry["type"] == "directory":
+                    if name.rstrip("/") != current.rstrip("/"):
+                        deeper.append(name.rstrip("/"))
+                elif not _PARTIAL.search(name) and name.strip("/") != current.strip("/"):
+                    yield name
+        level, folders = level + 1, deeper
+
+
+def _check_bucket(place: Place, folder: str) -> None:
+    """An empty folder and a missing bucket look alike in a listing."""
+    if place.protocol in _OBJECT_STORES and place.protocol != "memory":
+        bucket = place.prefix.strip("/")
+        if diagnose_missing(place.fs, bucket):
+            raise RowError(
+                ErrorCode.NOT_FOUND,
+                f"cannot list {redact(place.uri(folder))}: there is no bucket or container "
+                f"{bucket!r}; check its name",
+            )
+
+
+def diagnose_missing(fs: Any, bucket: str) -> bool:
+    """Whether a bucket is known not to exist; one that may not be looked at is given the doubt."""
+    try:
+        fs.info(bucket)
+    except Exception as error:
+        return diagnose(error).code is ErrorCode.NOT_FOUND
+    return False
+
+
+# ---- writing
+
+
+def put(uri: str, data: bytes, *, options: StorageOptions | None = None) -> None:
+    """Writes an object whole or not at all, over the one that may be there.
+
+    Folders are made as needed. Object stores get one put from memory; local disks a temporary file
+    in the same folder, fsync and a rename; SFTP, FTP and WebDAV a temporary name and a rename.
+
+    Raises:
+        RowError: READ_ONLY, also for stores that can do none of these; NO_SPACE, ACCESS_DENIED,
+            NOT_FOUND (no such bucket), INVALID_URI, STORAGE_UNAVAILABLE …
+    """
+    persist(lambda: _put_once(uri, data, options), "write", uri, options)
+
+
+def _put_once(uri: str, data: bytes, options: StorageOptions | None) -> None:
+    if is_local(uri):
+        _put_local(_local_path(uri), data)
+        return
+    links = chain(uri)
+    if len(links) > 1 or links[0].protocol not in _OBJECT_STORES | _RENAMING:
+        raise RowError(
+            ErrorCode.READ_ONLY,
+            f"cannot write {redact(uri)}: {links[0].protocol}:// cannot store an object whole or "
+            "not at all; write to a local disk, s3, gs, abfs, sftp, ftp, webdav or memory",
+        )
+    with borrow(uri, options) as place:
+        if place.protocol in _OBJECT_STORES:
+            place.fs.pipe_file(place.path, data)
+        else:
+            _put_renaming(place, data)
+
+
+def _put_local(path: str, data: bytes) -> None:
+    folder = os.path.dirname(path)
+    if os.path.isdir(path):
+        raise IsADirectoryError(21, "a folder has that name", path)
+    temporary = os.path.join(folder, _partial_name())
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(temporary, flags, 0o666)
+    except FileNotFoundError:
+        os.makedirs(folder, exist_ok=True)
+        descriptor = os.open(temporary, flags, 0o666)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: str) -> None:
+    """Makes the rename itself outlive a power failure, where folders can be synced."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def _partial_name() -> str:
+    return f".alphabeam-{uuid.uuid4().hex}.partial"
+
+
+def _put_renaming(place: Place, data: bytes) -> None:
+    folder = posixpath.dirname(place.path)
+    temporary = posixpath.join(folder, _partial_name())
+    store, rename, remove = _renaming_calls(place)
+    try:
+        try:
+            store(temporary, data)
+        except Exception as error:
+            if diagnose(error).code is not ErrorCode.NOT_FOUND:
+                raise
+            _make_folders(place.fs, folder)
+            store(temporary, data)
+        rename(temporary, place.path)
+    except BaseException:
+        # the first fault is the one to tell; what cannot be removed, listings leave out
+        with contextlib.suppress(Exception):
+            remove(temporary)
+        raise
+
+
+def _renaming_calls(place: Place) -> tuple[Any, Any, Any]:
+    """How a store writes a file, renames it over another one, and removes it.
+
+    fsspec's own calls would write in many small pieces (FTP), without asking the server how much
+    has arrived (SFTP), or would refuse to rename onto an existing name (WebDAV).
+    """
+    fs = place.fs
+    if place.protocol in ("sftp", "ssh"):
+        return (
+            lambda path, data: fs.ftp.putfo(io.BytesIO(data), path, len(data), confirm=True),
+            fs.ftp.posix_rename,
+            fs.ftp.remove,
+        )
+    if place.protocol == "ftp":
+        return (
+            lambda path, data: fs.ftp.storbinary(f"STOR {path}", io.BytesIO(data), 1 << 16),
+            fs.ftp.rename,
+            fs.ftp.delete,
+        )
+    client = fs.client
+    return (
+        lambda path, data: client.upload_fileobj(io.BytesIO(data), path, overwrite=True),
+        lambda old, new: client.move(old, new, overwrite=True),
+        client.remove,
+    )
+
+
+def _make_folders(fs: Any, folder: str) -> None:
+    try:
+        fs.makedirs(folder, exist_ok=True)
+    except Exception:
+        if not fs.isdir(folder):  # another writer may just have made it
+            fs.makedirs(folder, exist_ok=True)
+
+
+def delete(uris: Iterable[str], *, options: StorageOptions | None = None) -> None:
+    """Deletes objects; one that is not there is no fault.
+
+    Raises:
+        RowError: Of the first that cannot be deleted; the others are deleted all the same.
+    """
+    todo = [*uris]
+    if not todo:
+        return
+    with ThreadPoolExecutor(min(16, len(todo)), thread_name_prefix="alphabeam-delete") as pool:
+        outcomes = [pool.submit(_delete_one, uri, options) for uri in todo]
+    for outcome in outcomes:
+        outcome.result()
+
+
+def _delete_one(uri: str, options: StorageOptions | None) -> None:
+    def once() -> None:
+        if is_local(uri):
+            os.remove(_local_path(uri))
+            return
+        with borrow(uri, options) as place:
+            place.fs.rm_file(place.path)
+
+    try:
+        persist(once, "delete", uri, options)
+    except RowError as error:
+        if error.code is not ErrorCode.NOT_FOUND:
+            raise
+
+
+def _local_path(uri: str) -> str:
+    return os.path.abspath(chain(uri)[0].rest)
+
+
+# ---- streaming
+
+
+class _Input(io.RawIOBase):
+    """Reads an object piece by piece; takes a dropped connection up again where it was lost."""
+
+    def __init__(self, uri: str, options: StorageOptions | None) -> None:
+        super().__init__()
+        self._uri, self._options = uri, options
+        self._at = 0
+        self._lent: Any = None
+        self._file: Any = None
+        persist(self._open, "read", uri, options)
+
+    def _open(self) -> None:
+        self._release()
+        if is_local(self._uri):
+            self._file = open(_local_path(self._uri), "rb")  # noqa: SIM115
+        else:
+            self._lent = borrow(self._uri, self._options)
+            place = self._lent.__enter__()
+            path = str(quoted_url(self._uri)) if place.protocol in ("http", "https") else place.path
+            try:
+                self._file = place.fs.open(path, "rb")
+            except BaseException as error:
+                self._release(error)
+                raise
+        if self._at:
+            self._file.seek(self._at)
+
+    def _release(self, error: BaseException | None = None) -> None:
+        file, self._file = self._file, None
+        lent, self._lent = self._lent, None
+        try:
+            if file is not None:
+                file.close()
+        except Exception as fault:
+            error = error or fault
+        if lent is None:
+            return
+        try:
+            lent.__exit__(type(error) if error else None, error, None)
+        except BaseException as same:
+            if same is not error:
+                raise
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return bool(self._file.seekable())
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = int(self._file.seek(offset, whence))
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        data = persist(lambda: self._piece(len(buffer)), "read", self._uri, self._options)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def _piece(self, size: int) -> bytes:
+        if self._file is None:
+            self._open()
+        try:
+            return bytes(self._file.read(size))
+        except Exception as error:
+            self._release(error)
+            raise
+
+    def close(self) -> None:
+        if not self.closed:
+            self._release()
+        super().close()
+
+
+def open_input(uri: str, *, options: StorageOptions | None = None) -> BinaryIO:
+    """Opens an object for reading piece by piece, for what may not fit into memory.
+
+    Raises:
+        RowError: As for :func:`read`; also from the file's own methods.
+    """
+    return io.BufferedReader(_Input(uri, options), _CHUNK)

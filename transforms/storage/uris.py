@@ -1,0 +1,214 @@
+"""The text of URIs: taking them apart, joining them, and showing them without secrets.
+
+A URI is a local path (``out/a.png``, ``~/a.png``, ``/data/a.png``), ``file://``, any other
+``protocol://`` that fsspec knows, or a chain of them (``zip://a.png::s3://bucket/batch.zip``).
+What follows the protocol is a *name*, not an escaped URL: ``#``, ``?``, ``%20`` and ``[`` are plain
+characters everywhere but in ``http(s)://``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from transforms.errors import ErrorCode, RowError
+
+__all__ = ["Link", "chain", "has_magic", "is_local", "join", "parent", "redact", "resolve"]
+
+ALIAS_PREFIX = "fsspec+"  # Beam's own name for a protocol; meaningless, hence allowed, elsewhere
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.\-]+)://")  # two letters at least: C:\ is a drive
+
+ARCHIVES = frozenset({"zip", "tar", "libarchive"})
+CACHES = frozenset({"simplecache", "filecache", "blockcache", "cached"})
+_CHAINING = ARCHIVES | CACHES | {"dir", "reference"}
+
+# protocols whose name begins right after ``://``, without a host, bucket or container
+_WITHOUT_AUTHORITY = _CHAINING | {"memory", "webdav", "file", "local"}
+
+
+class Link(NamedTuple):
+    """One link of a chain: the protocol (``file`` for plain paths) and what follows ``://``."""
+
+    protocol: str
+    rest: str
+    plain: bool = False  # written as a bare path, without ``file://``
+
+    @property
+    def authority(self) -> str:
+        """The host, bucket or container; empty for protocols that have none."""
+        return "" if self.protocol in _WITHOUT_AUTHORITY else self.rest.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The name below the authority."""
+        return self.rest if self.protocol in _WITHOUT_AUTHORITY else self.rest.partition("/")[2]
+
+    @property
+    def root(self) -> str:
+        """The text that stands before every name of this store."""
+        if self.protocol in ("file", "local"):
+            slash = "/" if self.rest.startswith("/") else ""
+            return slash if self.plain else f"{self.protocol}://{slash}"
+        return f"{self.protocol}://" + (f"{self.authority}/" if self.authority else "")
+
+    def __str__(self) -> str:
+        return self.rest if self.plain else f"{self.protocol}://{self.rest}"
+
+
+def chain(uri: str) -> tuple[Link, ...]:
+    """Takes a URI apart, outermost link first; a URI that is no chain has one link.
+
+    ``::`` separates links only after a protocol that wraps another one (archives, caches), so that
+    it stays a plain part of any other name.
+
+    Raises:
+        RowError: INVALID_URI, if the URI is empty, holds a NUL, or ends in a wrapping protocol.
+    """
+    if not uri or "\0" in uri:
+        raise RowError(ErrorCode.INVALID_URI, f"{uri!r} is no URI; give a path or a URL")
+    text = uri.removeprefix(ALIAS_PREFIX)
+    links: list[Link] = []
+    while True:
+        head, separator, tail = text.partition("::")
+        if head in _CHAINING and separator:
+            links.append(Link(head, ""))
+            text = tail
+            continue
+        match = _SCHEME.match(text)
+        protocol = match.group(1).lower() if match else ""
+        if protocol in _CHAINING:
+            if not tail:
+                raise RowError(
+                    ErrorCode.INVALID_URI,
+                    f"{redact(uri)} names no store; write {protocol}://NAME::STORE",
+                )
+            links.append(Link(protocol, head[len(protocol) + 3 :]))
+            text = tail
+            continue
+        if match:
+            links.append(Link(protocol, text[match.end() :]))
+        else:
+            path = os.path.expanduser(text) if text.startswith("~") else text
+            links.append(Link("file", path, plain=True))
+        return tuple(links)
+
+
+def _named(links: tuple[Link, ...]) -> int:
+    """The link that holds the object's name: the first that is no mere cache."""
+    return next(i for i, link in enumerate(links) if link.protocol not in CACHES or link.rest)
+
+
+def _spell(links: tuple[Link, ...]) -> str:
+    return "::".join(
+        link.protocol if link.protocol in CACHES and not link.rest else str(link) for link in links
+    )
+
+
+def _with_name(uri: str, links: tuple[Link, ...], segments: list[str]) -> str:
+    at = _named(links)
+    link = links[at]
+    name = link.root + "/".join(segments)
+    if not segments and link.authority:
+        name = name.rstrip("/")
+    rest = name if link.plain else name[len(link.protocol) + 3 :]
+    text = _spell(
+        (*links[:at], link._replace(rest=rest or ("." if link.plain else "")), *links[at + 1 :])
+    )
+    return ALIAS_PREFIX + text if uri.startswith(ALIAS_PREFIX) else text
+
+
+def _segments(link: Link) -> list[str]:
+    name = link.name.partition("?")[0] if link.protocol in ("http", "https") else link.name
+    segments = name.split("/")
+    if link.protocol in ("file", "local") and name.startswith("/"):
+        segments = segments[1:]
+    while segments and segments[-1] == "":
+        segments.pop()
+    return [] if link.plain and segments == ["."] else segments
+
+
+def join(folder: str, *names: str) -> str:
+    """The URI of a name below a folder; in an archive, of a name inside it.
+
+    >>> join("zip://photos::s3://bucket/batch.zip", "a.jpg")
+    'zip://photos/a.jpg::s3://bucket/batch.zip'
+    """
+    links = chain(folder)
+    below = [segment for name in names for segment in name.strip("/").split("/") if segment]
+    return _with_name(folder, links, _segments(links[_named(links)]) + below)
+
+
+def parent(uri: str) -> str:
+    """The folder of an object; the root is its own parent."""
+    links = chain(uri)
+    return _with_name(uri, links, _segments(links[_named(links)])[:-1])
+
+
+def resolve(base_folder: str, relative_uri: str) -> str:
+    """What ``relative_uri`` means in a manifest that lies in ``base_folder``.
+
+    URLs and absolute local paths stay as they are; ``/name`` is the server's root below ``http``.
+    ``.`` and ``..`` are taken out as text.
+
+    Raises:
+        RowError: INVALID_URI, if ``..`` leads out of the store.
+    """
+    links = chain(relative_uri)
+    base = chain(base_folder)
+    link = base[_named(base)]
+    if not links[-1].plain or len(links) > 1:
+        return relative_uri
+    rooted = relative_uri.startswith("/")
+    if relative_uri.startswith("~") or (rooted and link.protocol not in ("http", "https")):
+        return links[0].rest
+    segments = [] if rooted else _segments(link)
+    for segment in relative_uri.split("/"):
+        if segment in ("", "."):
+            continue
+        if segment != "..":
+            segments.append(segment)
+        elif segments and segments[-1] != "..":
+            segments.pop()
+        elif link.plain and not link.rest.startswith("/"):
+            segments.append("..")
+        elif link.protocol not in ("file", "local"):
+            raise RowError(
+                ErrorCode.INVALID_URI,
+                f"{relative_uri!r} leads out of {redact(base_folder)}; give the whole URI",
+            )
+    return _with_name(base_folder, base, segments)
+
+
+def is_local(uri: str) -> bool:
+    """Whether a URI is a path on this machine's own disks."""
+    links = chain(uri)
+    return len(links) == 1 and links[0].protocol in ("file", "local")
+
+
+def has_magic(name: str) -> bool:
+    """Whether a name holds one of the wildcards ``*``, ``?`` and ``[``."""
+    return any(character in name for character in "*?[")
+
+
+def redact(uri: str) -> str:
+    """The URI as it may be shown: without passwords and without the values of a query.
+
+    A presigned URL carries its signature in the query, so no value of one is shown.
+    """
+    text = re.sub(r"(://[^/@:\s]*):[^/@\s]*@", r"\1:***@", uri)
+    if "http" in text and "?" in text:
+        text = re.sub(r"(https?://[^\s?]*\?)[^\s]*", r"\1***", text)
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def secrets_in(uri: str) -> list[str]:
+    """The pieces of a URI that ``redact`` hides, longest first."""
+    found = re.findall(r"://[^/@:\s]*:([^/@\s]+)@", uri)
+    for link in chain(uri):
+        if link.protocol in ("http", "https"):
+            query = urlsplit(str(link)).query
+            found += [query, *(part.partition("=")[2] for part in query.split("&"))]
+    return sorted({piece for piece in found if len(piece) > 3}, key=len, reverse=True)
