@@ -1,0 +1,351 @@
+"""``ReadImages``: fetches the encoded images; `decode` makes upright sRGB pixels of them.
+
+Decoding goes by content, never by extension. OpenCV decodes the common case, the plain RGB JPEG,
+in half of Pillow's time and to the same pixels; Pillow decodes everything else, and LittleCMS (in
+Pillow) converts colour. Headers are read before any pixel is, so that a decompression bomb costs
+nothing.
+
+Fetching is the part that waits, so it is what ``ReadImages`` overlaps; pixels are made by the
+backend, when it gets to the image, so that few decoded images are in memory at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import cv2
+import numpy as np
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+
+from transforms import storage
+from transforms.errors import ErrorCode, RowError
+from transforms.overlap import OverlappedDoFn
+from transforms.records import PENDING, Picture, Row
+
+__all__ = ["ImageInfo", "Limits", "ReadImages", "decode", "fetch", "inspect"]
+
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
+# Pillow refuses over 178 956 970 pixels by itself (twice its MAX_IMAGE_PIXELS); ours stay under.
+_PILLOW_MAX_PIXELS = 178_000_000
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is refused before it is decoded.
+
+    Attributes:
+        max_pixels: Largest width times height, up to 178 million.
+        max_bytes: Largest encoded size in bytes.
+    """
+
+    max_pixels: int = 100_000_000
+    max_bytes: int = 100_000_000
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_pixels <= _PILLOW_MAX_PIXELS:
+            raise ValueError(f"max_pixels: {self.max_pixels} is outside 1..{_PILLOW_MAX_PIXELS}")
+        if self.max_bytes < 1:
+            raise ValueError(f"max_bytes: {self.max_bytes} must be at least 1")
+
+
+class ImageInfo(NamedTuple):
+    """What the header says.
+
+    Attributes:
+        format: ``jpeg``, ``png``, ``webp``, ``tiff``, ``bmp``, ``gif`` or ``avif``.
+        width: Of the upright picture, in pixels.
+        height: Likewise.
+    """
+
+    format: str
+    width: int
+    height: int
+
+
+def _open(data: bytes) -> Image.Image:
+    if not data:
+        raise RowError(ErrorCode.EMPTY_FILE, "the file is empty (0 bytes)")
+    try:
+        return Image.open(io.BytesIO(data), formats=_FORMATS)
+    except Image.DecompressionBombError:
+        raise RowError(
+            ErrorCode.TOO_LARGE, f"the header says over {_PILLOW_MAX_PIXELS} pixels"
+        ) from None
+    except UnidentifiedImageError:
+        raise _not_an_image(data) from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+        raise RowError(
+            ErrorCode.TRUNCATED_IMAGE, f"the image's header is broken or cut off: {error}"
+        ) from None
+
+
+def _not_an_image(data: bytes) -> RowError:
+    start = data[:32]
+    if start.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n", b"RIFF", b"II*\0", b"MM\0*", b"GIF8")):
+        return RowError(ErrorCode.TRUNCATED_IMAGE, "the image's header is broken or cut off")
+    if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in start):
+        return RowError(
+            ErrorCode.NOT_AN_IMAGE,
+            f"the file is text, not an image; it starts with {start.decode()!r}",
+        )
+    return RowError(
+        ErrorCode.NOT_AN_IMAGE,
+        f"no known image format; the file starts with the bytes {start[:8].hex(' ')}",
+    )
+
+
+def _orientation(image: Image.Image) -> int:
+    # Broken EXIF blocks raise nearly anything; a picture without a readable one is upright.
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        return 1
+
+
+def _info(image: Image.Image, limits: Limits) -> ImageInfo:
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise RowError(
+            ErrorCode.TOO_LARGE,
+            f"{width} x {height} pixels are over max_pixels {limits.max_pixels}",
+        )
+    if width < 1 or height < 1:
+        raise RowError(ErrorCode.NOT_AN_IMAGE, f"the image is {width} x {height} pixels")
+    if _orientation(image) in (5, 6, 7, 8):
+        width, height = height, width
+    name = {"MPO": "jpeg"}.get(image.format or "", (image.format or "").lower())
+    return ImageInfo(name, width, height)
+
+
+def inspect(data: bytes, limits: Limits | None = None) -> ImageInfo:
+    """Reads an image's header.
+
+    Args:
+        data: The encoded image.
+        limits: What to refuse; the defaults of `Limits` when None.
+
+    Returns:
+        Format and upright size.
+
+    Raises:
+        RowError: ``empty_file``, ``not_an_image``, ``truncated_image`` or ``too_large``.
+    """
+    with _open(data) as image:
+        return _info(image, limits or Limits())
+
+
+def decode(data: bytes, limits: Limits | None = None) -> np.ndarray:
+    """Decodes an image to upright sRGB pixels.
+
+    EXIF orientation is applied. An embedded ICC profile is converted to sRGB (relative
+    colorimetric with black point compensation); CMYK without a profile is converted by Pillow's
+    formula. 16-bit samples are divided by 257, which gives the pixels of the 8-bit twin.
+    Animations and multi-page files give their first frame.
+
+    Args:
+        data: The encoded image.
+        limits: What to refuse before decoding; the defaults of `Limits` when None.
+
+    Returns:
+        uint8, H x W x 3 RGB, or H x W x 4 RGBA (straight alpha) where some pixel is not opaque.
+
+    Raises:
+        RowError: ``empty_file``, ``not_an_image``, ``truncated_image``, ``unsupported_image`` or
+            ``too_large``.
+    """
+    with _open(data) as image:
+        _info(image, limits or Limits())
+        orientation = _orientation(image)
+        if (
+            image.format in ("JPEG", "MPO")
+            and image.mode == "RGB"
+            and "icc_profile" not in image.info
+            and (pixels := _decode_plain_jpeg(data, orientation)) is not None
+        ):
+            return pixels
+        try:
+            image.load()
+        except (OSError, SyntaxError, ValueError, EOFError, IndexError, MemoryError) as error:
+            raise RowError(
+                ErrorCode.TRUNCATED_IMAGE, f"the image is broken or cut off: {error}"
+            ) from None
+        icc = image.info.get("icc_profile")
+        upright = _to_8_bit(image)
+        if icc:
+            upright = _to_srgb(upright, icc)
+        upright = _to_rgb(upright)
+        if orientation in _UPRIGHT:
+            upright = upright.transpose(_UPRIGHT[orientation])
+        pixels = np.array(upright)
+    if pixels.shape[2] == 4 and pixels[..., 3].min() == 255:
+        pixels = np.ascontiguousarray(pixels[..., :3])
+    return pixels
+
+
+def _decode_plain_jpeg(data: bytes, orientation: int) -> np.ndarray | None:
+    # libjpeg fills what is missing of a cut-off file with grey; an end marker behind the last
+    # scan's start tells a whole file (entropy-coded data cannot hold one).
+    if data.find(b"\xff\xd9", data.rfind(b"\xff\xda")) < 0:
+        return None
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if pixels is None or orientation not in _UPRIGHT:
+        return pixels
+    if orientation in (5, 6, 7, 8):
+        pixels = cv2.transpose(pixels)
+    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
+    return pixels if flip is None else cv2.flip(pixels, flip)
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """16-bit and 32-bit integer grey to 8 bits; other modes as they are."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise RowError(
+                ErrorCode.UNSUPPORTED_IMAGE, "32-bit integer samples; save the image as 8 or 16 bit"
+            )
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    if image.mode == "F":
+        raise RowError(
+            ErrorCode.UNSUPPORTED_IMAGE, "floating-point samples; save the image as 8 or 16 bit"
+        )
+    return image
+
+
+def _to_srgb(image: Image.Image, icc: bytes) -> Image.Image:
+    """Converts by the embedded profile; alpha is kept. A broken profile is passed over."""
+    mode = {"P": "RGB", "PA": "RGB", "RGBA": "RGB", "RGBX": "RGB", "LA": "L", "1": "L"}.get(
+        image.mode, image.mode
+    )
+    alpha = _alpha(image)
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        converted = ImageCms.profileToProfile(
+            image if image.mode == mode else image.convert(mode),
+            profile,
+            _SRGB,
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image
+    assert converted is not None
+    if alpha is not None:
+        converted.putalpha(alpha)
+    return converted
+
+
+def _alpha(image: Image.Image) -> Image.Image | None:
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return image.convert("RGBA").getchannel("A")
+    return None
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("RGB", "RGBA"):
+        if image.mode == "RGB" and "transparency" in image.info:
+            return image.convert("RGBA")
+        return image
+    return image.convert("RGB" if _alpha(image) is None else "RGBA")
+
+
+# ------------------------------------------------------------------------------------ the transform
+
+
+def fetch(
+    row: Row,
+    limits: Limits,
+    storage_options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Picture:
+    """Fetches one image's bytes and reads its header.
+
+    Args:
+        row: A pending row.
+        limits: What to refuse.
+        storage_options: Options for fsspec, by protocol.
+
+    Returns:
+        The picture, its row filled in with the source's size, format, digest and version. A
+        failure is the row's: ``picture.row.status`` is ``failed``.
+    """
+    began = time.perf_counter()
+    data = b""
+    try:
+        if not row.source_version:
+            version = storage.stat(row.image, options=storage_options).version
+            row = row._replace(source_version=version)
+        data = storage.read(row.image, max_bytes=limits.max_bytes, options=storage_options)
+        row = row._replace(source_bytes=len(data), source_sha256=hashlib.sha256(data).hexdigest())
+        info = inspect(data, limits)
+        row = row._replace(source_format=info.format, width=info.width, height=info.height)
+    except Exception as error:
+        row, data = row.failed("read", error), b""
+    return Picture(row._replace(read_ms=1000 * (time.perf_counter() - began)), data)
+
+
+class ReadImages(beam.PTransform):
+    """Fetches the images of pending rows: `Row` in, `Picture` out, in order.
+
+    Rows that have failed or are done pass through. Many images are fetched at once; at most
+    ``depth`` of them, and ``2 * limits.max_bytes`` bytes, wait for the next step.
+
+    Args:
+        limits: What to refuse before decoding.
+        threads: How many images are fetched at once, per process.
+        depth: How many images are fetched ahead, per process.
+        storage_options: Options for fsspec, by protocol.
+    """
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        threads: int = 16,
+        depth: int = 32,
+        storage_options: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        super().__init__()
+        self._fn = _FetchFn(limits or Limits(), threads, depth, storage_options)
+
+    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+        """Builds the step."""
+        return rows | "Fetch" >> beam.ParDo(self._fn)
+
+
+class _FetchFn(OverlappedDoFn):
+    def __init__(
+        self,
+        limits: Limits,
+        threads: int,
+        depth: int,
+        storage_options: Mapping[str, Mapping[str, Any]] | None,
+    ) -> None:
+        super().__init__(threads=threads, depth=depth)
+        self._limits = limits
+        self._storage_options = storage_options
+
+    def work(self, row: Row) -> Picture:
+        if row.status != PENDING:
+            return Picture(row)
+        return fetch(row, self._limits, self._storage_options)
