@@ -1,0 +1,55 @@
+"""The signed PICPIK API, usable without Beam.
+
+    client = PicpikClient(INTERNATIONAL, public_key, private_key)
+    uid = client.submit(image, "image/jpeg", MattingParameters(), str(uuid.uuid4()))
+    (task,) = collect(client, [uid], timeout=300)
+    alpha, rgba = matte_from_result(rgb, client.download(task.result_url()), only_mask=False)
+
+It knows nothing of manifests, ledgers or budgets: who calls `PicpikClient.submit` twice pays
+twice.
+"""
+
+from __future__ import annotations
+
+from transforms.picpik.client import CHINA, INTERNATIONAL, PicpikClient, find_lost
+from transforms.picpik.errors import (
+    AnswerInvalid,
+    ApiRefused,
+    ApiUnavailable,
+    KeysRefused,
+    PicpikError,
+    ResultRefused,
+    SubmitUnknown,
+    TaskExpired,
+    TaskFailed,
+    TaskTimeout,
+)
+from transforms.picpik.result import matte_from_result
+from transforms.picpik.signature import sign
+from transforms.picpik.tasks import TaskDetail, collect
+from transforms.picpik.throttle import Backoff
+from transforms.picpik.upload import Upload, prepare_upload
+
+__all__ = [
+    "CHINA",
+    "INTERNATIONAL",
+    "AnswerInvalid",
+    "ApiRefused",
+    "ApiUnavailable",
+    "Backoff",
+    "KeysRefused",
+    "PicpikClient",
+    "PicpikError",
+    "ResultRefused",
+    "SubmitUnknown",
+    "TaskDetail",
+    "TaskExpired",
+    "TaskFailed",
+    "TaskTimeout",
+    "Upload",
+    "collect",
+    "find_lost",
+    "matte_from_result",
+    "prepare_upload",
+    "sign",
+]

@@ -1,0 +1,88 @@
+"""From the picture that the API gave to a mask and a cutout."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image
+
+from transforms.picpik.errors import AnswerInvalid
+
+__all__ = ["matte_from_result"]
+
+_GREY_SPREAD = 8  # levels between channels that JPEG's chroma may leave in a grey picture
+
+
+def matte_from_result(
+    original_rgb: np.ndarray, result: bytes, only_mask: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Makes the mask, and the cutout where wanted, from whichever form the API gave.
+
+    The form is told by content. A picture with an alpha channel is a cutout: its alpha is the
+    mask, and the cutout is the picture itself, pixel for pixel. A grey picture (or RGB whose
+    channels agree) without alpha is a mask: the cutout is the original's colours under it. Where
+    only the mask was asked for, a grey picture with an alpha that is opaque everywhere is a mask
+    as well.
+
+    Args:
+        original_rgb: The upright picture that was sent, uint8, H x W x 3.
+        result: The bytes of a PNG, JPEG or WebP file.
+        only_mask: No cutout is wanted.
+
+    Returns:
+        alpha, uint8, H x W; and the cutout, straight (not premultiplied) RGBA, uint8,
+        H x W x 4, or None with ``only_mask``.
+
+    Raises:
+        AnswerInvalid: The file is damaged, of another size than the original, or neither a
+            cutout nor a mask.
+    """
+    height, width = original_rgb.shape[:2]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(result), formats=("PNG", "JPEG", "WEBP"))
+        # Before any pixel is decoded: a small file may claim a huge picture.
+        if image.size != (width, height):
+            raise AnswerInvalid(
+                f"the result is {image.size[0]} x {image.size[1]}, "
+                f"but the image that was sent is {width} x {height}"
+            )
+        pixels = _eight_bit(image)
+    except AnswerInvalid:
+        raise
+    except Exception as error:
+        raise AnswerInvalid(
+            f"the result of {len(result)} bytes cannot be decoded ({type(error).__name__}); "
+            "run the job again to fetch it anew"
+        ) from None
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        alpha = np.ascontiguousarray(pixels[:, :, 3])
+        if not only_mask:
+            return alpha, pixels
+        if alpha.min() == 255 and _is_grey(pixels[:, :, :3]):
+            alpha = np.ascontiguousarray(pixels[:, :, 1])
+        return alpha, None
+    if pixels.ndim == 3:
+        if not _is_grey(pixels):
+            raise AnswerInvalid("the result has colours but no alpha: neither a cutout nor a mask")
+        pixels = pixels[:, :, 1]
+    alpha = np.ascontiguousarray(pixels)
+    return alpha, None if only_mask else np.dstack([original_rgb, alpha])
+
+
+def _eight_bit(image: Image.Image) -> np.ndarray:
+    """The pixels as uint8: H x W (grey), H x W x 3 (RGB) or H x W x 4 (straight RGBA)."""
+    if image.mode.startswith("I"):  # 16-bit grey
+        return (np.asarray(image).astype(np.uint32) * 255 // 65_535).astype(np.uint8)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return np.array(image.convert("RGBA"))
+    return np.array(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+
+
+def _is_grey(rgb: np.ndarray) -> bool:
+    red, green, blue = (rgb[:, :, c].astype(np.int16) for c in range(3))
+    spread = max(np.abs(red - green).max(), np.abs(green - blue).max())
+    return int(spread) <= _GREY_SPREAD

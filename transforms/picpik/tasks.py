@@ -1,0 +1,221 @@
+"""A task as the API describes it, and waiting for many of them."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from transforms.picpik.errors import AnswerInvalid, ApiUnavailable, TaskFailed, TaskTimeout
+
+__all__ = ["TaskDetail", "TaskState", "Tasks", "collect", "is_task_uid", "read_task"]
+
+TaskState = Literal["running", "finished", "failed"]
+
+# The published example has 20 characters, digits and lower-case letters. Longer ones are taken
+# too, but nothing that could not stand in a file name, a log line or a table.
+_TASK_UID = re.compile(r"[0-9A-Za-z_-]{1,128}")
+
+
+def is_task_uid(value: object) -> bool:
+    """Whether a value can be a TaskUID: 1..128 letters, digits, ``_`` and ``-``."""
+    return isinstance(value, str) and _TASK_UID.fullmatch(value) is not None
+
+
+@dataclass(frozen=True)
+class TaskDetail:
+    """What ListTasksDetails says of one task, checked.
+
+    Attributes:
+        task_uid: The task.
+        action: The operation, such as ``RemoveBackground``; empty where not said.
+        status: The vendor's own word, such as ``Queuing``, ``Running``, ``Finished``, ``Error``.
+        images: URLs of the results; dead after 24 hours.
+        credits: Credits that the task cost.
+        error_code: The vendor's code; 0 for none.
+        error_message: The vendor's text; one line, without keys.
+        defect: What breaks the API's description in this answer; empty when nothing does.
+    """
+
+    task_uid: str
+    action: str = ""
+    status: str = ""
+    images: tuple[str, ...] = ()
+    credits: int = 0
+    error_code: int = 0
+    error_message: str = ""
+    defect: str = ""
+
+    @property
+    def state(self) -> TaskState:
+        """Whether the task ended, and how.
+
+        The vendor's list of status words is old and may have grown, so an unknown word counts
+        as running until results or an error code stand beside it.
+        """
+        word = self.status.lower()
+        if self.defect or self.error_code or word == "error":
+            return "failed"
+        if word == "finished" or (self.images and word not in ("queuing", "running")):
+            return "finished"
+        return "running"
+
+    def result_url(self) -> str:
+        """The result's URL.
+
+        Raises:
+            TaskFailed: The task ended in Error.
+            TaskTimeout: The task has not ended.
+            AnswerInvalid: The answer breaks the API's description.
+        """
+        where = f"task {self.task_uid}"
+        if self.defect:
+            raise AnswerInvalid(f"{where}: {self.defect}")
+        if self.state == "failed":
+            raise TaskFailed(
+                f"{where} ended in Error: ErrorCode {self.error_code}: "
+                f"{self.error_message or 'no message'}",
+                ret_code=self.error_code,
+            )
+        if self.state == "running":
+            raise TaskTimeout(
+                f"{where} has not ended, its status is {self.status or 'not known'!r}; "
+                "run the job again to collect it, or raise task_timeout"
+            )
+        if not self.images:
+            raise AnswerInvalid(f"{where} is {self.status} but its ImgList is empty")
+        return self.images[0]
+
+
+def read_task(value: object, clean: Callable[[str], str]) -> TaskDetail | None:
+    """Reads one element of TaskDetailList, field by field.
+
+    Args:
+        value: The parsed JSON.
+        clean: Makes a vendor's text fit to be shown: one line, no keys.
+
+    Returns:
+        The task, with `TaskDetail.defect` set where a field is wrong: one bad element must not
+        cost the others of its list. None where not even the TaskUID can be read.
+    """
+    if not isinstance(value, Mapping):
+        return None
+    uid = value.get("TaskUID")
+    if not isinstance(uid, str) or not is_task_uid(uid):
+        return None
+    defects: list[str] = []
+
+    def text(name: str) -> str:
+        found = value.get(name)
+        if found is None or isinstance(found, str):
+            return clean(found or "")
+        defects.append(f"{name} is not text")
+        return ""
+
+    def number(name: str) -> int:
+        found = value.get(name)
+        if isinstance(found, float) and found.is_integer():
+            found = int(found)
+        if found is None:
+            return 0
+        if isinstance(found, bool) or not isinstance(found, int):
+            defects.append(f"{name} is not a whole number")
+            return 0
+        return found
+
+    urls = value.get("ImgList")
+    if urls is None:
+        urls = []
+    if not isinstance(urls, list) or not all(isinstance(u, str) and u for u in urls):
+        defects.append("ImgList is not a list of URLs")
+        urls = []
+    points = number("ConsumeApiPoint")
+    if points < 0:
+        defects.append("ConsumeApiPoint is negative")
+    detail = TaskDetail(
+        task_uid=uid,
+        action=text("Action"),
+        status=text("Status"),
+        images=tuple(urls),
+        credits=max(0, points),
+        error_code=number("ErrorCode"),
+        error_message=text("ErrorMassage") or text("ErrorMessage"),  # the first is how it is spelt
+        defect="",
+    )
+    if not defects:
+        return detail
+    return TaskDetail(
+        task_uid=uid,
+        status=detail.status,
+        credits=detail.credits,
+        defect="its TaskDetail breaks the API's description: " + ", ".join(defects),
+    )
+
+
+class Tasks(Protocol):
+    """Whatever can be asked for the details of tasks; `PicpikClient` is one."""
+
+    def tasks(self, uids: Sequence[str], /) -> list[TaskDetail]:
+        """Details of those of the tasks that are known."""
+        ...
+
+
+def collect(
+    client: Tasks,
+    uids: Iterable[str],
+    *,
+    timeout: float,
+    first_pause: float = 1.0,
+    max_pause: float = 15.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+    rng: random.Random | None = None,
+) -> Iterator[TaskDetail]:
+    """Waits for tasks, and yields each as it ends.
+
+    All tasks not yet ended are asked for together. The pause between two rounds grows by half
+    from ``first_pause`` to ``max_pause``, is jittered (75..125 %), and starts anew after a round
+    in which a task ended, since its neighbours will too. An outage of the API does not end the
+    wait: the tasks are paid for.
+
+    Args:
+        client: Whom to ask.
+        uids: The tasks; those named twice are yielded once.
+        timeout: Seconds from the first round to the last.
+        first_pause: Seconds before the second round; over 0.
+        max_pause: Seconds, the longest pause.
+        clock: Monotonic seconds.
+        sleep: Waits so many seconds.
+        rng: Source of the jitter.
+
+    Yields:
+        Details of tasks that ended, well or badly, in the order in which that was seen. Tasks
+        that had not ended at the time-out are not yielded: what is missing timed out.
+
+    Raises:
+        ApiUnavailable: The API could not be asked in the last round either.
+        PicpikError: The API refused to be asked.
+    """
+    rng = rng or random.Random()
+    pending = dict.fromkeys(uids)
+    deadline = clock() + timeout
+    pause = first_pause
+    while pending:
+        last = clock() >= deadline
+        ended: list[TaskDetail] = []
+        try:
+            ended = [d for d in client.tasks(list(pending)) if d.state != "running"]
+        except ApiUnavailable:
+            if last:
+                raise
+        for detail in ended:
+            if detail.task_uid in pending:
+                del pending[detail.task_uid]
+                yield detail
+        if last or not pending:
+            return
+        pause = first_pause if ended else min(max_pause, pause * 1.5)
+        sleep(max(0.0, min(pause * rng.uniform(0.75, 1.25), deadline - clock())))

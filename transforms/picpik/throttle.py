@@ -1,0 +1,159 @@
+"""How often, and how soon again, a client may ask: retries and an adaptive pace."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+
+__all__ = ["Backoff", "Pace", "retry_after_seconds"]
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """How a transient fault is tried again: exponential backoff with full jitter.
+
+    Before retry n the wait is uniform in 0 .. min(cap, base * 2**(n-1)), which spreads clients
+    that failed together (Brooker, "Exponential Backoff And Jitter", 2015). A server's
+    Retry-After is a lower bound for it.
+
+    Attributes:
+        attempts: Most attempts of one call, the first included; at least 1.
+        total_seconds: No retry starts later than this after the call began.
+        base: Seconds, the bound of the first wait.
+        cap: Seconds, the bound of every wait.
+    """
+
+    attempts: int = 6
+    total_seconds: float = 300.0
+    base: float = 0.5
+    cap: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or min(self.total_seconds, self.base, self.cap) < 0:
+            raise ValueError(f"{self}: at least one attempt and no negative time are needed")
+
+    def wait(self, failures: int, retry_after: float | None, rng: random.Random) -> float:
+        """Seconds to wait after the given number of failures (1 or more)."""
+        jitter = rng.uniform(0.0, min(self.cap, self.base * 2.0 ** min(failures - 1, 60)))
+        # The jitter goes on top, so that clients told the same time do not return as one.
+        return jitter if retry_after is None else retry_after + jitter
+
+
+def retry_after_seconds(header: str | None, now: Callable[[], float] = time.time) -> float | None:
+    """Reads a Retry-After header: whole seconds or an HTTP date (RFC 9110, 10.2.3).
+
+    Args:
+        header: The header's text, or None.
+        now: Seconds since the epoch.
+
+    Returns:
+        Seconds from now, at least 0; None where the header is absent or cannot be read.
+    """
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        when = parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError):
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=timezone.utc)
+    return max(0.0, (when - datetime.fromtimestamp(now(), timezone.utc)).total_seconds())
+
+
+class Pace:
+    """Spaces the requests of many threads, and slows down when the server pushes back.
+
+    Additive increase, multiplicative decrease (Chiu and Jain, 1989) on the request rate: a
+    push-back cuts the rate to 70 %, at most once a second, so that one burst of refusals counts
+    once; after that the rate climbs evenly and is free again after 15 undisturbed seconds at
+    the most.
+
+    Args:
+        requests_per_second: Ceiling of the rate; None for no ceiling until the server pushes
+            back.
+        clock: Monotonic seconds.
+        sleep: Waits so many seconds.
+    """
+
+    _CUT = 0.7
+    _RECOVERY = 15.0  # seconds to climb from nothing to the ceiling
+    _WINDOW = 5.0  # seconds over which the actual rate is observed
+    _SLOWEST = 0.5  # requests per second, so that a recovery is noticed
+
+    def __init__(
+        self,
+        requests_per_second: float | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        if requests_per_second is not None and not requests_per_second > 0:
+            raise ValueError(f"requests_per_second: {requests_per_second} must be over 0, or null")
+        self._limit = requests_per_second
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._rate = requests_per_second  # None: unpaced
+        self._peak = 0.0  # the rate at which the climb ends
+        self._next = 0.0  # when the next request may start
+        self._changed = float("-inf")  # when the rate was last set
+        self._cut_at = float("-inf")
+        self._recent: deque[float] = deque()
+
+    @property
+    def rate(self) -> float | None:
+        """Requests per second now allowed; None while unpaced."""
+        with self._lock:
+            return self._rate
+
+    def wait(self) -> float:
+        """Waits for this request's turn; returns the seconds waited."""
+        with self._lock:
+            now = self._clock()
+            self._climb(now)
+            turn = now
+            if self._rate is not None:
+                turn = max(now, self._next)
+                self._next = turn + 1.0 / self._rate
+            self._recent.append(turn)
+            while self._recent[0] < now - self._WINDOW:
+                self._recent.popleft()
+        if turn > now:
+            self._sleep(turn - now)
+        return turn - now
+
+    def push_back(self) -> None:
+        """Notes that the server asked for less."""
+        with self._lock:
+            now = self._clock()
+            self._climb(now)
+            if now - self._cut_at < 1.0:
+                return
+            observed = len(self._recent) / self._WINDOW
+            if self._recent and now - self._recent[0] < self._WINDOW:
+                observed = len(self._recent) / max(now - self._recent[0], 1.0)
+            if self._rate is None:
+                self._rate = observed
+                self._peak = 2 * observed
+            floor = self._SLOWEST if self._limit is None else min(self._SLOWEST, self._limit)
+            self._rate = max(floor, self._CUT * self._rate)
+            self._peak = max(self._peak, 2 * floor) if self._limit is None else self._limit
+            self._cut_at = self._changed = now
+
+    def _climb(self, now: float) -> None:
+        if self._rate is None or self._rate == self._limit:
+            return
+        self._rate += self._peak / self._RECOVERY * max(0.0, now - self._changed)
+        self._changed = now
+        if self._rate >= self._peak:
+            self._rate = self._limit
+            self._next = min(self._next, now)
