@@ -510,7 +510,8 @@ def _text_records(
     kind = manifest.kind
     stream, compressed = _open_text(manifest)
     try:
-        offset, number, columns = 0, 1, {}
+        offset, number = 0, 1
+        columns: dict[str, str] = {}
         if kind in ("csv", "tsv"):
             columns, offset, number = _csv_header(manifest, stream)
         if shard is not None and shard.start > offset:

@@ -86,6 +86,7 @@ __all__ = [
     "SUCCESS",
     "Committed",
     "WriteMetadata",
+    "read_committed",
     "rows_from_table",
     "table_from_rows",
 ]
@@ -174,6 +175,7 @@ class Committed(NamedTuple):
         statuses: Rows by status.
         errors: Failed rows by error code.
         credits: API credits that the rows cost.
+        finished_before: Done rows that an earlier run had finished.
     """
 
     run_id: str
@@ -182,6 +184,7 @@ class Committed(NamedTuple):
     statuses: Mapping[str, int]
     errors: Mapping[str, int]
     credits: int
+    finished_before: int
 
 
 class WriteMetadata(beam.PTransform):
@@ -290,6 +293,7 @@ def _commit(
     statuses: Counter[str] = Counter()
     errors: Counter[str] = Counter()
     credits = 0
+    finished_before = 0
     waiting: list[pa.Table] = []
     parts = 0
 
@@ -310,6 +314,7 @@ def _commit(
             statuses.update(table["status"].to_pylist())
             errors.update(code for code in table["error_code"].to_pylist() if code)
             credits += sum(c for c in table["credits"].to_pylist() if c)
+            finished_before += pc.sum(pc.not_equal(table["run_id"], run_id)).as_py() or 0
             for row in rows_from_table(table.filter(pc.equal(table["status"], FAILED))):
                 failures.write(failure_record(row).encode() + b"\n")
             waiting.append(table)
@@ -325,7 +330,13 @@ def _commit(
         elif storage.exists(uri, options=storage_options):
             storage.delete([uri], options=storage_options)
     committed = Committed(
-        run_id, folder, sum(statuses.values()), dict(statuses), dict(errors), credits
+        run_id,
+        folder,
+        sum(statuses.values()),
+        dict(statuses),
+        dict(errors),
+        credits,
+        finished_before,
     )
     storage.put(
         marker,
@@ -345,6 +356,20 @@ def _commit(
 def _read_marker(data: bytes) -> Committed:
     values = json.loads(data)
     return Committed(**{name: values[name] for name in Committed._fields})
+
+
+def read_committed(
+    directory: str,
+    run_id: str,
+    storage_options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Committed:
+    """What ``WriteMetadata`` said of a run that is whole.
+
+    Raises:
+        RowError: ``not_found`` where the run is not whole.
+    """
+    uri = storage.join(directory, "metadata", run_id, SUCCESS)
+    return _read_marker(storage.read(uri, options=storage_options))
 
 
 def failure_record(row: Row) -> str:

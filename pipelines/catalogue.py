@@ -1,0 +1,100 @@
+"""The Beam graph of a job, on one page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import apache_beam as beam
+
+from pipelines.engines import Threads
+from pipelines.job import Job
+from pipelines.progress import Progress
+from transforms.cutouts import WriteCutouts
+from transforms.images import Limits, ReadImages
+from transforms.ledger import SkipFinished
+from transforms.manifest import Manifest, ReadManifest
+from transforms.metadata import WriteMetadata
+from transforms.remove_background import LocalBackend, RemoveBackground
+
+__all__ = ["Catalogue", "local_backend", "manifest_of"]
+
+
+def manifest_of(job: Job) -> Manifest:
+    """The job's manifest as the transforms take it."""
+    return Manifest(
+        job.input.manifest, job.input.format, job.matting.parameters(), job.storage or None
+    )
+
+
+def limits_of(job: Job) -> Limits:
+    """The job's limits as the transforms take them."""
+    return Limits(job.input.max_pixels, job.input.max_bytes)
+
+
+def local_backend(job: Job, threads: int = 0) -> LocalBackend:
+    """The job's local backend as the transforms take it."""
+    return LocalBackend(
+        job.backend.model,
+        job.backend.model_sha256,
+        job.backend.accept_license,
+        threads,
+        job.engine.pixels_in_flight,
+    )
+
+
+@dataclass
+class Catalogue(beam.PTransform):
+    """A whole job: manifest in, cutouts, masks and metadata out; gives one `Committed`.
+
+    Attributes:
+        job: What to do.
+        run_id: This run's name.
+        threads: How many threads each process may use.
+        redistribute: Spread the rows over workers; not for the local runner.
+        fresh: Do everything again, whatever the ledger says.
+        progress: Told of the manifest's size and of every finished row.
+    """
+
+    job: Job
+    run_id: str
+    threads: Threads
+    redistribute: bool = False
+    fresh: bool = False
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection:
+        """Builds the graph."""
+        job, options = self.job, self.job.storage or None
+        directory, limits = job.output.directory, limits_of(job)
+        backend = local_backend(job, self.threads.matting)
+
+        rows = pbegin | "ReadManifest" >> ReadManifest(
+            manifest_of(job),
+            redistribute=self.redistribute,
+            on_survey=self.progress.total if self.progress else None,
+        )
+        if not self.fresh:
+            rows |= "SkipFinished" >> SkipFinished(directory, backend, storage_options=options)
+        return (
+            rows
+            | "ReadImages" >> ReadImages(limits, threads=job.input.threads, storage_options=options)
+            | "RemoveBackground" >> RemoveBackground(backend, limits=limits)
+            | "WriteCutouts"
+            >> WriteCutouts(
+                directory,
+                cutout_format=job.output.cutout_format,
+                threads=self.threads.encoding,
+                pixels_in_flight=job.engine.pixels_in_flight,
+                storage_options=options,
+            )
+            | "WriteMetadata"
+            >> WriteMetadata(
+                directory,
+                self.run_id,
+                on_row=self.progress.row if self.progress else None,
+                storage_options=options,
+            )
+        )

@@ -1,0 +1,113 @@
+"""``--check``: everything short of working, so that a wrong job costs a minute and not a night."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from pipelines.catalogue import limits_of, local_backend, manifest_of
+from pipelines.engines import processes_of, threads_of
+from pipelines.job import Job
+from transforms import storage
+from transforms.cutouts import write_cutout
+from transforms.images import fetch
+from transforms.manifest import Manifest, ManifestError, Survey, read_shard, survey
+from transforms.records import FAILED, PENDING, Row
+from transforms.remove_background import remove_locally
+from transforms.secrets import references, resolve
+
+__all__ = ["check", "probe"]
+
+
+def probe(job: Job) -> None:
+    """Makes sure that a job can begin: its secrets, manifest, model and output.
+
+    Raises:
+        SecretError: A reference cannot be resolved.
+        ManifestError: The manifest cannot be used.
+        ModelError: The model cannot be had.
+        RowError: A store refuses the manifest or the output.
+    """
+    resolve(job.storage)
+    manifest = manifest_of(job)
+    if manifest.kind != "glob":
+        storage.open_input(manifest.uri, options=manifest.storage_options).close()
+    local_backend(job).core()
+    uri = storage.join(job.output.directory, ".alphabeam-probe")
+    storage.put(uri, b"alphabeam tries whether it may write here\n", options=job.storage or None)
+    storage.delete([uri], options=job.storage or None)
+
+
+def check(job: Job) -> Iterator[str]:
+    """Tries everything that a job needs, once.
+
+    Args:
+        job: The job.
+
+    Yields:
+        Lines for a terminal.
+
+    Raises:
+        The errors of `probe`.
+    """
+    options = job.storage or None
+    yield f"job        {job.name}"
+    for reference in sorted(set(references(job.storage))):
+        resolve(reference)
+        yield f"secret     {reference}: found"
+    manifest = manifest_of(job)
+    surveyed = survey(manifest)
+    if not surveyed.rows:
+        raise ManifestError(f"{manifest.uri}: the manifest has no rows")
+    yield f"manifest   {manifest.uri}: {manifest.kind}, {surveyed.rows} rows"
+    first, bad = _first_rows(manifest, surveyed)
+    for row in bad:
+        yield f"  a bad row: {row.error_code}: {row.error_message}"
+    core = local_backend(job).core()
+    yield f"model      {core.model_name} (sha256 {core.model_sha256[:12]}…)"
+    probe(job)
+    yield f"output     {job.output.directory}: may be written"
+    processes, threads = processes_of(job.engine), threads_of(job.engine).matting
+    yield f"engine     {job.engine.kind}: {processes} process(es) of {threads} matting thread(s)"
+    if first is None:
+        yield "image      no good row among the first ones; nothing was tried"
+        return
+    picture = fetch(first, limits_of(job), options)
+    began = time.perf_counter()
+    if picture.row.status == PENDING:
+        picture = remove_locally(picture, core, limits_of(job))
+    row = picture.row
+    if row.status == PENDING:
+        trial = storage.join(job.output.directory, ".alphabeam-trial")
+        row = write_cutout(picture, trial, job.output.cutout_format, options)
+        storage.delete(storage.list(trial, options=options), options=options)
+    if row.status == FAILED:
+        yield f"image      {row.image}: {row.error_code}: {row.error_message}"
+        return
+    seconds = time.perf_counter() - began
+    yield (
+        f"image      {row.image}: {row.width} x {row.height} {row.source_format}, {seconds:.2f} s"
+    )
+    estimate = seconds * surveyed.rows / (processes * threads)
+    yield f"estimate   about {_duration(estimate)}, if all images are like this one"
+
+
+def _first_rows(manifest: Manifest, surveyed: Survey) -> tuple[Row | None, list[Row]]:
+    """The first good row, and the bad ones before it and shortly behind."""
+    first, bad = None, []
+    for number, row in enumerate(read_shard(manifest, surveyed.shards[0], surveyed.collisions)):
+        if row.status == FAILED:
+            bad.append(row)
+        elif first is None:
+            first = row
+        if number >= 1000 or len(bad) >= 10:
+            break
+    return first, bad
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,190 @@
+"""The command line: ``run.py JOB.yaml``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import re
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipelines.job import Job
+
+__all__ = ["main"]
+
+OK, JOB_FAILED, WRONG_USAGE, TOO_MANY_FAILURES = 0, 1, 2, 3
+
+_EPILOG = """
+examples:
+  run.py configs/samples.yaml                    the samples that come with alphabeam
+  run.py job.yaml --check                        try everything, do nothing
+  run.py job.yaml --set input.manifest=new.csv   override a setting; values are YAML
+  run.py job.yaml -- --direct_num_workers=4      further options go to Beam
+  run.py models                                  the models known by name
+
+exit status:
+  0  all rows are done
+  1  the job itself failed
+  2  the job file or the command line is wrong
+  3  the job finished, and more rows failed than max_failures allows
+
+A job that was stopped is started again with the same command, and goes on where it was: rows that
+are finished are not done again. Rows that failed stand in failures.jsonl in the output, which is
+a manifest that can be run again.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="run.py",
+        description="Remove the backgrounds of a catalogue of images: read a manifest, write "
+        "cutouts, masks and Parquet metadata.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("job", metavar="JOB.yaml", help="the job file, or 'models'")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting, for example matting.erode_size=5; may be given several times",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="try everything that the job needs, and do nothing"
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help="do all rows again, also those that are finished"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0, help="show Beam's log; twice: all of it"
+    )
+    parser.add_argument("--version", action="version", version=f"alphabeam {_version()}")
+    return parser
+
+
+def _version() -> str:
+    try:
+        return metadata.version("alphabeam")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        arguments: Without the program's name; the process's own if None.
+
+    Returns:
+        The exit status: 0, 1, 2 or 3, as ``--help`` says; 130 after an interrupt.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    beam_arguments: list[str] = []
+    if "--" in given:
+        cut = given.index("--")
+        given, beam_arguments = given[:cut], given[cut + 1 :]
+    options = _parser().parse_args(given)
+    levels = (logging.CRITICAL, logging.INFO, logging.DEBUG)
+    logging.basicConfig(level=levels[min(options.verbose, 2)], format="%(levelname)s %(message)s")
+
+    # Beam takes seconds to import: --help and wrong arguments do not wait for it.
+    from pipelines.job_file import JobFileError, load_job
+
+    if options.job == "models":
+        return _print_models()
+    try:
+        job = load_job(options.job, options.set)
+    except JobFileError as error:
+        print(error, file=sys.stderr)
+        return WRONG_USAGE
+    try:
+        if options.check:
+            from pipelines.check import check
+
+            for line in check(job):
+                print(line, flush=True)
+            return OK
+        return _run(job, options, beam_arguments)
+    except KeyboardInterrupt:
+        print(
+            f"{job.name}: interrupted; start it again and it goes on where it was", file=sys.stderr
+        )
+        return 130
+    except Exception as error:
+        if options.verbose:
+            logging.exception("the job failed")
+        print(f"{job.name}: {_reason(error)}", file=sys.stderr)
+        return JOB_FAILED
+
+
+def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
+    import apache_beam as beam
+
+    from pipelines.catalogue import Catalogue
+    from pipelines.check import probe
+    from pipelines.engines import pipeline_options, threads_of
+    from pipelines.progress import Progress, ProgressBar
+    from pipelines.report import summarize
+    from transforms.metadata import read_committed
+
+    probe(job)
+    began, started = time.perf_counter(), datetime.now(timezone.utc)
+    run_id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    beam_options = pipeline_options(job.engine, beam_arguments)
+    runner = beam_options.get_all_options()["runner"]
+    with tempfile.TemporaryDirectory(prefix="alphabeam-") as folder:
+        progress = Progress(os.path.join(folder, "progress"), run_id)
+        catalogue = Catalogue(
+            job,
+            run_id,
+            threads_of(job.engine),
+            redistribute=runner != "FnApiRunner",
+            fresh=options.fresh,
+            progress=progress if runner == "FnApiRunner" else None,
+        )
+        with ProgressBar(progress, quiet=options.quiet):
+            pipeline = beam.Pipeline(options=beam_options)
+            pipeline | "Catalogue" >> catalogue
+            pipeline.run().wait_until_finish()
+    committed = read_committed(job.output.directory, run_id, job.storage or None)
+    summary = summarize(
+        job, committed, started.isoformat(timespec="seconds"), time.perf_counter() - began
+    )
+    summary.write(job.output.directory, job.storage or None)
+    for line in summary.lines():
+        print(line)
+    return OK if summary.failed <= job.max_failures else TOO_MANY_FAILURES
+
+
+def _print_models() -> int:
+    from transforms.matting import REGISTRY
+    from transforms.matting.models import cached_path
+
+    print(f"{'name':<24} {'input':>5} {'size':>7} {'cached':<6} licence")
+    for model in REGISTRY.values():
+        size = model.preprocessing.input_size if model.preprocessing else "any"
+        cached = "yes" if cached_path(model.name).exists() else "no"
+        licence = model.licence + ("" if model.commercial else " (needs accept_license: true)")
+        print(f"{model.name:<24} {size:>5} {model.megabytes:>4} MB {cached:<6} {licence}")
+    return OK
+
+
+def _reason(error: BaseException) -> str:
+    """One line on what went wrong; Beam wraps a worker's exception in its whole traceback."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    wrapped = next((line for line in reversed(lines) if re.match(r"\w[\w.]*: ", line)), "")
+    if len(lines) > 1 and wrapped:
+        text = re.sub(r"^[\w.]+: ", "", wrapped)
+    else:
+        text = " ".join(lines) or type(error).__name__
+    return re.sub(r" \[while running '.*'\]$", "", text)

@@ -1,0 +1,70 @@
+"""A job's engine section, as Beam's options and as threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from pipelines.job import LocalEngine
+
+__all__ = ["Threads", "cores", "pipeline_options", "processes_of", "threads_of"]
+
+_CORES_PER_PROCESS = 8  # beyond it, the interpreter lock costs more than another model in memory
+
+
+class Threads(NamedTuple):
+    """Threads per process.
+
+    Attributes:
+        matting: For the network and the matting.
+        encoding: For encoding and writing.
+    """
+
+    matting: int
+    encoding: int
+
+
+def cores() -> int:
+    """The cores that this process may use, which in a container are fewer than the machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def processes_of(engine: LocalEngine) -> int:
+    """How many worker processes the engine starts."""
+    return engine.processes or -(-cores() // _CORES_PER_PROCESS)
+
+
+def threads_of(engine: LocalEngine) -> Threads:
+    """How many threads each of them uses: processes times threads make the cores."""
+    matting = engine.threads or max(1, cores() // processes_of(engine))
+    return Threads(matting, max(2, matting))
+
+
+def pipeline_options(engine: LocalEngine, beam_arguments: Sequence[str] = ()) -> PipelineOptions:
+    """Beam's options for an engine.
+
+    Args:
+        engine: The job's engine section.
+        beam_arguments: Further options as on a command line; they win.
+
+    Returns:
+        The options, with a runner named in every case: Beam's own default tries to download one.
+    """
+    options = PipelineOptions(list(beam_arguments))
+    if options.view_as(StandardOptions).runner is None:
+        processes = processes_of(engine)
+        mode = "multi_processing" if processes > 1 else "in_memory"
+        options = PipelineOptions(
+            [
+                "--runner=FnApiRunner",
+                f"--direct_num_workers={processes}",
+                f"--direct_running_mode={mode}",
+                *beam_arguments,
+            ]
+        )
+    return options

@@ -1,0 +1,228 @@
+"""Reads a job file: YAML with line numbers, ``--set``, ``${env:NAME}``, errors that help.
+
+Every complaint reads ``file:line:column: field: what is wrong``, and names the key that was
+probably meant.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pipelines.job import Job
+from transforms import storage
+from transforms.errors import RowError
+from transforms.secrets import SecretError, resolve
+
+__all__ = ["JobFileError", "load_job", "parse_job"]
+
+_Location = tuple[str | int, ...]
+
+
+class JobFileError(Exception):
+    """The job file or a ``--set`` is wrong; each line of the message is one complaint."""
+
+
+class _Positions:
+    """Where every key and value of a YAML document stands."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._marks: dict[_Location, str] = {}
+
+    def add(self, node: yaml.Node, location: _Location = ()) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                below = (*location, key.value)
+                self._marks[below] = self._mark(key.start_mark)
+                self.add(value, below)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self._marks[(*location, index)] = self._mark(item.start_mark)
+                self.add(item, (*location, index))
+
+    def set(self, location: _Location, origin: str) -> None:
+        for depth in range(1, len(location) + 1):
+            self._marks.setdefault(location[:depth], origin)
+        self._marks[location] = origin
+
+    def of(self, location: _Location) -> str:
+        """Where the location stands, or the nearest thing around it."""
+        for depth in range(len(location), 0, -1):
+            if location[:depth] in self._marks:
+                return self._marks[location[:depth]]
+        return f"{self._name}:1:1"
+
+    def _mark(self, mark: yaml.Mark) -> str:
+        return f"{self._name}:{mark.line + 1}:{mark.column + 1}"
+
+
+def load_job(path: str, settings: Sequence[str] = ()) -> Job:
+    """Reads and validates a job file.
+
+    Args:
+        path: Path or fsspec URL of the YAML file.
+        settings: ``key.path=value`` texts that override it; values are YAML.
+
+    Returns:
+        The job, its paths resolved against the file's folder.
+
+    Raises:
+        JobFileError: It cannot be read, or something in it is wrong.
+    """
+    try:
+        text = storage.read(path, max_bytes=1_000_000).decode("utf-8")
+    except RowError as error:
+        raise JobFileError(f"{path}: the job file cannot be read: {error.message}") from None
+    except UnicodeDecodeError:
+        raise JobFileError(f"{path}: the job file is not UTF-8 text") from None
+    return parse_job(text, path, settings)
+
+
+def parse_job(text: str, name: str = "job.yaml", settings: Sequence[str] = ()) -> Job:
+    """Like `load_job`, from the file's text."""
+    positions = _Positions(name)
+    values = _parse_yaml(text, name, positions)
+    for setting in settings:
+        _apply(setting, values, positions)
+    complaints: list[str] = []
+    values = _resolve_environment(values, (), positions, complaints)
+    try:
+        job = Job.model_validate(values)
+    except ValidationError as error:
+        complaints += [_complaint(e, positions) for e in error.errors(include_url=False)]
+    if complaints:
+        raise JobFileError("\n".join(complaints))
+    return _resolve_paths(job, name)
+
+
+def _parse_yaml(text: str, name: str, positions: _Positions) -> dict[str, Any]:
+    try:
+        node = yaml.compose(text, yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        raise JobFileError(f"{where}: not YAML: {error.problem or error}") from None
+    except yaml.YAMLError as error:
+        raise JobFileError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise JobFileError(
+            f"{name}:1:1: a job file is a mapping with 'input' and 'output'; this one is "
+            + ("empty" if values is None else type(values).__name__)
+        )
+    assert node is not None
+    positions.add(node)
+    return values
+
+
+def _apply(setting: str, values: dict[str, Any], positions: _Positions) -> None:
+    key, equals, text = setting.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise JobFileError(
+            f"--set {setting}: write key=value, for example --set matting.erode_size=5"
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = getattr(error, "problem", None) or "broken"
+        raise JobFileError(f"--set {setting}: the value is not YAML: {reason}") from None
+    place = values
+    for part in path[:-1]:
+        if not isinstance(place.get(part), dict):
+            place[part] = {}
+        place = place[part]
+    place[path[-1]] = value
+    positions.set(tuple(path), f"--set {key}")
+
+
+def _resolve_environment(
+    value: Any, location: _Location, positions: _Positions, complaints: list[str]
+) -> Any:
+    if location[:1] == ("storage",):
+        return value  # may be secrets: these stay references until a worker needs them
+    if isinstance(value, dict):
+        return {
+            k: _resolve_environment(v, (*location, k), positions, complaints)
+            for k, v in value.items()
+        }
+    if isinstance(value, list):
+        return [
+            _resolve_environment(v, (*location, i), positions, complaints)
+            for i, v in enumerate(value)
+        ]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    try:
+        resolved = resolve(value)
+    except SecretError as error:
+        complaints.append(f"{positions.of(location)}: {_dotted(location)}: {error}")
+        return value
+    # A whole value that is one reference may stand for a number or a truth value.
+    return yaml.safe_load(resolved) if value.startswith("${") and value.endswith("}") else resolved
+
+
+def _dotted(location: _Location) -> str:
+    return ".".join(str(part) for part in location) or "job"
+
+
+def _complaint(error: Any, positions: _Positions) -> str:
+    location: _Location = error["loc"]
+    message: str = error["msg"]
+    if error["type"] == "extra_forbidden":
+        message = "extra inputs are not permitted"
+        close = difflib.get_close_matches(str(location[-1]), _keys(location[:-1]), 1, 0.6)
+        if close:
+            message += f" (did you mean '{close[0]}'?)"
+        else:
+            message += f" (known here: {', '.join(_keys(location[:-1]))})"
+    elif error["type"] == "missing":
+        message = "is missing; it has no default"
+    else:
+        message = message[:1].lower() + message[1:]
+        if error["type"] == "value_error":
+            message = str(error["ctx"]["error"])
+        elif not isinstance(error["input"], (dict, list)):
+            message += f", got {error['input']!r}"
+    return f"{positions.of(location)}: {_dotted(location)}: {message}"
+
+
+def _keys(location: _Location) -> list[str]:
+    model: Any = Job
+    for part in location:
+        field = model.model_fields.get(str(part))
+        if field is None or not isinstance(field.annotation, type):
+            return []
+        model = field.annotation
+        if not issubclass(model, BaseModel):
+            return []
+    return list(model.model_fields)
+
+
+def _resolve_paths(job: Job, name: str) -> Job:
+    folder = storage.parent(name)
+
+    def resolved(uri: str) -> str:
+        # Absolute, because fingerprints hold URIs and must not depend on the working directory.
+        uri = storage.resolve(folder, uri)
+        if not storage.is_local(uri) or "://" in uri:
+            return uri
+        return os.path.abspath(os.path.expanduser(uri)) + ("/" if uri.endswith("/") else "")
+
+    backend = job.backend
+    if "/" in backend.model or backend.model.endswith(".onnx"):
+        backend = backend.model_copy(update={"model": resolved(backend.model)})
+    return job.model_copy(
+        update={
+            "name": job.name or os.path.splitext(os.path.basename(name))[0],
+            "input": job.input.model_copy(update={"manifest": resolved(job.input.manifest)}),
+            "output": job.output.model_copy(update={"directory": resolved(job.output.directory)}),
+            "backend": backend,
+        }
+    )

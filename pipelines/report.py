@@ -1,0 +1,131 @@
+"""The end of a job: its summary, for people and for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+from pipelines.engines import cores
+from pipelines.job import Job
+from transforms import storage
+from transforms.metadata import FAILURES, Committed
+from transforms.records import DONE, FAILED
+
+__all__ = ["SUMMARY", "Summary", "summarize"]
+
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did; ``summary.json`` holds it.
+
+    Attributes:
+        job: The job's name.
+        run_id: This run's name.
+        status: ``succeeded``, or ``too_many_failures``.
+        rows: Rows of the manifest.
+        done: Of these, with outputs in place.
+        finished_before: Of the done ones, those that an earlier run had finished.
+        failed: Rows that failed.
+        errors: Failed rows by error code.
+        credits: API credits that the rows cost.
+        seconds: Wall time of the run.
+        images_per_second: Rows that this run worked on, by wall time.
+        started_at: UTC, ISO 8601.
+        outputs: Where what was written is.
+        environment: Versions and the machine.
+    """
+
+    job: str
+    run_id: str
+    status: str
+    rows: int
+    done: int
+    finished_before: int
+    failed: int
+    errors: Mapping[str, int]
+    credits: int
+    seconds: float
+    images_per_second: float
+    started_at: str
+    outputs: Mapping[str, str]
+    environment: Mapping[str, Any]
+
+    def lines(self) -> list[str]:
+        """The summary for a terminal."""
+        before = f" ({self.finished_before} of them by an earlier run)" * bool(self.finished_before)
+        text = [
+            f"{self.job}: {self.rows} rows: {self.done} done{before}, {self.failed} failed; "
+            f"{self.seconds:.1f} s, {self.images_per_second:.2f} images/s"
+        ]
+        if self.credits:
+            text.append(f"  credits    {self.credits}")
+        text += [f"  {code:<20} {count} failed" for code, count in sorted(self.errors.items())]
+        text += [f"  {name:<10} {uri}" for name, uri in self.outputs.items()]
+        return text
+
+    def write(self, directory: str, storage_options: Mapping[str, Any] | None) -> None:
+        """Puts ``summary.json`` into the output directory."""
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        storage.put(storage.join(directory, SUMMARY), text.encode(), options=storage_options)
+
+
+def summarize(job: Job, committed: Committed, started_at: str, seconds: float) -> Summary:
+    """Sums a run up.
+
+    Args:
+        job: The job.
+        committed: What ``WriteMetadata`` said.
+        started_at: UTC, ISO 8601.
+        seconds: Wall time.
+
+    Returns:
+        The summary.
+    """
+    failed = committed.statuses.get(FAILED, 0)
+    directory = job.output.directory
+    outputs = {
+        "cutouts": storage.join(directory, "cutouts"),
+        "masks": storage.join(directory, "masks"),
+        "metadata": committed.folder,
+        "summary": storage.join(directory, SUMMARY),
+    }
+    if failed:
+        outputs["failures"] = storage.join(directory, FAILURES)
+    worked_on = committed.rows - committed.finished_before
+    packages = ("apache-beam", "onnxruntime", "opencv-python-headless", "numpy", "pyarrow")
+    return Summary(
+        job=job.name,
+        run_id=committed.run_id,
+        status="succeeded" if failed <= job.max_failures else "too_many_failures",
+        rows=committed.rows,
+        done=committed.statuses.get(DONE, 0),
+        finished_before=committed.finished_before,
+        failed=failed,
+        errors=dict(committed.errors),
+        credits=committed.credits,
+        seconds=round(seconds, 3),
+        images_per_second=round(worked_on / seconds, 3) if seconds else 0.0,
+        started_at=started_at,
+        outputs=outputs,
+        environment={
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "cores": cores(),
+            "host": os.uname().nodename if hasattr(os, "uname") else platform.node(),
+            **{name: _version(name) for name in ("alphabeam", *packages)},
+        },
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,9 @@
+#!/usr/bin/env python
+"""Runs an alphabeam job: ``python run.py configs/samples.yaml``; see ``--help``."""
+
+import sys
+
+from pipelines.command import main
+
+if __name__ == "__main__":
+    sys.exit(main())
