@@ -21,6 +21,13 @@ def main() -> int:
     parser.add_argument("--task-seconds", type=float, default=1.0, help="how long a task runs")
     parser.add_argument("--slots", type=int, default=32, help="tasks that run at one time")
     parser.add_argument("--credits", type=int, help="the account's credits (default: no end)")
+    parser.add_argument(
+        "--core",
+        nargs="?",
+        const="catalogue",
+        metavar="MODEL",
+        help="answer with the local matting core, and this model (default: catalogue)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the faults")
     parser.add_argument(
         "--fault",
@@ -37,6 +44,11 @@ def main() -> int:
             faults[name] = float(chance or "1")
         except ValueError:
             parser.error(f"--fault {text}: {chance!r} is not a probability like 0.2")
+    core = None
+    if options.core:
+        from transforms.matting import MattingCore
+
+        core = MattingCore(options.core)
     try:
         with running_emulator(
             port=options.port,
@@ -47,6 +59,7 @@ def main() -> int:
             credits=options.credits,
             seed=options.seed,
             faults=faults,
+            core=core,
         ) as emulator:
             print(
                 f"endpoint: {emulator.endpoint}\n"

@@ -48,13 +48,13 @@ def cut_by_colour(image: bytes, params: Mapping[str, Any]) -> bytes:
     return encode_png(np.dstack([rgb, alpha]))
 
 
-def core_answer(matte: Callable[..., tuple[np.ndarray, np.ndarray | None]]) -> Answerer:
+def core_answer(core: Any) -> Answerer:
     """Answers with a matting core.
 
     Args:
-        matte: Called with the upright RGB picture and `MattingParameters`; gives alpha
-            (H x W) and the straight RGBA cutout (H x W x 4), or None for a mask alone.
+        core: A `MattingCore`, or anything with its ``remove(pixels, params)``.
     """
+    from transforms.images import decode
     from transforms.parameters import MattingParameters
 
     def answer(image: bytes, params: Mapping[str, Any]) -> bytes:
@@ -67,7 +67,7 @@ def core_answer(matte: Callable[..., tuple[np.ndarray, np.ndarray | None]]) -> A
             hair_optimization=params.get("HairOptimization", "auto"),
             only_mask=params.get("OnlyMask", False),
         )
-        alpha, rgba = matte(decode_rgb(image), wanted)
-        return encode_png(alpha if rgba is None else rgba)
+        matte = core.remove(decode(image), wanted)
+        return encode_png(matte.alpha if matte.rgba is None else matte.rgba)
 
     return answer

@@ -26,7 +26,7 @@ from typing import Any
 from aiohttp import web
 from PIL import Image
 
-from tests.picpik_emulator.answers import Answerer, cut_by_colour
+from tests.picpik_emulator.answers import Answerer, core_answer, cut_by_colour
 from tests.picpik_emulator.faults import Faults
 from transforms.picpik.signature import sign
 
@@ -109,6 +109,7 @@ class Task:
     fate: str  # "", task_stuck or task_error
     cost: int
     token: str
+    expired: bool = False
     result: bytes | None = field(default=None, repr=False)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
@@ -127,6 +128,7 @@ class Emulator:
         public_key: The one account's key.
         private_key: Its private key.
         answer: Makes the result from the upload: bytes and parameters to bytes.
+        core: A `MattingCore` that makes the results, in the place of ``answer``.
         faults: Fault -> probability or occasions; see `faults.FAULTS`.
         seed: Of the faults' probabilities.
         slots: Tasks that run at one time; the others queue.
@@ -148,7 +150,9 @@ class Emulator:
         submissions: Tasks queued by the SHA-256 of the image's bytes.
         tasks_by_request: Tasks queued by request_uuid.
         billed: Credits billed.
-        most_running: Most tasks that were running at one time, as far as seen.
+        tasks: Every task by its UID.
+        faults: What struck so far, in ``faults.struck``.
+        huge_bytes_sent: Bytes of the 2 GB answers that left.
     """
 
     def __init__(
@@ -157,6 +161,7 @@ class Emulator:
         public_key: str = "demo-public",
         private_key: str = "demo-private",
         answer: Answerer = cut_by_colour,
+        core: Any = None,
         faults: Mapping[str, float | Sequence[int]] | None = None,
         seed: int = 0,
         slots: int = 32,
@@ -182,7 +187,7 @@ class Emulator:
         self.tasks: dict[str, Task] = {}
         self.billed = 0
         self.huge_bytes_sent = 0
-        self._answer = answer
+        self._answer = answer if core is None else core_answer(core)
         self._task_seconds = task_seconds
         self._free_at = [0.0] * slots  # a heap: when each slot is free
         self._cost = cost
@@ -366,6 +371,7 @@ class Emulator:
             task is None
             or request.match_info["token"] != task.token
             or task.status(now) != "Finished"
+            or task.expired
             or now > task.ends + self._result_seconds
         ):
             return web.Response(status=404)
@@ -375,7 +381,7 @@ class Emulator:
         if fault == "result_500":
             return web.Response(status=500)
         if fault == "result_expired":
-            self._result_seconds_over(task)
+            task.expired = True
             return web.Response(status=403, text="<Error>AccessDenied</Error>")
         if fault == "result_redirect":
             raise web.HTTPFound("http://127.0.0.1:9/elsewhere.png")
@@ -399,9 +405,6 @@ class Emulator:
         if fault == "result_truncated":
             body = body[: len(body) // 2]
         return web.Response(body=body, content_type="image/png")
-
-    def _result_seconds_over(self, task: Task) -> None:
-        task.ends = float("-inf")
 
     async def _huge(
         self, request: web.Request, begin: bytes, *, announced: bool

@@ -3,7 +3,7 @@
     client = PicpikClient(INTERNATIONAL, public_key, private_key)
     uid = client.submit(image, "image/jpeg", MattingParameters(), str(uuid.uuid4()))
     (task,) = collect(client, [uid], timeout=300)
-    alpha, rgba = matte_from_result(rgb, client.download(task.result_url()), only_mask=False)
+    alpha, rgba = matte_from_result(pixels, client.download(task.result_url()), only_mask=False)
 
 It knows nothing of manifests, ledgers or budgets: who calls `PicpikClient.submit` twice pays
 twice.
@@ -28,7 +28,7 @@ from transforms.picpik.result import matte_from_result
 from transforms.picpik.signature import sign
 from transforms.picpik.tasks import TaskDetail, collect
 from transforms.picpik.throttle import Backoff
-from transforms.picpik.upload import Upload, prepare_upload
+from transforms.picpik.upload import Upload, fit_box, prepare_upload
 
 __all__ = [
     "CHINA",
@@ -49,6 +49,7 @@ __all__ = [
     "Upload",
     "collect",
     "find_lost",
+    "fit_box",
     "matte_from_result",
     "prepare_upload",
     "sign",

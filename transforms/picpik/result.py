@@ -16,18 +16,19 @@ _GREY_SPREAD = 8  # levels between channels that JPEG's chroma may leave in a gr
 
 
 def matte_from_result(
-    original_rgb: np.ndarray, result: bytes, only_mask: bool
+    original: np.ndarray, result: bytes, only_mask: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Makes the mask, and the cutout where wanted, from whichever form the API gave.
 
     The form is told by content. A picture with an alpha channel is a cutout: its alpha is the
-    mask, and the cutout is the picture itself, pixel for pixel. A grey picture (or RGB whose
-    channels agree) without alpha is a mask: the cutout is the original's colours under it. Where
-    only the mask was asked for, a grey picture with an alpha that is opaque everywhere is a mask
-    as well.
+    mask, and its colours are kept to the bit. A grey picture (or RGB whose channels agree)
+    without alpha is a mask: the cutout has the original's colours. Where only the mask was asked
+    for, a grey picture with an alpha that is opaque everywhere is a mask as well. What was
+    transparent in the original stays so, and colours under alpha 0 are 0.
 
     Args:
-        original_rgb: The upright picture that was sent, uint8, H x W x 3.
+        original: The upright decoded picture that was sent, uint8, H x W x 3, or H x W x 4 with
+            straight alpha.
         result: The bytes of a PNG, JPEG or WebP file.
         only_mask: No cutout is wanted.
 
@@ -39,7 +40,7 @@ def matte_from_result(
         AnswerInvalid: The file is damaged, of another size than the original, or neither a
             cutout nor a mask.
     """
-    height, width = original_rgb.shape[:2]
+    height, width = original.shape[:2]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -58,31 +59,37 @@ def matte_from_result(
             f"the result of {len(result)} bytes cannot be decoded ({type(error).__name__}); "
             "run the job again to fetch it anew"
         ) from None
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        alpha = np.ascontiguousarray(pixels[:, :, 3])
-        if not only_mask:
-            return alpha, pixels
-        if alpha.min() == 255 and _is_grey(pixels[:, :, :3]):
-            alpha = np.ascontiguousarray(pixels[:, :, 1])
+    colours = original[:, :, :3]
+    if pixels.ndim == 2:
+        alpha = pixels
+    elif pixels.shape[2] == 4 and not (
+        only_mask and pixels[:, :, 3].min() == 255 and _is_grey(pixels)
+    ):
+        colours, alpha = pixels[:, :, :3], pixels[:, :, 3]
+    elif _is_grey(pixels):
+        alpha = pixels[:, :, 1]
+    else:
+        raise AnswerInvalid("the result has colours but no alpha: neither a cutout nor a mask")
+    if original.shape[2] == 4:
+        alpha = np.minimum(alpha, original[:, :, 3])
+    alpha = np.ascontiguousarray(alpha)
+    if only_mask:
         return alpha, None
-    if pixels.ndim == 3:
-        if not _is_grey(pixels):
-            raise AnswerInvalid("the result has colours but no alpha: neither a cutout nor a mask")
-        pixels = pixels[:, :, 1]
-    alpha = np.ascontiguousarray(pixels)
-    return alpha, None if only_mask else np.dstack([original_rgb, alpha])
+    cutout = np.dstack([colours, alpha])
+    cutout[alpha == 0] = 0
+    return alpha, cutout
 
 
 def _eight_bit(image: Image.Image) -> np.ndarray:
     """The pixels as uint8: H x W (grey), H x W x 3 (RGB) or H x W x 4 (straight RGBA)."""
     if image.mode.startswith("I"):  # 16-bit grey
-        return (np.asarray(image).astype(np.uint32) * 255 // 65_535).astype(np.uint8)
+        return ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         return np.array(image.convert("RGBA"))
     return np.array(image.convert("L" if image.mode in ("1", "L") else "RGB"))
 
 
-def _is_grey(rgb: np.ndarray) -> bool:
-    red, green, blue = (rgb[:, :, c].astype(np.int16) for c in range(3))
+def _is_grey(pixels: np.ndarray) -> bool:
+    red, green, blue = (pixels[:, :, c].astype(np.int16) for c in range(3))
     spread = max(np.abs(red - green).max(), np.abs(green - blue).max())
     return int(spread) <= _GREY_SPREAD

@@ -88,6 +88,7 @@ class Pace:
     _RECOVERY = 15.0  # seconds to climb from nothing to the ceiling
     _WINDOW = 5.0  # seconds over which the actual rate is observed
     _SLOWEST = 0.5  # requests per second, so that a recovery is noticed
+    _LEAST_OBSERVED = 5.0  # requests per second
 
     def __init__(
         self,
@@ -142,8 +143,9 @@ class Pace:
             if self._recent and now - self._recent[0] < self._WINDOW:
                 observed = len(self._recent) / max(now - self._recent[0], 1.0)
             if self._rate is None:
-                self._rate = observed
-                self._peak = 2 * observed
+                # A client that asked little so far tells nothing of the limit.
+                self._rate = max(observed, self._LEAST_OBSERVED)
+                self._peak = 2 * self._rate
             floor = self._SLOWEST if self._limit is None else min(self._SLOWEST, self._limit)
             self._rate = max(floor, self._CUT * self._rate)
             self._peak = max(self._peak, 2 * floor) if self._limit is None else self._limit

@@ -11,7 +11,7 @@ from typing import Any
 
 import certifi
 import urllib3
-from urllib3.exceptions import HTTPError, NameResolutionError, TimeoutError
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, TimeoutError
 
 __all__ = ["Answer", "AnswerTooLarge", "ExchangeFailed", "connections", "exchange", "tls_context"]
 
@@ -225,7 +225,7 @@ def exchange(
         raise ExchangeFailed(
             _reason(error),
             delivered=outgoing.delivered,
-            timed_out=isinstance(error, TimeoutError),
+            timed_out=_timed_out(error),
             permanent="CERTIFICATE_VERIFY_FAILED" in str(error),
         ) from None
     finally:
@@ -253,13 +253,19 @@ def _decompressed(body: bytes, headers: Mapping[str, str], max_bytes: int) -> by
     return plain
 
 
+def _timed_out(error: Exception) -> bool:
+    # urllib3 counts a refused connection as a kind of connect time-out.
+    return isinstance(error, TimeoutError) and not isinstance(error, NewConnectionError)
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, NameResolutionError):
         return "the host's name cannot be resolved"
-    if isinstance(error, TimeoutError):
+    if _timed_out(error):
         return "timed out: " + type(error).__name__.removesuffix("Error")
     # urllib3 wraps the system's error; its own text holds object addresses.
     inner = next((a for a in error.args if isinstance(a, Exception)), None)
     text = str(inner if inner is not None else error).splitlines()[:1]
     kind = type(inner if inner is not None else error).__name__
-    return f"{kind}: {text[0][:200]}" if text else kind
+    words = text[0].rpartition(">: ")[2][:200] if text else ""
+    return f"{kind}: {words}" if words else kind

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 from PIL import Image, ImageCms
 
 from transforms.errors import ErrorCode
+from transforms.parameters import MattingParameters
 from transforms.picpik.errors import PicpikError
 
-__all__ = ["Upload", "prepare_upload"]
+__all__ = ["Upload", "fit_box", "prepare_upload"]
 
 _MEDIA_TYPES = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 _QUALITIES = (95, 90, 85, 75)
@@ -36,30 +37,49 @@ class Upload:
     reason: str = ""
 
 
-def prepare_upload(original: bytes, rgb: np.ndarray, *, max_upload_bytes: int) -> Upload:
+def fit_box(params: MattingParameters, width: int, height: int) -> MattingParameters:
+    """The parameters with their box cut to the picture, as the API wants it.
+
+    Raises:
+        PicpikError: ``box_outside``: the box and the picture have no pixel in common.
+    """
+    if params.box is None:
+        return params
+    left, top, right, bottom = params.box
+    if left >= width or top >= height:
+        raise PicpikError(
+            f"the box {left},{top},{right},{bottom} lies outside the {width} x {height} picture",
+            code=ErrorCode.BOX_OUTSIDE,
+        )
+    return replace(params, box=(left, top, min(right, width), min(bottom, height)))
+
+
+def prepare_upload(original: bytes, pixels: np.ndarray, *, max_upload_bytes: int) -> Upload:
     """Chooses the bytes to send.
 
     The original bytes go out when the API will see in them what this program sees: an upright,
     opaque, 8-bit, single-frame, sRGB (or untagged) JPEG, PNG or WebP within the size limit.
     Anything else is re-encoded from the decoded picture: as JPEG (4:4:4, quality 95), or as PNG
-    where the original was not a JPEG and the PNG fits. The quality goes down to 75 to fit. The
-    picture is never scaled, so a box and the result keep its pixels.
+    where the original was not a JPEG and the PNG fits. The quality goes down to 75 to fit. What
+    is transparent is laid on white, so that no hidden colours come to light. The picture is
+    never scaled, so a box and the result keep its pixels.
 
     Args:
         original: The image file's bytes.
-        rgb: The upright decoded picture, uint8, H x W x 3, sRGB.
+        pixels: The upright decoded picture, sRGB, uint8, H x W x 3, or H x W x 4 with straight
+            alpha.
         max_upload_bytes: Most bytes to send, before base64 (which adds a third).
 
     Raises:
         PicpikError: ``too_large``: no encoding fits.
     """
-    height, width = rgb.shape[:2]
+    height, width = pixels.shape[:2]
     kind, reason = _inspect(original, width, height)
     if not reason and len(original) > max_upload_bytes:
         reason = f"{len(original)} bytes are over max_upload_bytes"
     if not reason:
         return Upload(original, _MEDIA_TYPES[kind], "original")
-    bgr = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2BGR)
+    bgr = cv2.cvtColor(_on_white(pixels), cv2.COLOR_RGB2BGR)
     if kind not in ("JPEG", "MPO"):
         data = _encode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 3])
         if len(data) <= max_upload_bytes:
@@ -106,6 +126,13 @@ def _is_srgb(profile: bytes | None) -> bool:
         return True
     opened = ImageCms.getOpenProfile(io.BytesIO(profile))
     return "srgb" in ImageCms.getProfileDescription(opened).lower()
+
+
+def _on_white(pixels: np.ndarray) -> np.ndarray:
+    if pixels.shape[2] == 3:
+        return np.ascontiguousarray(pixels)
+    alpha = pixels[..., 3:].astype(np.uint16)
+    return ((pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def _encode(extension: str, bgr: np.ndarray, options: list[int]) -> bytes:
