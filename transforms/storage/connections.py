@@ -100,6 +100,7 @@ def _with_defaults(protocol: str, given: dict[str, Any]) -> dict[str, Any]:
         options.setdefault("read_timeout", _READ_S)
     elif protocol == "webdav":
         options.setdefault("timeout", _READ_S)
+        options.setdefault("retry", False)
         if isinstance(options.get("auth"), list):  # YAML has no tuples
             options["auth"] = tuple(options["auth"])
     return options
@@ -172,6 +173,17 @@ def _uncached(fs: Any) -> Any:
     return fs
 
 
+def _take_names_literally(client: Any) -> None:
+    """webdav4 puts a name into the URL as it is, where three characters mean another thing."""
+    join = client.join_url
+
+    def join_quoted(path: str, add_trailing_slash: bool = False) -> Any:
+        quoted = path.replace("%", "%25").replace("#", "%23").replace("?", "%3F")
+        return join(quoted, add_trailing_slash)
+
+    client.join_url = join_quoted
+
+
 def _connect(layers: list[_Layer]) -> Any:
     """An instance of the outermost layer, around those below it."""
     kwargs: dict[str, Any] = {}
@@ -183,7 +195,9 @@ def _connect(layers: list[_Layer]) -> Any:
     fs = _uncached(get_filesystem_class(layers[-1].protocol)(**kwargs))
     if layers[-1].protocol in ("s3", "s3a"):
         fs.retries = 1
-    if layers[-1].protocol in ("sftp", "ssh"):
+    elif layers[-1].protocol == "webdav":
+        _take_names_literally(fs.client)
+    elif layers[-1].protocol in ("sftp", "ssh"):
         fs.ftp.get_channel().settimeout(_READ_S)
     return fs
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
@@ -142,13 +143,18 @@ def _of_status(status: int, reason: str, error: BaseException) -> Fault:
 
 
 def _reason(error: BaseException) -> str:
+    """The store's own words, in one line, without request ids and repeated XML."""
+    response = getattr(error, "response", None)
+    if isinstance(response, Mapping) and response.get("Error", {}).get("Message"):  # botocore
+        told = response["Error"]
+        return f"{told['Message']} ({told.get('Code', 'no code')})"
     if isinstance(error, OSError) and error.errno and error.strerror:
         return str(error.strerror)
     if isinstance(error, FileNotFoundError):
         return "no such object"
-    text = str(error).strip()
+    text = re.split(r"\s*RequestId:|\n\s*<", str(error).strip())[0]
     name = type(error).__name__
-    line = " ".join(text.split())[:300]
+    line = " ".join(text.split())[:300].rstrip(" .")
     return f"{line} ({name})" if line else name
 
 
@@ -267,6 +273,8 @@ def as_row_error(
     for secret in (*secrets_in(uri), *sorted(_secret_values(options or {}), key=len, reverse=True)):
         reason = reason.replace(secret, "***")
     reason = redact(reason)
+    if verb == "write" and fault.code is ErrorCode.NOT_FOUND:
+        reason = "there is no such bucket, container or folder"
     tries = f" (tried {attempts} times)" if attempts > 1 else ""
     links = chain(uri)
     protocol = (

@@ -470,6 +470,11 @@ def _put_once(uri: str, data: bytes, options: StorageOptions | None) -> None:
             f"cannot write {redact(uri)}: {links[0].protocol}:// cannot store an object whole or "
             "not at all; write to a local disk, s3, gs, abfs, sftp, ftp, webdav or memory",
         )
+    if links[0].protocol == "webdav" and "?" in links[0].name:
+        raise RowError(  # some cut the name there when they rename, and hit another object
+            ErrorCode.INVALID_URI,
+            f"cannot write {redact(uri)}: WebDAV servers misread '?' in a name; choose another",
+        )
     with borrow(uri, options) as place:
         if place.protocol in _OBJECT_STORES:
             place.fs.pipe_file(place.path, data)
@@ -526,7 +531,8 @@ def _put_renaming(place: Place, data: bytes) -> None:
         try:
             store(temporary, data)
         except Exception as error:
-            if diagnose(error).code is not ErrorCode.NOT_FOUND:
+            missing = diagnose(error).code is ErrorCode.NOT_FOUND
+            if not missing and getattr(error, "status_code", 0) != 409:  # WebDAV: no such folder
                 raise
             _make_folders(place.fs, folder)
             store(temporary, data)
@@ -663,7 +669,8 @@ class _Input(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = int(self._file.seek(offset, whence))
+        self._file.seek(offset, whence)  # paramiko's returns nothing
+        self._at = int(self._file.tell())
         return self._at
 
     def readinto(self, buffer: Any) -> int:

@@ -1,0 +1,63 @@
+"""Servers that start once a process, when a test first asks for one; the table of results."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.storage import servers
+
+
+class Stores:
+    """The servers that run, by name."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, servers.Store | servers.Missing] = {}
+
+    def __getitem__(self, name: str) -> servers.Store:
+        if name not in self._running:
+            try:
+                self._running[name] = servers.START[name]()
+            except servers.Missing as reason:
+                self._running[name] = reason
+        store = self._running[name]
+        if isinstance(store, servers.Missing):
+            pytest.skip(f"no {name} server: {store}")
+        return store
+
+    def stop(self) -> None:
+        for store in self._running.values():
+            if isinstance(store, servers.Store):
+                store.stop()
+
+
+@pytest.fixture(scope="session")
+def stores() -> Iterator[Stores]:
+    running = Stores()
+    yield running
+    running.stop()
+
+
+# The contract's results go to this file, if it is named: `docs/storage.md` is made from them.
+_REPORT = os.environ.get("ALPHABEAM_STORES_REPORT", "")
+_results: dict[str, dict[str, str]] = {}
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    facts = dict(report.user_properties)
+    if "store" not in facts or "holds" not in facts:
+        return
+    if report.when == "call" or report.outcome != "passed":
+        outcome = report.outcome
+        if report.skipped and isinstance(report.longrepr, tuple):
+            outcome = str(report.longrepr[2]).removeprefix("Skipped: ")
+        _results.setdefault(str(facts["store"]), {})[str(facts["holds"])] = outcome
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _REPORT and _results and not hasattr(session.config, "workerinput"):
+        Path(_REPORT).write_text(json.dumps(_results, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,119 @@
+"""The text of URIs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.storage.servers import REPOSITORY
+from transforms import storage
+from transforms.errors import ErrorCode, RowError
+
+
+@pytest.mark.parametrize(
+    ("base", "relative", "wanted"),
+    [
+        ("s3://b/m", "x.jpg", "s3://b/m/x.jpg"),
+        ("s3://b/m", "../i/x.jpg", "s3://b/i/x.jpg"),
+        ("s3://b", "./x#1 ?.jpg", "s3://b/x#1 ?.jpg"),
+        ("s3://b/m", "gs://c/x.jpg", "gs://c/x.jpg"),
+        ("s3://b/m", "/data/x.jpg", "/data/x.jpg"),
+        ("https://h/m/n?sig=1", "x.jpg", "https://h/m/n/x.jpg"),
+        ("https://h/m", "/i/x.jpg", "https://h/i/x.jpg"),
+        ("/data/m", "../x.jpg", "/data/x.jpg"),
+        ("/data", "../../x.jpg", "/x.jpg"),
+        ("m", "a//x.jpg", "m/a/x.jpg"),
+        (".", "../x.jpg", "../x.jpg"),
+        ("..", "../x.jpg", "../../x.jpg"),
+        ("file:///data/m", "x.jpg", "file:///data/m/x.jpg"),
+        ("memory://m", "x.jpg", "memory://m/x.jpg"),
+        ("zip://m::s3://b/a.zip", "../x.jpg", "zip://x.jpg::s3://b/a.zip"),
+        ("simplecache::s3://b/m", "x.jpg", "simplecache::s3://b/m/x.jpg"),
+        ("s3://b/m", "a::b.jpg", "s3://b/m/a::b.jpg"),
+    ],
+)
+def test_resolve(base: str, relative: str, wanted: str) -> None:
+    assert storage.resolve(base, relative) == wanted
+
+
+def test_resolve_does_not_leave_the_store() -> None:
+    with pytest.raises(RowError) as caught:
+        storage.resolve("s3://b/m", "../../x.jpg")
+    assert caught.value.code is ErrorCode.INVALID_URI
+
+
+@pytest.mark.parametrize(
+    ("uri", "wanted"),
+    [
+        ("s3://b/a/x.jpg", "s3://b/a"),
+        ("s3://b/x.jpg", "s3://b"),
+        ("s3://b", "s3://b"),
+        ("/x.jpg", "/"),
+        ("x.jpg", "."),
+        ("a/x.jpg", "a"),
+        ("https://h/m/x.csv?sig=a/b", "https://h/m"),
+        ("zip://x.csv::s3://b/a.zip", "zip://::s3://b/a.zip"),
+        ("sftp://u@h:22/a/x", "sftp://u@h:22/a"),
+        ("fsspec+s3://b/a/x", "fsspec+s3://b/a"),
+    ],
+)
+def test_parent(uri: str, wanted: str) -> None:
+    assert storage.parent(uri) == wanted
+
+
+NAME = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1)
+
+
+@given(
+    st.sampled_from(
+        ["s3://b", "s3://b/f", "/", "/f", "f", "file:///f", "memory://f", "sftp://h/f"]
+    ),
+    NAME.filter(lambda name: name not in (".", "..")),
+)
+def test_parent_undoes_join(folder: str, name: str) -> None:
+    assert storage.parent(storage.join(folder, name)) == folder
+    assert storage.join(folder, "a", name) == storage.join(folder, f"a/{name}")
+
+
+@pytest.mark.parametrize(
+    ("uri", "local"),
+    [
+        ("a.jpg", True),
+        ("/a b/#.jpg", True),
+        ("file:///a.jpg", True),
+        ("s3://b/a.jpg", False),
+        ("zip://a.jpg::/b.zip", False),
+        ("a::b.jpg", True),
+    ],
+)
+def test_is_local(uri: str, local: bool) -> None:
+    assert storage.is_local(uri) is local
+
+
+@pytest.mark.parametrize("uri", ["", "a\0b", "zip://a.jpg", "nosuch://b/a.jpg"])
+def test_invalid(uri: str) -> None:
+    with pytest.raises(RowError) as caught:
+        storage.read(uri)
+    assert caught.value.code is ErrorCode.INVALID_URI
+
+
+def test_secrets_are_not_shown() -> None:
+    assert storage.redact("sftp://me:pw@h/a") == "sftp://me:***@h/a"
+    assert storage.redact("https://h/a?X-Sig=abc&b=1") == "https://h/a?***"
+    assert storage.redact("zip://a::https://h/a.zip?sig=abc") == "zip://a::https://h/a.zip?***"
+    assert "\n" not in storage.redact("s3://b/a\nb")
+    with pytest.raises(RowError) as caught:
+        storage.read("ftp://me:hunter22@127.0.0.1:9/a")
+    assert "hunter22" not in str(caught.value)
+
+
+def test_import_is_light() -> None:
+    source = "import sys; from transforms import storage; print('apache_beam' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, cwd=REPOSITORY, check=True
+    )
+    assert done.stdout == "False\n"
