@@ -143,7 +143,7 @@ class ResultFetcher:
             answer = self._get(parts)
             if answer.status not in (301, 302, 303, 307, 308):
                 return answer
-            onward = urljoin(url, answer.headers.get("location", ""))
+            onward = _joined(url, answer.headers.get("location", ""))
             if _origin(onward) != _origin(url):
                 raise ResultRefused(
                     f"the result at {shown_url(url)} redirects to {shown_url(onward)}, "
@@ -272,6 +272,13 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return location  # no URL, so of no origin
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

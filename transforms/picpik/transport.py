@@ -135,8 +135,7 @@ def connections(
         timeout=timeout,
         maxsize=size,
         ssl_context=tls,
-        server_hostname=server_name,
-        assert_hostname=server_name,
+        server_hostname=server_name,  # OpenSSL checks the certificate against it
     )
 
 
