@@ -31,7 +31,11 @@ from transforms.records import PENDING, Picture, Row
 
 __all__ = ["ImageInfo", "Limits", "ReadImages", "decode", "fetch", "inspect"]
 
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
+# Pillow registers most formats only when it is told to, and fails on the name of one that is not.
+Image.init()
+_FORMATS = tuple(
+    name for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF") if name in Image.OPEN
+)
 # Pillow refuses over 178 956 970 pixels by itself (twice its MAX_IMAGE_PIXELS); ours stay under.
 _PILLOW_MAX_PIXELS = 178_000_000
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -92,10 +96,14 @@ def _open(data: bytes) -> Image.Image:
         ) from None
     except UnidentifiedImageError:
         raise _not_an_image(data) from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+    except Exception as error:  # broken files raise nearly anything
         raise RowError(
-            ErrorCode.TRUNCATED_IMAGE, f"the image's header is broken or cut off: {error}"
+            ErrorCode.TRUNCATED_IMAGE, f"the image's header is broken or cut off: {_told(error)}"
         ) from None
+
+
+def _told(error: BaseException) -> str:
+    return str(error).strip(" .") or type(error).__name__
 
 
 def _not_an_image(data: bytes) -> RowError:
@@ -113,7 +121,10 @@ def _not_an_image(data: bytes) -> RowError:
     )
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image, data: bytes) -> int:
+    # Pillow decodes a whole PNG to look for an EXIF chunk behind the pixels.
+    if image.format == "PNG" and b"eXIf" not in data:
+        return 1
     # Broken EXIF blocks raise nearly anything; a picture without a readable one is upright.
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
@@ -121,7 +132,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _info(image: Image.Image, limits: Limits) -> ImageInfo:
+def _info(image: Image.Image, data: bytes, limits: Limits) -> ImageInfo:
     width, height = image.size
     if width * height > limits.max_pixels:
         raise RowError(
@@ -130,7 +141,7 @@ def _info(image: Image.Image, limits: Limits) -> ImageInfo:
         )
     if width < 1 or height < 1:
         raise RowError(ErrorCode.NOT_AN_IMAGE, f"the image is {width} x {height} pixels")
-    if _orientation(image) in (5, 6, 7, 8):
+    if _orientation(image, data) in (5, 6, 7, 8):
         width, height = height, width
     name = {"MPO": "jpeg"}.get(image.format or "", (image.format or "").lower())
     return ImageInfo(name, width, height)
@@ -150,7 +161,7 @@ def inspect(data: bytes, limits: Limits | None = None) -> ImageInfo:
         RowError: ``empty_file``, ``not_an_image``, ``truncated_image`` or ``too_large``.
     """
     with _open(data) as image:
-        return _info(image, limits or Limits())
+        return _info(image, data, limits or Limits())
 
 
 def decode(data: bytes, limits: Limits | None = None) -> np.ndarray:
@@ -173,8 +184,8 @@ def decode(data: bytes, limits: Limits | None = None) -> np.ndarray:
             ``too_large``.
     """
     with _open(data) as image:
-        _info(image, limits or Limits())
-        orientation = _orientation(image)
+        _info(image, data, limits or Limits())
+        orientation = _orientation(image, data)
         if (
             image.format in ("JPEG", "MPO")
             and image.mode == "RGB"
@@ -184,9 +195,9 @@ def decode(data: bytes, limits: Limits | None = None) -> np.ndarray:
             return pixels
         try:
             image.load()
-        except (OSError, SyntaxError, ValueError, EOFError, IndexError, MemoryError) as error:
+        except Exception as error:  # broken files raise nearly anything
             raise RowError(
-                ErrorCode.TRUNCATED_IMAGE, f"the image is broken or cut off: {error}"
+                ErrorCode.TRUNCATED_IMAGE, f"the image is broken or cut off: {_told(error)}"
             ) from None
         icc = image.info.get("icc_profile")
         upright = _to_8_bit(image)
@@ -267,7 +278,13 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         if image.mode == "RGB" and "transparency" in image.info:
             return image.convert("RGBA")
         return image
-    return image.convert("RGB" if _alpha(image) is None else "RGBA")
+    try:
+        return image.convert("RGB" if _alpha(image) is None else "RGBA")
+    except ValueError:
+        raise RowError(
+            ErrorCode.UNSUPPORTED_IMAGE,
+            f"colour mode {image.mode} cannot be converted; save the image as RGB",
+        ) from None
 
 
 # ------------------------------------------------------------------------------------ the transform
@@ -308,7 +325,7 @@ class ReadImages(beam.PTransform):
     """Fetches the images of pending rows: `Row` in, `Picture` out, in order.
 
     Rows that have failed or are done pass through. Many images are fetched at once; at most
-    ``depth`` of them, and ``2 * limits.max_bytes`` bytes, wait for the next step.
+    ``depth`` of them, encoded, are in memory.
 
     Args:
         limits: What to refuse before decoding.

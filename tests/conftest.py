@@ -1,0 +1,162 @@
+"""What the tests of the whole way share: a network of 400 bytes, small pictures, small jobs."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+
+def _field(number: int, value: int | bytes | str) -> bytes:
+    """One field of a protocol buffer: a varint, or bytes with their length before them."""
+
+    def varint(value: int) -> bytes:
+        out = bytearray()
+        while True:
+            value, low = value >> 7, value & 127
+            out.append(low | (128 if value else 0))
+            if not value:
+                return bytes(out)
+
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    data = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def tiny_onnx(steepness: float = 20.0) -> bytes:
+    """An ONNX network for pictures on white: alpha = sigmoid(steepness * (0.6 - mean of RGB))."""
+
+    def tensor(name: str, dims: Iterable[int], values: Iterable[float]) -> bytes:
+        raw = b"".join(struct.pack("<f", v) for v in values)
+        return b"".join(_field(1, d) for d in dims) + _field(2, 1) + _field(8, name) + _field(9, raw)
+
+    def value(name: str, *dims: int | str) -> bytes:
+        shape = b"".join(
+            _field(1, _field(1, d) if isinstance(d, int) else _field(2, d)) for d in dims
+        )
+        return _field(1, name) + _field(2, _field(1, _field(1, 1) + _field(2, shape)))
+
+    def node(kind: str, inputs: Iterable[str], output: str) -> bytes:
+        return b"".join(_field(1, i) for i in inputs) + _field(2, output) + _field(4, kind)
+
+    graph = (
+        _field(1, node("Conv", ("rgb", "weight", "bias"), "logit"))
+        + _field(1, node("Sigmoid", ("logit",), "alpha"))
+        + _field(2, "tiny")
+        + _field(5, tensor("weight", (1, 3, 1, 1), [-steepness / 3] * 3))
+        + _field(5, tensor("bias", (1,), [steepness * 0.6]))
+        + _field(11, value("rgb", 1, 3, "height", "width"))
+        + _field(12, value("alpha", 1, 1, "height", "width"))
+    )
+    return _field(1, 8) + _field(8, _field(1, "") + _field(2, 13)) + _field(7, graph)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of a network that takes everything that is not white for the subject."""
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "tiny.onnx").write_bytes(tiny_onnx())
+    (folder / "tiny.json").write_text(json.dumps({"input_size": 64}))
+    return str(folder / "tiny.onnx")
+
+
+def product(seed: int = 0, width: int = 80, height: int = 60) -> np.ndarray:
+    """A dark ellipse on white: uint8 height x width x 3."""
+    colour = np.random.default_rng(seed).integers(10, 110, 3)
+    y, x = np.mgrid[0:height, 0:width]
+    inside = ((x - width / 2) / (width / 3)) ** 2 + ((y - height / 2) / (height / 3)) ** 2 < 1
+    return np.where(inside[..., None], colour, 250).astype(np.uint8)
+
+
+def encoded(pixels: np.ndarray | Image.Image, format: str = "PNG", **options: Any) -> bytes:
+    image = Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels
+    out = io.BytesIO()
+    image.save(out, format, **options)
+    return out.getvalue()
+
+
+class Shop:
+    """A folder with pictures, a manifest, a job file and an output."""
+
+    def __init__(self, folder: Path, model: str) -> None:
+        self.folder = folder
+        self.model = model
+        self.job = folder / "job.yaml"
+        self.out = folder / "out"
+
+    def picture(self, name: str, seed: int = 0, data: bytes | None = None) -> str:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        format = {"jpg": "JPEG", "webp": "WEBP"}.get(name.rsplit(".", 1)[-1], "PNG")
+        path.write_bytes(encoded(product(seed), format) if data is None else data)
+        return name
+
+    def manifest(self, text: str | bytes, name: str = "manifest.csv") -> Path:
+        path = self.folder / name
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    def write_job(self, manifest: str = "manifest.csv", **sections: Any) -> Path:
+        job = {
+            "input": {"manifest": manifest},
+            "backend": {"model": self.model},
+            "output": {"directory": "out"},
+            "engine": {"processes": 1, "threads": 2},
+        }
+        for name, value in sections.items():
+            job[name] = {**job.get(name, {}), **value} if isinstance(value, dict) else value
+        self.job.write_text(yaml.safe_dump(job))
+        return self.job
+
+    def run(self, *arguments: str) -> int:
+        from pipelines.command import main
+
+        return main([str(self.job), "--quiet", *arguments])
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The metadata by id; fails where an id occurs twice."""
+        import pyarrow.dataset as ds
+
+        table = ds.dataset(self.out / "metadata", exclude_invalid_files=True, format="parquet")
+        records = table.to_table().to_pylist()
+        by_id = {record["id"]: record for record in records}
+        assert len(by_id) == len(records), "an id stands in the metadata twice"
+        return by_id
+
+    def files(self, *folders: str) -> dict[str, bytes]:
+        """Everything below some folders of the output, by relative name."""
+        return {
+            str(path.relative_to(self.out)): path.read_bytes()
+            for folder in folders
+            for path in sorted((self.out / folder).rglob("*"))
+            if path.is_file()
+        }
+
+
+@pytest.fixture
+def shop(tmp_path: Path, tiny_model: str) -> Shop:
+    return Shop(tmp_path, tiny_model)
+
+
+@pytest.fixture
+def filled_shop(shop: Shop) -> Callable[..., Shop]:
+    """Makes a shop with a number of good pictures, and its job file."""
+
+    def make(count: int = 3, **sections: Any) -> Shop:
+        lines = ["image,sku"]
+        for number in range(count):
+            lines.append(f"{shop.picture(f'images/p{number}.png', number)},S{number}")
+        shop.manifest("\n".join(lines) + "\n")
+        shop.write_job(**sections)
+        return shop
+
+    return make
