@@ -12,11 +12,13 @@ from pipelines.progress import Progress
 from transforms.cutouts import WriteCutouts
 from transforms.images import Limits, ReadImages
 from transforms.ledger import SkipFinished
+from transforms.local_backend import LocalBackend
 from transforms.manifest import Manifest, ReadManifest
 from transforms.metadata import WriteMetadata
-from transforms.remove_background import LocalBackend, RemoveBackground
+from transforms.picpik_backend import PicpikBackend
+from transforms.remove_background import RemoveBackground
 
-__all__ = ["Catalogue", "local_backend", "manifest_of"]
+__all__ = ["Catalogue", "backend_of", "manifest_of"]
 
 
 def manifest_of(job: Job) -> Manifest:
@@ -31,15 +33,22 @@ def limits_of(job: Job) -> Limits:
     return Limits(job.input.max_pixels, job.input.max_bytes)
 
 
-def local_backend(job: Job, threads: int = 0) -> LocalBackend:
-    """The job's local backend as the transforms take it."""
-    return LocalBackend(
-        job.backend.model,
-        job.backend.model_sha256,
-        job.backend.accept_license,
-        threads,
-        job.engine.pixels_in_flight,
-    )
+def backend_of(job: Job, threads: int = 0) -> LocalBackend | PicpikBackend:
+    """The job's backend as the transforms take it.
+
+    Args:
+        job: The job.
+        threads: Images matted at once per process; 0 for as many as cores.
+    """
+    settings = job.backend.model_dump(exclude={"kind", "confirm_over"})
+    if job.backend.kind == "local":
+        settings["sha256"] = settings.pop("model_sha256")
+        return LocalBackend(
+            **settings, threads=threads, pixels_in_flight=job.engine.pixels_in_flight
+        )
+    settings["retry_codes"] = tuple(settings["retry_codes"])
+    settings["allowed_hosts"] = tuple(settings["allowed_hosts"])
+    return PicpikBackend(job.output.directory, **settings, storage_options=job.storage or None)
 
 
 @dataclass
@@ -69,7 +78,7 @@ class Catalogue(beam.PTransform):
         """Builds the graph."""
         job, options = self.job, self.job.storage or None
         directory, limits = job.output.directory, limits_of(job)
-        backend = local_backend(job, self.threads.matting)
+        backend = backend_of(job, self.threads.matting)
 
         rows = pbegin | "ReadManifest" >> ReadManifest(
             manifest_of(job),

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
-from pipelines.catalogue import limits_of, local_backend, manifest_of
+from pipelines.catalogue import backend_of, limits_of, manifest_of
 from pipelines.engines import processes_of, threads_of
 from pipelines.job import Job
 from transforms import storage
 from transforms.cutouts import write_cutout
 from transforms.images import fetch
+from transforms.ledger import FinishedRows, look_up
+from transforms.local_backend import remove_locally
 from transforms.manifest import Manifest, ManifestError, Survey, read_shard, survey
+from transforms.picpik_backend import PicpikBackend
 from transforms.records import FAILED, PENDING, Row
-from transforms.remove_background import remove_locally
 from transforms.secrets import references, resolve
 
-__all__ = ["check", "probe"]
+__all__ = ["check", "probe", "rows_to_submit"]
 
 
 def probe(job: Job) -> None:
@@ -26,13 +30,18 @@ def probe(job: Job) -> None:
         SecretError: A reference cannot be resolved.
         ManifestError: The manifest cannot be used.
         ModelError: The model cannot be had.
+        PicpikError: The API refuses the keys, or cannot be reached.
         RowError: A store refuses the manifest or the output.
     """
     resolve(job.storage)
+    backend = backend_of(job)
+    if isinstance(backend, PicpikBackend):
+        backend.client().check_keys()
+    else:
+        backend.core()
     manifest = manifest_of(job)
     if manifest.kind != "glob":
         storage.open_input(manifest.uri, options=manifest.storage_options).close()
-    local_backend(job).core()
     uri = storage.join(job.output.directory, ".alphabeam-probe")
     storage.put(uri, b"alphabeam tries whether it may write here\n", options=job.storage or None)
     storage.delete([uri], options=job.storage or None)
@@ -52,7 +61,7 @@ def check(job: Job) -> Iterator[str]:
     """
     options = job.storage or None
     yield f"job        {job.name}"
-    for reference in sorted(set(references(job.storage))):
+    for reference in sorted({*references(job.storage), *references(job.backend.model_dump())}):
         resolve(reference)
         yield f"secret     {reference}: found"
     manifest = manifest_of(job)
@@ -63,11 +72,17 @@ def check(job: Job) -> Iterator[str]:
     first, bad = _first_rows(manifest, surveyed)
     for row in bad:
         yield f"  a bad row: {row.error_code}: {row.error_message}"
-    core = local_backend(job).core()
-    yield f"model      {core.model_name} (sha256 {core.model_sha256[:12]}…)"
     probe(job)
     yield f"output     {job.output.directory}: may be written"
-    processes, threads = processes_of(job.engine), threads_of(job.engine).matting
+    backend = backend_of(job)
+    if isinstance(backend, PicpikBackend):
+        yield f"api        {backend.endpoint}: the keys are right"
+        count = rows_to_submit(job, backend)
+        yield f"to submit  {count} rows, each a task that is paid for; nothing was submitted"
+        return
+    core = backend.core()
+    yield f"model      {core.model_name} (sha256 {core.model_sha256[:12]}…)"
+    processes, threads = processes_of(job), threads_of(job).matting
     yield f"engine     {job.engine.kind}: {processes} process(es) of {threads} matting thread(s)"
     if first is None:
         yield "image      no good row among the first ones; nothing was tried"
@@ -90,6 +105,30 @@ def check(job: Job) -> Iterator[str]:
     )
     estimate = seconds * surveyed.rows / (processes * threads)
     yield f"estimate   about {_duration(estimate)}, if all images are like this one"
+
+
+def rows_to_submit(job: Job, backend: PicpikBackend) -> int:
+    """How many rows the job would submit: neither finished, nor with a task to collect."""
+    manifest, options = manifest_of(job), job.storage or None
+    surveyed = survey(manifest)
+    finished = FinishedRows(job.output.directory, options)
+
+    def counts(row: Row) -> bool:
+        if row.status != PENDING:
+            return False
+        row = look_up(row, backend, finished, job.output.directory, options)
+        return row.status == PENDING and not backend.collectable(row)
+
+    with ThreadPoolExecutor(32) as pool:
+        rows = (
+            row
+            for shard in surveyed.shards
+            for row in read_shard(manifest, shard, surveyed.collisions)
+        )
+        total = 0
+        while chunk := list(itertools.islice(rows, 1024)):
+            total += sum(pool.map(counts, chunk))
+    return total
 
 
 def _first_rows(manifest: Manifest, surveyed: Survey) -> tuple[Row | None, list[Row]]:

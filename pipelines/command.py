@@ -64,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fresh", action="store_true", help="do all rows again, also those that are finished"
     )
+    parser.add_argument(
+        "--yes", action="store_true", help="submit without asking, however many rows there are"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="show Beam's log; twice: all of it"
@@ -138,16 +141,18 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
     from transforms.metadata import read_committed
 
     probe(job)
+    if job.backend.kind == "picpik" and not options.yes:
+        _confirm(job, job.backend.confirm_over)
     began, started = time.perf_counter(), datetime.now(timezone.utc)
     run_id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-    beam_options = pipeline_options(job.engine, beam_arguments)
+    beam_options = pipeline_options(job, beam_arguments)
     runner = beam_options.get_all_options()["runner"]
     with tempfile.TemporaryDirectory(prefix="alphabeam-") as folder:
         progress = Progress(os.path.join(folder, "progress"), run_id)
         catalogue = Catalogue(
             job,
             run_id,
-            threads_of(job.engine),
+            threads_of(job),
             redistribute=runner != "FnApiRunner",
             fresh=options.fresh,
             progress=progress if runner == "FnApiRunner" else None,
@@ -164,6 +169,27 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
     for line in summary.lines():
         print(line)
     return OK if summary.failed <= job.max_failures else TOO_MANY_FAILURES
+
+
+class _NotConfirmed(Exception):
+    """Nobody said yes to what would be paid for."""
+
+
+def _confirm(job: Job, limit: int) -> None:
+    from pipelines.catalogue import backend_of
+    from pipelines.check import rows_to_submit
+    from transforms.picpik_backend import PicpikBackend
+
+    backend = backend_of(job)
+    assert isinstance(backend, PicpikBackend)
+    count = rows_to_submit(job, backend)
+    if count <= limit:
+        return
+    question = f"{count} images would be submitted to {backend.endpoint} and paid for"
+    if not sys.stdin.isatty():
+        raise _NotConfirmed(f"{question}; say --yes, or raise backend.confirm_over")
+    if input(f"{question}. Go on? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise _NotConfirmed("nothing was submitted")
 
 
 def _print_models() -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipelines.job import LocalEngine
+from pipelines.job import Job
 
 __all__ = ["Threads", "cores", "pipeline_options", "processes_of", "threads_of"]
 
@@ -34,22 +34,24 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def processes_of(engine: LocalEngine) -> int:
-    """How many worker processes the engine starts."""
-    return engine.processes or -(-cores() // _CORES_PER_PROCESS)
+def processes_of(job: Job) -> int:
+    """How many worker processes the job's engine starts."""
+    if job.backend.kind == "picpik":
+        return 1  # one process fills the API's limits, and keeps the job's budget and pace
+    return job.engine.processes or -(-cores() // _CORES_PER_PROCESS)
 
 
-def threads_of(engine: LocalEngine) -> Threads:
+def threads_of(job: Job) -> Threads:
     """How many threads each of them uses: processes times threads make the cores."""
-    matting = engine.threads or max(1, cores() // processes_of(engine))
+    matting = job.engine.threads or max(1, cores() // processes_of(job))
     return Threads(matting, max(2, matting))
 
 
-def pipeline_options(engine: LocalEngine, beam_arguments: Sequence[str] = ()) -> PipelineOptions:
-    """Beam's options for an engine.
+def pipeline_options(job: Job, beam_arguments: Sequence[str] = ()) -> PipelineOptions:
+    """Beam's options for a job's engine.
 
     Args:
-        engine: The job's engine section.
+        job: The job.
         beam_arguments: Further options as on a command line; they win.
 
     Returns:
@@ -57,7 +59,7 @@ def pipeline_options(engine: LocalEngine, beam_arguments: Sequence[str] = ()) ->
     """
     options = PipelineOptions(list(beam_arguments))
     if options.view_as(StandardOptions).runner is None:
-        processes = processes_of(engine)
+        processes = processes_of(job)
         mode = "multi_processing" if processes > 1 else "in_memory"
         options = PipelineOptions(
             [

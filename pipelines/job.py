@@ -59,6 +59,73 @@ class LocalBackend(_Section):
     accept_license: bool = False
     """Say true for a model whose licence forbids commercial use."""
 
+    preprocessing: dict[str, Any] | None = None
+    """What a model of your own wants: input_size, multiple, layout, mean, std, scale, output."""
+
+
+_KEY_PATTERN = r"^\$\{(env|file):[^}]+\}$"
+
+
+class PicpikBackend(_Section):
+    """The signed PICPIK API."""
+
+    kind: Literal["picpik"]
+    """`picpik`: every image is sent to the API, and paid for."""
+
+    endpoint: str = Field("https://api.picpik.ai", pattern="^https?://")
+    """The API's URL; `https://api.picpikai.com` for China."""
+
+    public_key: str = Field("${env:PICPIK_PUBLIC_KEY}", pattern=_KEY_PATTERN)
+    """A reference: `${env:NAME}` or `${file:/path}`. A key itself is refused."""
+
+    private_key: str = Field("${env:PICPIK_PRIVATE_KEY}", pattern=_KEY_PATTERN)
+    """A reference, resolved on the worker; it stands in no log, graph or option."""
+
+    max_concurrency: int = Field(16, ge=1, le=256)
+    """Requests at one time, per process."""
+
+    tasks_in_flight: int = Field(64, ge=1, le=1024)
+    """Images submitted or waited for at one time, per process."""
+
+    requests_per_second: float | None = Field(None, gt=0)
+    """Ceiling of API requests of the whole job."""
+
+    task_timeout: float = Field(600, gt=0, le=86_400)
+    """Seconds to wait for one task. One that is late is collected by the next run."""
+
+    connect_timeout: float = Field(10, gt=0, le=600)
+    """Seconds."""
+
+    read_timeout: float = Field(60, gt=0, le=600)
+    """Seconds without a byte."""
+
+    max_upload_bytes: int = Field(10_000_000, ge=10_000)
+    """Larger images are encoded again before they are sent."""
+
+    max_result_bytes: int = Field(134_217_728, ge=10_000)
+    """Larger results are refused."""
+
+    retry_codes: list[int] = []
+    """RetCodes that are transient; the vendor publishes no list."""
+
+    allowed_hosts: list[str] = []
+    """Hosts that results may come from, beside the API's own domain."""
+
+    resubmit_unknown: bool = False
+    """Submit again what may have been bought without its TaskUID being known."""
+
+    max_credits: int | None = Field(None, ge=0)
+    """Stop submitting once this run's tasks have cost as much."""
+
+    max_tasks: int | None = Field(None, ge=0)
+    """Most tasks to submit in one run."""
+
+    confirm_over: int = Field(50, ge=0)
+    """A job with more rows to submit asks on a terminal, or needs --yes."""
+
+    ca_bundle: str | None = None
+    """PEM file of the authorities to trust."""
+
 
 class Matting(_Section):
     """The matting parameters of rows that do not say their own."""
@@ -124,6 +191,13 @@ class LocalEngine(_Section):
     """Bounds memory: most decoded pixels at work per process. 64 million take about 2 GB."""
 
 
+def _with_kind(section: Any) -> Any:
+    """Fills in the default kind, which a discriminated union does not do by itself."""
+    if isinstance(section, dict) and "kind" not in section:
+        return {"kind": "local", **section}
+    return section
+
+
 class Job(_Section):
     """An alphabeam job. `input.manifest` and `output.directory` alone make a complete one."""
 
@@ -131,7 +205,7 @@ class Job(_Section):
     """What the summary calls the job; the file's name if empty."""
 
     input: Input
-    backend: LocalBackend = LocalBackend()
+    backend: Annotated[LocalBackend | PicpikBackend, Field(discriminator="kind")] = LocalBackend()
     matting: Matting = Matting()
     output: Output
     engine: LocalEngine = LocalEngine()
@@ -140,8 +214,13 @@ class Job(_Section):
     """Options for fsspec by protocol, for example `s3: {endpoint_url: …}`. Secrets are given as
     `${env:NAME}` or `${file:/path}`, and resolved on the worker."""
 
-    max_failures: Annotated[int, Field(ge=0)] = 0
+    max_failures: int = Field(0, ge=0)
     """More failed rows than this, and the exit status is 3."""
+
+    @field_validator("backend", mode="before")
+    @classmethod
+    def _default_backend(cls, value: Any) -> Any:
+        return _with_kind(value)
 
 
 def schema_text() -> str:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from pipelines.job import Job
+from pipelines.job import Job, LocalBackend, PicpikBackend
 from transforms import storage
 from transforms.errors import RowError
 from transforms.secrets import SecretError, resolve
@@ -22,6 +22,9 @@ from transforms.secrets import SecretError, resolve
 __all__ = ["JobFileError", "load_job", "parse_job"]
 
 _Location = tuple[str | int, ...]
+
+_BACKENDS: dict[str, Any] = {"local": LocalBackend, "picpik": PicpikBackend}
+_SECRETS = (("backend", "public_key"), ("backend", "private_key"))
 
 
 class JobFileError(Exception):
@@ -145,8 +148,8 @@ def _apply(setting: str, values: dict[str, Any], positions: _Positions) -> None:
 def _resolve_environment(
     value: Any, location: _Location, positions: _Positions, complaints: list[str]
 ) -> Any:
-    if location[:1] == ("storage",):
-        return value  # may be secrets: these stay references until a worker needs them
+    if location[:1] == ("storage",) or location in _SECRETS:
+        return value  # secrets stay references until a worker needs them
     if isinstance(value, dict):
         return {
             k: _resolve_environment(v, (*location, k), positions, complaints)
@@ -173,21 +176,25 @@ def _dotted(location: _Location) -> str:
 
 
 def _complaint(error: Any, positions: _Positions) -> str:
-    location: _Location = error["loc"]
+    # Behind "backend" stands the kind that pydantic chose, which the file has not.
+    full: _Location = error["loc"]
+    location = full[:1] + full[2:] if full[:1] == ("backend",) else full
     message: str = error["msg"]
     if error["type"] == "extra_forbidden":
         message = "extra inputs are not permitted"
-        close = difflib.get_close_matches(str(location[-1]), _keys(location[:-1]), 1, 0.6)
+        close = difflib.get_close_matches(str(location[-1]), _keys(full[:-1]), 1, 0.6)
         if close:
             message += f" (did you mean '{close[0]}'?)"
         else:
-            message += f" (known here: {', '.join(_keys(location[:-1]))})"
+            message += f" (known here: {', '.join(_keys(full[:-1]))})"
     elif error["type"] == "missing":
         message = "is missing; it has no default"
     else:
         message = message[:1].lower() + message[1:]
         if error["type"] == "value_error":
             message = str(error["ctx"]["error"])
+        elif location in _SECRETS:
+            message = "give a reference such as ${env:PICPIK_PRIVATE_KEY}, never the key itself"
         elif not isinstance(error["input"], (dict, list)):
             message += f", got {error['input']!r}"
     return f"{positions.of(location)}: {_dotted(location)}: {message}"
@@ -196,13 +203,18 @@ def _complaint(error: Any, positions: _Positions) -> str:
 def _keys(location: _Location) -> list[str]:
     model: Any = Job
     for part in location:
-        field = model.model_fields.get(str(part))
-        if field is None or not isinstance(field.annotation, type):
+        if model in _BACKENDS.values():
             return []
-        model = field.annotation
-        if not issubclass(model, BaseModel):
+        if model == "backend":
+            model = _BACKENDS.get(str(part))
+        elif part == "backend":
+            model = "backend"
+        else:
+            field = model.model_fields.get(str(part))
+            model = field.annotation if field else None
+        if model is None:
             return []
-    return list(model.model_fields)
+    return list(getattr(model, "model_fields", ()))
 
 
 def _resolve_paths(job: Job, name: str) -> Job:
@@ -216,7 +228,7 @@ def _resolve_paths(job: Job, name: str) -> Job:
         return os.path.abspath(os.path.expanduser(uri)) + ("/" if uri.endswith("/") else "")
 
     backend = job.backend
-    if "/" in backend.model or backend.model.endswith(".onnx"):
+    if isinstance(backend, LocalBackend) and ("/" in backend.model or ".onnx" in backend.model):
         backend = backend.model_copy(update={"model": resolved(backend.model)})
     return job.model_copy(
         update={

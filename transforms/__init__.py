@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from transforms.errors import ErrorCode, RowError
     from transforms.images import Limits, ReadImages
     from transforms.ledger import SkipFinished
+    from transforms.local_backend import LocalBackend
     from transforms.manifest import Manifest, ManifestError, ReadManifest
     from transforms.metadata import Committed, WriteMetadata
     from transforms.parameters import MattingParameters
+    from transforms.picpik_backend import PicpikBackend
     from transforms.records import Picture, Row
-    from transforms.remove_background import LocalBackend, RemoveBackground
+    from transforms.remove_background import RemoveBackground
 
 __all__ = [
     "Committed",
@@ -35,6 +37,7 @@ __all__ = [
     "Manifest",
     "ManifestError",
     "MattingParameters",
+    "PicpikBackend",
     "Picture",
     "ReadImages",
     "ReadManifest",
@@ -51,11 +54,13 @@ _MODULES = {
     "errors": ("ErrorCode", "RowError"),
     "images": ("Limits", "ReadImages"),
     "ledger": ("SkipFinished",),
+    "local_backend": ("LocalBackend",),
     "manifest": ("Manifest", "ManifestError", "ReadManifest"),
     "metadata": ("Committed", "WriteMetadata"),
     "parameters": ("MattingParameters",),
+    "picpik_backend": ("PicpikBackend",),
     "records": ("Picture", "Row"),
-    "remove_background": ("LocalBackend", "RemoveBackground"),
+    "remove_background": ("RemoveBackground",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -32,7 +32,7 @@ def write_cutout(
     """Encodes and writes one picture's cutout and mask.
 
     Args:
-        picture: With its matte.
+        picture: With its alpha, and its cutout if one is wanted.
         directory: The job's output; ``cutouts/`` and ``masks/`` are made below it.
         cutout_format: PNG, or WebP without loss.
         storage_options: Options for fsspec, by protocol.
@@ -40,19 +40,19 @@ def write_cutout(
     Returns:
         The row, done, with the names of what was written relative to ``directory``; or failed.
     """
-    row, matte = picture.row, picture.matte
-    assert matte is not None
+    row = picture.row
+    assert picture.alpha is not None
     began = time.perf_counter()
     try:
         name = file_name(row.id)
         mask = f"masks/{name}.png"
         storage.put(
-            storage.join(directory, mask), encode_mask(matte.alpha), options=storage_options
+            storage.join(directory, mask), encode_mask(picture.alpha), options=storage_options
         )
         row = row._replace(mask=mask)
-        if matte.rgba is not None:
+        if picture.rgba is not None:
             cutout = f"cutouts/{name}.{cutout_format}"
-            encoded = encode_cutout(matte.rgba, cutout_format)
+            encoded = encode_cutout(picture.rgba, cutout_format)
             storage.put(storage.join(directory, cutout), encoded, options=storage_options)
             row = row._replace(cutout=cutout)
         row = row._replace(status=DONE, finished_at=now())
@@ -104,7 +104,7 @@ class _WriteFn(OverlappedDoFn):
         self._storage_options = storage_options
 
     def weigh(self, picture: Picture) -> int:
-        return 0 if picture.matte is None else picture.matte.alpha.size
+        return 0 if picture.alpha is None else picture.alpha.size
 
     def work(self, picture: Picture) -> Row:
         if picture.row.status != PENDING:

@@ -1,17 +1,25 @@
-"""The ledger: what is finished, so that nothing is done twice.
+"""The ledger: what is finished and what is paid for, so that neither is done twice.
 
 A finished row stands in a small Parquet group under ``ledger/rows/`` while its run is under way,
 and in ``metadata/`` once the run is whole (`transforms.metadata`). ``SkipFinished`` looks rows up
 in both by fingerprint, and hands on those it finds as they were finished; everything else stays
 pending. A row that failed is not finished.
+
+A task of the API stands under ``ledger/tasks/``, one object a fingerprint: an intent before it is
+submitted, and its TaskUID as soon as that is known (`Submissions`). So whoever comes to the row
+again, after a kill or a retry, knows whether there is a task to collect or one that may have been
+bought.
 """
 
 from __future__ import annotations
 
 import io
+import json
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import apache_beam as beam
@@ -22,11 +30,13 @@ import pyarrow.parquet as pq
 from apache_beam.utils.shared import Shared
 
 from transforms import storage
-from transforms.metadata import rows_from_table
+from transforms.errors import ErrorCode, RowError
+from transforms.manifest import file_name
+from transforms.metadata import TASKS, rows_from_table
 from transforms.overlap import OverlappedDoFn
 from transforms.records import DONE, PENDING, Row
 
-__all__ = ["FinishedRows", "SkipFinished"]
+__all__ = ["FinishedRows", "SkipFinished", "Submission", "Submissions", "look_up"]
 
 _CACHED_TABLES = 8
 
@@ -112,12 +122,82 @@ def _key(fingerprint: str) -> int:
     return int(fingerprint[:16], 16)
 
 
+@dataclass(frozen=True)
+class Submission:
+    """What the ledger knows of one task.
+
+    Attributes:
+        fingerprint: Of the row that it was submitted for.
+        request_uuid: Sent with it.
+        task_uid: Empty for an intent: the task may or may not have been submitted.
+        submitted_at: Seconds since the epoch.
+        sent: What was sent, such as ``original`` or ``jpeg-95``.
+        ended: How it ended, if it ended badly: then a later run may submit anew.
+    """
+
+    fingerprint: str
+    request_uuid: str
+    task_uid: str
+    submitted_at: float
+    sent: str = ""
+    ended: str = ""
+
+
+class Submissions:
+    """The tasks of a job in its ledger.
+
+    Args:
+        directory: The job's output.
+        storage_options: Options for fsspec, by protocol.
+    """
+
+    def __init__(
+        self, directory: str, storage_options: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        self._folder = storage.join(directory, *TASKS.split("/"))
+        self._options = storage_options
+
+    def find(self, fingerprint: str) -> Submission | None:
+        """The submission of a fingerprint, or None if there was none.
+
+        Raises:
+            RowError: The store cannot be asked, or the entry is broken.
+        """
+        try:
+            data = storage.read(self._uri(fingerprint), options=self._options)
+        except RowError as error:
+            if error.code is ErrorCode.NOT_FOUND:
+                return None
+            raise
+        try:
+            return Submission(**json.loads(data))
+        except (TypeError, ValueError):
+            raise RowError(
+                ErrorCode.SUBMIT_UNKNOWN,
+                f"{self._uri(fingerprint)}: the ledger's entry is broken; "
+                "delete it to submit the image again",
+            ) from None
+
+    def put(self, submission: Submission) -> None:
+        """Makes a submission durable; replaces what was known of its fingerprint."""
+        data = json.dumps(asdict(submission), indent=1).encode()
+        storage.put(self._uri(submission.fingerprint), data, options=self._options)
+
+    def delete(self, fingerprint: str) -> None:
+        """Forgets a fingerprint, of which it is certain that nothing was submitted."""
+        storage.delete([self._uri(fingerprint)], options=self._options)
+
+    def _uri(self, fingerprint: str) -> str:
+        return storage.join(self._folder, f"{fingerprint}.json")
+
+
 class SkipFinished(beam.PTransform):
     """Marks as done the rows that an earlier run finished: `Row` in, `Row` out, in order.
 
     A row counts as finished if the same source version was worked on with the same parameters
-    by the same model, under the same id, and its outputs are still there. That asks the store
-    for the source's version, and for the outputs of those found.
+    by the same model, and its outputs are still there. That asks the store for the source's
+    version, and for the outputs of those found. If the id has changed since, the outputs are
+    copied to their new names.
 
     Args:
         directory: The job's output.
@@ -167,21 +247,44 @@ class _SkipFinishedFn(OverlappedDoFn):
         if row.status != PENDING or not self._finished:
             return row
         try:
-            return self._look_up(row, self._finished)
+            return look_up(
+                row, self._backend, self._finished, self._directory, self._storage_options
+            )
         except Exception as error:
             return row.failed("read", error)
 
-    def _look_up(self, row: Row, finished: FinishedRows) -> Row:
-        version = storage.stat(row.image, options=self._storage_options).version
-        row = row._replace(source_version=version)
-        found = finished.find(self._backend.fingerprinted(row).fingerprint or "")
-        if found is None or found.id != row.id:
-            return row
-        for name in (found.cutout, found.mask):
-            uri = storage.join(self._directory, name) if name else None
-            if uri and not storage.exists(uri, options=self._storage_options):
-                return row
-        return found._replace(line=row.line, extra=row.extra)
-
     def infer_output_type(self, input_type: Any) -> Any:
         return Row
+
+
+def look_up(
+    row: Row,
+    backend: Backend,
+    finished: FinishedRows,
+    directory: str,
+    storage_options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Row:
+    """The row as it was finished earlier, or still pending; see `SkipFinished`.
+
+    Raises:
+        RowError: The source cannot be found, or a store refuses an answer.
+    """
+    version = storage.stat(row.image, options=storage_options).version
+    row = row._replace(source_version=version)
+    found = finished.find(backend.fingerprinted(row).fingerprint or "")
+    if found is None:
+        return row
+    for name in (found.cutout, found.mask):
+        uri = storage.join(directory, name) if name else None
+        if uri and not storage.exists(uri, options=storage_options):
+            return row
+    names: list[str | None] = [found.cutout, found.mask]
+    if found.id != row.id:
+        for index, name in enumerate(names):
+            if name is not None:
+                new = f"{name.split('/', 1)[0]}/{file_name(row.id)}{os.path.splitext(name)[1]}"
+                data = storage.read(storage.join(directory, name), options=storage_options)
+                storage.put(storage.join(directory, new), data, options=storage_options)
+                names[index] = new
+    cutout, mask = names
+    return found._replace(id=row.id, line=row.line, extra=row.extra, cutout=cutout, mask=mask)

@@ -78,12 +78,13 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms import storage
-from transforms.records import FAILED, Row
+from transforms.records import DONE, FAILED, Row
 
 __all__ = [
     "FAILURES",
     "SCHEMA",
     "SUCCESS",
+    "TASKS",
     "Committed",
     "WriteMetadata",
     "read_committed",
@@ -93,6 +94,7 @@ __all__ = [
 
 SUCCESS = "_SUCCESS"
 FAILURES = "failures.jsonl"
+TASKS = "ledger/tasks"
 
 _BOX = pa.list_(pa.int32())
 _TYPES: dict[str, pa.DataType] = {
@@ -294,6 +296,7 @@ def _commit(
     errors: Counter[str] = Counter()
     credits = 0
     finished_before = 0
+    collected: list[str] = []  # fingerprints whose task has given its result
     waiting: list[pa.Table] = []
     parts = 0
 
@@ -317,6 +320,11 @@ def _commit(
             finished_before += pc.sum(pc.not_equal(table["run_id"], run_id)).as_py() or 0
             for row in rows_from_table(table.filter(pc.equal(table["status"], FAILED))):
                 failures.write(failure_record(row).encode() + b"\n")
+            collected += [
+                row.fingerprint
+                for row in rows_from_table(table.filter(pc.equal(table["backend"], "picpik")))
+                if row.status == DONE and row.run_id == run_id and row.fingerprint
+            ]
             waiting.append(table)
             if sum(t.num_rows for t in waiting) >= _PART_ROWS:
                 put_part()
@@ -350,6 +358,11 @@ def _commit(
             if current is None or f"/{run_id}/" not in uri
         ]
         storage.delete(stale, options=storage_options)
+    tasks = storage.join(directory, *TASKS.split("/"))
+    storage.delete(
+        [storage.join(tasks, f"{fingerprint}.json") for fingerprint in collected],
+        options=storage_options,
+    )
     return committed
 
 

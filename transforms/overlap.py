@@ -1,8 +1,8 @@
-"""Overlap within a fused stage: several elements at work at once, results in order, bounded.
+"""Overlap within a fused stage: several elements at work at once, bounded.
 
 A DoFn of a fused stage is handed one element after another and hands each result on at once, so
 reading, inference and encoding would take turns. `OverlappedDoFn` starts the work on a pool
-instead and hands on the oldest result once the window is full: while the caller waits for one
+instead and hands on a result once the window is full: while the caller waits for one
 step's result, the pools of all the other steps go on working. Memory is bounded by the windows,
 not by the bundle.
 """
@@ -13,7 +13,7 @@ import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Generic, TypeVar
 
 import apache_beam as beam
@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 
 class Window(Generic[T, R]):
-    """A bounded, ordered window of work on a pool.
+    """A bounded window of work on a pool.
 
     Args:
         pool: Runs the work.
@@ -35,6 +35,8 @@ class Window(Generic[T, R]):
         depth: Most items at work or waiting to be handed on, at least 1.
         weigh: An item's weight, such as its pixels.
         capacity: Most weight at once; an item over it is worked on alone.
+        ordered: Results in the order of their items. Without it, in the order in which they are
+            ready, so that one slow item does not hold up the others.
     """
 
     def __init__(
@@ -45,7 +47,9 @@ class Window(Generic[T, R]):
         depth: int,
         weigh: Callable[[T], int] | None = None,
         capacity: int = 0,
+        ordered: bool = True,
     ) -> None:
+        self._ordered = ordered
         self._pool = pool
         self._work = work
         self._depth = max(1, depth)
@@ -55,7 +59,7 @@ class Window(Generic[T, R]):
         self._pending: deque[tuple[Future[R], int]] = deque()
 
     def push(self, item: T) -> Iterator[R]:
-        """Takes an item in, and yields the oldest results while there is no room for it."""
+        """Takes an item in; yields results while there is no room for it, and what is ready."""
         weight = self._weigh(item) if self._weigh else 0
         while self._pending and (
             len(self._pending) >= self._depth
@@ -64,6 +68,11 @@ class Window(Generic[T, R]):
             yield self._pop()
         self._weight += weight
         self._pending.append((self._pool.submit(self._work, item), weight))
+        while self._pending and any(
+            future.done()
+            for future, _ in (self._pending if not self._ordered else [self._pending[0]])
+        ):
+            yield self._pop()
 
     def drain(self) -> Iterator[R]:
         """Yields all the results that are left."""
@@ -71,7 +80,12 @@ class Window(Generic[T, R]):
             yield self._pop()
 
     def _pop(self) -> R:
-        future, weight = self._pending.popleft()
+        index = 0
+        if not self._ordered:
+            ready, _ = wait([future for future, _ in self._pending], return_when=FIRST_COMPLETED)
+            index = next(i for i, (future, _) in enumerate(self._pending) if future in ready)
+        future, weight = self._pending[index]
+        del self._pending[index]
         self._weight -= weight
         return future.result()
 
@@ -89,16 +103,20 @@ class Window(Generic[T, R]):
 class OverlappedDoFn(beam.DoFn):
     """A DoFn whose `work` runs on a pool; see the module.
 
-    Elements keep their order, timestamps and windows.
+    Elements keep their timestamps and windows.
 
     Args:
         threads: Items worked on at once; 0 for as many as the worker has cores.
         depth: Items in the window, at work and waiting; 0 for twice the threads.
         capacity: Most weight in the window; 0 for no bound. `weigh` gives an element's weight.
+        ordered: Whether elements keep their order.
     """
 
-    def __init__(self, *, threads: int = 0, depth: int = 0, capacity: int = 0) -> None:
+    def __init__(
+        self, *, threads: int = 0, depth: int = 0, capacity: int = 0, ordered: bool = True
+    ) -> None:
         super().__init__()
+        self._ordered = ordered
         self._threads = threads
         self._depth = depth
         self._capacity = capacity
@@ -130,6 +148,7 @@ class OverlappedDoFn(beam.DoFn):
             depth=self._depth,
             weigh=(lambda item: self.weigh(item[0])) if self._capacity else None,
             capacity=self._capacity,
+            ordered=self._ordered,
         )
 
     def process(

@@ -28,8 +28,6 @@ from transforms.parameters import MattingParameters
 if TYPE_CHECKING:
     import numpy as np
 
-    from transforms.matting import Matte
-
 __all__ = ["DONE", "FAILED", "PENDING", "Picture", "Row", "local_task_uid"]
 
 PENDING = "pending"
@@ -163,13 +161,13 @@ class Picture:
 
     Attributes:
         row: What is known of it so far.
-        data: The source's bytes, encoded.
-        pixels: uint8, H x W x 3 RGB or H x W x 4 RGBA (straight alpha), upright, sRGB; None until
-            a backend asks `transforms.images.decode` for them.
-        matte: The backend's result.
+        data: The source's bytes, encoded; dropped once the backend is done with them.
+        alpha: The result's mask, uint8, H x W; None before the backend, and where it failed.
+        rgba: The result's cutout, uint8, H x W x 4, straight alpha; None where only the mask was
+            asked for.
     """
 
     row: Row
     data: bytes = b""
-    pixels: "np.ndarray | None" = None
-    matte: "Matte | None" = None
+    alpha: "np.ndarray | None" = None
+    rgba: "np.ndarray | None" = None

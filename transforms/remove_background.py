@@ -1,152 +1,89 @@
-"""``RemoveBackground``: picks the backend, and fills in each picture's matte.
+"""``RemoveBackground``: hands each picture to a backend.
 
-The work itself is elsewhere: `transforms.matting` for the local backend, `transforms.picpik` for
-the API. Both take a `Picture` and give it back with its matte, or with its row failed.
+The work itself is elsewhere: `transforms.local_backend` runs the matting core on the worker, and
+`transforms.picpik_backend` calls the API.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import apache_beam as beam
-import cv2
-from apache_beam.utils.shared import Shared
+from apache_beam.metrics import Metrics
 
-from transforms.errors import ErrorCode, RowError
-from transforms.images import Limits, decode
+from transforms.images import Limits
+from transforms.local_backend import LocalBackend
 from transforms.overlap import OverlappedDoFn
 from transforms.records import PENDING, Picture, Row
 
-if TYPE_CHECKING:
-    from transforms.matting import MattingCore
-
-__all__ = ["LocalBackend", "RemoveBackground", "remove_locally"]
+__all__ = ["Backend", "RemoveBackground"]
 
 
-@dataclass(frozen=True)
-class LocalBackend:
-    """The local matting core.
+class Backend(Protocol):
+    """Who removes backgrounds: a small, picklable description that opens on the worker."""
 
-    Attributes:
-        model: A registered model's name (``catalogue`` is the embedded one), a path or a URL.
-        sha256: What the model file must hash to, in hex.
-        accept_license: Needed for models whose licence forbids commercial use.
-        threads: Images at work at once in one process; 0 for as many as cores.
-        pixels_in_flight: Most pixels of decoded images in one process at once. The core needs
-            about 12 bytes for each byte of the image, so 64 million are about 2 GB.
-    """
+    @property
+    def threads(self) -> int:
+        """Images at work at once in one process; 0 for as many as cores."""
 
-    model: str = "catalogue"
-    sha256: str | None = None
-    accept_license: bool = False
-    threads: int = 0
-    pixels_in_flight: int = 64_000_000
-    _shared: Shared = field(default_factory=Shared, repr=False, compare=False)
+    @property
+    def depth(self) -> int:
+        """Images in the step's window, at work and waiting; 0 for twice the threads."""
 
-    def core(self) -> MattingCore:
-        """The core of this process, built on first use: one ONNX session, whoever asks.
+    @property
+    def pixels_in_flight(self) -> int:
+        """Most pixels of decoded images in the window."""
 
-        Raises:
-            ModelError: The model cannot be had.
-        """
-        return self._shared.acquire(self._load)
-
-    def _load(self) -> MattingCore:
-        from transforms.matting import MattingCore
-
-        return MattingCore(
-            self.model, sha256=self.sha256, accept_license=self.accept_license, threads=1
-        )
+    @property
+    def throttled_seconds(self) -> float:
+        """How long this process has been held back so far, over all threads."""
 
     def fingerprinted(self, row: Row) -> Row:
-        """The row with the fingerprint that its result by this backend has."""
-        core = self.core()
-        return row.fingerprinted("local", core.model_name, core.model_sha256)
+        """The row with the fingerprint that its result would have."""
 
-
-def remove_locally(picture: Picture, core: MattingCore, limits: Limits | None = None) -> Picture:
-    """Removes one picture's background with the local core.
-
-    Args:
-        picture: A pending one, with its bytes.
-        core: The core.
-        limits: What not to decode.
-
-    Returns:
-        The same picture with its matte and without its bytes and pixels, or with its row failed.
-    """
-    row = picture.row.fingerprinted("local", core.model_name, core.model_sha256)
-    stage = "read"
-    began = time.perf_counter()
-    try:
-        pixels = decode(picture.data, limits)
-        picture.data = b""
-        decoded = time.perf_counter()
-        row = row._replace(read_ms=(row.read_ms or 0) + 1000 * (decoded - began))
-        stage, began = "remove", decoded
-        _check_box(row.box, row.width or 0, row.height or 0)
-        matte = core.remove(pixels, row.parameters)
-        picture.matte = matte
-        row = row._replace(
-            subject_box=matte.subject_box,
-            coverage=float(matte.coverage),
-            confidence=float(matte.confidence),
-            flags=tuple(matte.flags),
-            remove_ms=1000 * (time.perf_counter() - began),
-            attempts=row.attempts + 1,
-        )
-    except Exception as error:
-        row = row.failed(stage, error)
-    picture.row, picture.data, picture.pixels = row, b"", None
-    return picture
-
-
-def _check_box(box: object, width: int, height: int) -> None:
-    if not isinstance(box, (list, tuple)):
-        return
-    left, top, right, bottom = box
-    if left >= width or top >= height:
-        raise RowError(
-            ErrorCode.BOX_OUTSIDE,
-            f"the box {left},{top},{right},{bottom} lies outside the {width} x {height} picture",
-        )
+    def open(self, limits: Limits) -> Callable[[Picture], Picture]:
+        """What does the work: fills in a picture's alpha, cutout and row, or fails its row."""
 
 
 class RemoveBackground(beam.PTransform):
-    """Removes backgrounds: `Picture` in, `Picture` with its matte out, in order.
+    """Removes backgrounds: `Picture` in, `Picture` with its alpha and cutout out.
 
-    Pictures whose row has failed or is done pass through.
+    Pictures whose row has failed or is done pass through. Order is not kept: one slow picture
+    holds up no other.
 
     Args:
         backend: Who does the work; by default the embedded model on this machine.
         limits: What not to decode; the same as given to ``ReadImages``.
     """
 
-    def __init__(
-        self, backend: LocalBackend | None = None, *, limits: Limits | None = None
-    ) -> None:
+    def __init__(self, backend: Backend | None = None, *, limits: Limits | None = None) -> None:
         super().__init__()
         self._backend = backend or LocalBackend()
         self._limits = limits or Limits()
 
     def expand(self, pictures: beam.PCollection) -> beam.PCollection:
         """Builds the step."""
-        return pictures | "Matting" >> beam.ParDo(_RemoveLocallyFn(self._backend, self._limits))
+        return pictures | "Matting" >> beam.ParDo(_RemoveFn(self._backend, self._limits))
 
 
-class _RemoveLocallyFn(OverlappedDoFn):
-    def __init__(self, backend: LocalBackend, limits: Limits) -> None:
-        super().__init__(threads=backend.threads, capacity=backend.pixels_in_flight)
+class _RemoveFn(OverlappedDoFn):
+    def __init__(self, backend: Backend, limits: Limits) -> None:
+        super().__init__(
+            threads=backend.threads,
+            depth=backend.depth,
+            capacity=backend.pixels_in_flight,
+            ordered=False,
+        )
         self._backend = backend
         self._limits = limits
-        self._core: MattingCore | None = None
+        self._remove: Callable[[Picture], Picture] | None = None
+        # The name by which Dataflow knows that a stage is held back and more workers do not help.
+        self._throttling = Metrics.counter("alphabeam", "cumulativeThrottlingSeconds")
+        self._reported = 0
 
     def setup(self) -> None:
-        # This step's own threads fill the cores; OpenCV's on top of them would only contend.
-        cv2.setNumThreads(1)
-        self._core = self._backend.core()
+        self._remove = self._backend.open(self._limits)
         super().setup()
 
     def weigh(self, picture: Picture) -> int:
@@ -157,5 +94,13 @@ class _RemoveLocallyFn(OverlappedDoFn):
     def work(self, picture: Picture) -> Picture:
         if picture.row.status != PENDING:
             return picture
-        assert self._core is not None
-        return remove_locally(picture, self._core, self._limits)
+        assert self._remove is not None
+        return self._remove(picture)
+
+    def finish_bundle(self) -> Iterator[Any]:
+        yield from super().finish_bundle()
+        # Counters count on Beam's own thread only, so the pool's waiting is told here.
+        throttled = int(self._backend.throttled_seconds)
+        if throttled > self._reported:
+            self._throttling.inc(throttled - self._reported)
+            self._reported = throttled

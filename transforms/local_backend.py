@@ -1,0 +1,135 @@
+"""The local backend: the matting core of `transforms.matting`, one session a process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import cv2
+from apache_beam.utils.shared import Shared
+
+from transforms.errors import ErrorCode, RowError
+from transforms.images import Limits, decode
+from transforms.records import Picture, Row
+
+if TYPE_CHECKING:
+    from transforms.matting import MattingCore
+
+__all__ = ["LocalBackend", "remove_locally"]
+
+
+@dataclass(frozen=True)
+class LocalBackend:
+    """The local matting core.
+
+    Attributes:
+        model: A registered model's name (``catalogue`` is the embedded one), a path or a URL.
+        sha256: What the model file must hash to, in hex.
+        accept_license: Needed for models whose licence forbids commercial use.
+        preprocessing: What a model of one's own wants; see `transforms.matting.Preprocessing`.
+        threads: Images at work at once in one process; 0 for as many as cores.
+        pixels_in_flight: Most pixels of decoded images in one process at once. The core needs
+            about 12 bytes for each byte of the image, so 64 million are about 2 GB.
+    """
+
+    model: str = "catalogue"
+    sha256: str | None = None
+    accept_license: bool = False
+    preprocessing: Mapping[str, Any] | None = field(default=None, hash=False)
+    threads: int = 0
+    pixels_in_flight: int = 64_000_000
+    _shared: Shared = field(default_factory=Shared, repr=False, compare=False)
+
+    @property
+    def depth(self) -> int:
+        """Images in the step's window; 0 for twice the threads."""
+        return 0
+
+    @property
+    def throttled_seconds(self) -> float:
+        """Nothing holds the local backend back."""
+        return 0.0
+
+    def core(self) -> MattingCore:
+        """The core of this process, built on first use: one ONNX session, whoever asks.
+
+        Raises:
+            ModelError: The model cannot be had.
+        """
+        return self._shared.acquire(self._load)
+
+    def _load(self) -> MattingCore:
+        from transforms.matting import MattingCore, load_model
+
+        network = load_model(
+            self.model,
+            sha256=self.sha256,
+            accept_license=self.accept_license,
+            preprocessing=self.preprocessing,
+        )
+        return MattingCore(network)
+
+    def fingerprinted(self, row: Row) -> Row:
+        """The row with the fingerprint that its result by this backend has."""
+        core = self.core()
+        return row.fingerprinted("local", core.model_name, core.model_sha256)
+
+    def open(self, limits: Limits) -> Callable[[Picture], Picture]:
+        """What does the work on this worker; called once a process and step."""
+        # The step's own threads fill the cores; OpenCV's on top of them would only contend.
+        cv2.setNumThreads(1)
+        core = self.core()
+        return lambda picture: remove_locally(picture, core, limits)
+
+
+def remove_locally(picture: Picture, core: MattingCore, limits: Limits | None = None) -> Picture:
+    """Removes one picture's background with the local core.
+
+    Args:
+        picture: A pending one, with its bytes.
+        core: The core.
+        limits: What not to decode.
+
+    Returns:
+        The same picture with its result and without its bytes, or with its row failed.
+    """
+    row = picture.row.fingerprinted("local", core.model_name, core.model_sha256)
+    stage = "read"
+    began = time.perf_counter()
+    try:
+        pixels = decode(picture.data, limits)
+        decoded = time.perf_counter()
+        row = row._replace(read_ms=(row.read_ms or 0) + 1000 * (decoded - began))
+        stage, began = "remove", decoded
+        check_box(row)
+        matte = core.remove(pixels, row.parameters)
+        picture.alpha, picture.rgba = matte.alpha, matte.rgba
+        row = row._replace(
+            subject_box=matte.subject_box,
+            coverage=float(matte.coverage),
+            confidence=float(matte.confidence),
+            flags=tuple(matte.flags),
+            remove_ms=1000 * (time.perf_counter() - began),
+            attempts=row.attempts + 1,
+        )
+    except Exception as error:
+        row = row.failed(stage, error)
+    picture.row, picture.data = row, b""
+    return picture
+
+
+def check_box(row: Row) -> None:
+    """Refuses a box that has no pixel in common with the picture.
+
+    Raises:
+        RowError: ``box_outside``.
+    """
+    width, height = row.width or 0, row.height or 0
+    if row.box is not None and (row.box[0] >= width or row.box[1] >= height):
+        box = ",".join(str(v) for v in row.box)
+        raise RowError(
+            ErrorCode.BOX_OUTSIDE,
+            f"the box {box} lies outside the {width} x {height} picture",
+        )

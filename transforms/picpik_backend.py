@@ -1,0 +1,400 @@
+"""The PICPIK backend: submit, remember, wait, download; and never pay twice.
+
+Each picture's whole way, from the submission to the result, is one piece of work on one thread of
+the step's pool. What makes it safe to be run again is the ledger and not a shuffle: an intent is
+durable before a task is submitted, its TaskUID before it is waited for, and both are looked up
+first. A shuffle between submitting and collecting would be a barrier in a batch pipeline: the
+first result would be collected after the last image was submitted, when a large job's first
+results are long gone (they live 24 hours).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from apache_beam.utils.shared import Shared
+
+from transforms.errors import ErrorCode, RowError
+from transforms.images import Limits, decode
+from transforms.ledger import Submission, Submissions
+from transforms.picpik import (
+    INTERNATIONAL,
+    ApiUnavailable,
+    PicpikClient,
+    PicpikError,
+    SubmitUnknown,
+    TaskDetail,
+    TaskExpired,
+    TaskFailed,
+    TaskTimeout,
+    fit_box,
+    matte_from_result,
+    prepare_upload,
+)
+from transforms.records import Picture, Row
+from transforms.secrets import resolve
+
+__all__ = ["PicpikBackend"]
+
+_RESULT_LIFE_S = 24 * 3600  # the vendor keeps results for 24 hours
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+
+
+@dataclass(frozen=True)
+class PicpikBackend:
+    """The signed PICPIK API.
+
+    Attributes:
+        directory: The job's output, where its ledger is.
+        public_key: A reference such as ``${env:PICPIK_PUBLIC_KEY}``, resolved on the worker.
+        private_key: Likewise.
+        endpoint: The API's URL; the region goes by it.
+        max_concurrency: Requests at one time, per process.
+        tasks_in_flight: Images submitted or waited for at one time, per process.
+        requests_per_second: Ceiling of API requests, per process; None for none.
+        task_timeout: Seconds to wait for one task.
+        connect_timeout: Seconds.
+        read_timeout: Seconds without a byte.
+        max_upload_bytes: Larger images are encoded again.
+        max_result_bytes: Larger results are refused.
+        retry_codes: RetCodes to try again.
+        allowed_hosts: Hosts beside the API's own domain that results may come from.
+        resubmit_unknown: Submit again what may have been bought without its TaskUID being known.
+        max_credits: Stop submitting once this run's tasks have cost as much, per process.
+        max_tasks: Most tasks to submit in this run, per process.
+        ca_bundle: PEM file of the authorities to trust.
+        storage_options: Options for fsspec, by protocol.
+    """
+
+    directory: str
+    public_key: str = "${env:PICPIK_PUBLIC_KEY}"
+    private_key: str = "${env:PICPIK_PRIVATE_KEY}"
+    endpoint: str = INTERNATIONAL
+    max_concurrency: int = 16
+    tasks_in_flight: int = 64
+    requests_per_second: float | None = None
+    task_timeout: float = 600.0
+    connect_timeout: float = 10.0
+    read_timeout: float = 60.0
+    max_upload_bytes: int = 10_000_000
+    max_result_bytes: int = 128 << 20
+    retry_codes: tuple[int, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    resubmit_unknown: bool = False
+    max_credits: int | None = None
+    max_tasks: int | None = None
+    ca_bundle: str | None = None
+    storage_options: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False)
+    _shared: Shared = field(default_factory=Shared, repr=False, compare=False)
+
+    @property
+    def threads(self) -> int:
+        """One for each image in flight: they wait nearly all the time."""
+        return self.tasks_in_flight
+
+    @property
+    def depth(self) -> int:
+        """Half as many again wait for a thread."""
+        return self.tasks_in_flight + self.tasks_in_flight // 2
+
+    @property
+    def pixels_in_flight(self) -> int:
+        """No bound: what waits is the encoded image."""
+        return 0
+
+    @property
+    def throttled_seconds(self) -> float:
+        """How long this process's requests were held back so far, over all threads."""
+        return self._session().client.throttled_seconds
+
+    def fingerprinted(self, row: Row) -> Row:
+        """The row with the fingerprint that its result by this backend has."""
+        return row.fingerprinted("picpik", None, None)
+
+    def client(self) -> PicpikClient:
+        """A new client with the resolved keys.
+
+        Raises:
+            SecretError: A key cannot be resolved.
+            ValueError: The endpoint or a bound is wrong.
+        """
+        return PicpikClient(
+            self.endpoint,
+            resolve(self.public_key),
+            resolve(self.private_key),
+            connect_timeout=self.connect_timeout,
+            read_timeout=self.read_timeout,
+            max_result_bytes=self.max_result_bytes,
+            retry_codes=self.retry_codes,
+            requests_per_second=self.requests_per_second,
+            max_concurrency=self.max_concurrency,
+            allowed_hosts=self.allowed_hosts,
+            ca_bundle=self.ca_bundle,
+        )
+
+    def open(self, limits: Limits) -> Callable[[Picture], Picture]:
+        """What does the work on this worker; called once a process and step."""
+        session = self._session()
+        return lambda picture: session.remove(picture, limits)
+
+    def collectable(self, row: Row) -> bool:
+        """Whether the ledger holds a task for the row that need not be submitted again."""
+        found = _submissions(self).find(self.fingerprinted(row).fingerprint or "")
+        return found is not None and _is_alive(found)
+
+    def _session(self) -> _Session:
+        return self._shared.acquire(lambda: _Session(self))
+
+
+def _submissions(backend: PicpikBackend) -> Submissions:
+    return Submissions(backend.directory, backend.storage_options)
+
+
+def _is_alive(submission: Submission) -> bool:
+    young = time.time() - submission.submitted_at < _RESULT_LIFE_S
+    return bool(submission.task_uid) and young and not submission.ended
+
+
+class _Session:
+    """One process's client, budget and watch over its tasks."""
+
+    def __init__(self, backend: PicpikBackend) -> None:
+        self._backend = backend
+        self.client = backend.client()
+        self._ledger = _submissions(backend)
+        self._watch = _Watch(self.client)
+        self._budget = _Budget(backend.max_tasks, backend.max_credits)
+        self._locks = _Locks()
+        # Most of the threads wait for the API; few of them may hold decoded pictures.
+        self._decoding = threading.Semaphore(os.cpu_count() or 1)
+
+    def remove(self, picture: Picture, limits: Limits) -> Picture:
+        row = self._backend.fingerprinted(picture.row)
+        began = time.perf_counter()
+        try:
+            # Two rows may ask for the same work: the second finds the first one's task.
+            with self._locks.of(row.fingerprint or ""):
+                submission, bought = self._submitted(row, picture.data, limits)
+            row = row._replace(task_uid=submission.task_uid, attempts=row.attempts + bought)
+            detail = self._watch.wait(submission.task_uid, self._backend.task_timeout)
+            row = row._replace(credits=detail.credits)
+            if bought:
+                self._budget.spent(detail.credits)
+            result = self._result(submission, detail)
+            with self._decoding:
+                pixels = decode(picture.data, limits)
+                alpha, rgba = matte_from_result(pixels, result, row.only_mask)
+            picture.alpha, picture.rgba = alpha, rgba
+            row = row._replace(
+                subject_box=_subject_box(alpha),
+                coverage=float(alpha.mean()) / 255,
+                remove_ms=1000 * (time.perf_counter() - began),
+            )
+        except Exception as error:
+            row = row.failed("remove", error)
+        picture.row, picture.data = row, b""
+        return picture
+
+    def _submitted(self, row: Row, data: bytes, limits: Limits) -> tuple[Submission, bool]:
+        """The row's task, from the ledger or newly bought, and whether it was bought now."""
+        fingerprint = row.fingerprint or ""
+        found = self._ledger.find(fingerprint)
+        if found is not None:
+            if _is_alive(found):
+                return found, False
+            if not found.task_uid and not self._backend.resubmit_unknown:
+                raise SubmitUnknown(
+                    "an earlier submission of this image was cut off, and may have been billed; "
+                    "look at the account's tasks, then set backend.resubmit_unknown: true",
+                    request_uuid=found.request_uuid,
+                )
+        with self._decoding:
+            pixels = decode(data, limits)
+            parameters = fit_box(row.parameters, pixels.shape[1], pixels.shape[0])
+            upload = prepare_upload(data, pixels, max_upload_bytes=self._backend.max_upload_bytes)
+            del pixels
+        self._budget.take()
+        intent = Submission(fingerprint, row.request_uuid, "", time.time(), upload.encoding)
+        self._ledger.put(intent)
+        try:
+            task_uid = self.client.submit(
+                upload.data, upload.media_type, parameters, row.request_uuid
+            )
+        except SubmitUnknown:
+            raise  # the intent stays, and says so to later runs
+        except PicpikError:
+            # Every other fault of the client's proves that nothing was bought.
+            self._budget.give_back()
+            self._ledger.delete(fingerprint)
+            raise
+        submission = replace(intent, task_uid=task_uid)
+        # The task is paid for: a ledger that cannot be written is no reason to drop its result.
+        # A later run would find the intent, and not submit again.
+        with suppress(RowError):
+            self._ledger.put(submission)
+        return submission, True
+
+    def _result(self, submission: Submission, detail: TaskDetail) -> bytes:
+        try:
+            return self.client.download(detail.result_url())
+        except (TaskFailed, TaskExpired) as error:
+            # Nothing is left to collect, so a later run may submit the image again.
+            self._ledger.put(replace(submission, ended=error.code.value))
+            raise
+
+
+class _Watch:
+    """Asks for all tasks that are waited for, many in a call, on one thread."""
+
+    def __init__(self, client: PicpikClient) -> None:
+        self._client = client
+        self._changed = threading.Condition()
+        self._waiting: dict[str, tuple[Future[TaskDetail], int]] = {}
+        self._thread: threading.Thread | None = None
+
+    def wait(self, task_uid: str, timeout: float) -> TaskDetail:
+        """Waits until a task has ended, well or badly.
+
+        Raises:
+            TaskTimeout: It had not ended in time.
+            PicpikError: The API refuses to be asked.
+        """
+        with self._changed:
+            future, waiters = self._waiting.get(task_uid, (Future(), 0))
+            self._waiting[task_uid] = (future, waiters + 1)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="picpik-watch", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+        try:
+            return future.result(timeout)
+        except FutureTimeout:
+            raise TaskTimeout(
+                f"task {task_uid} had not ended after {timeout:.0f} s; "
+                "run the job again to collect it, or raise backend.task_timeout"
+            ) from None
+        finally:
+            with self._changed:
+                future, waiters = self._waiting[task_uid]
+                if waiters == 1:
+                    del self._waiting[task_uid]
+                else:
+                    self._waiting[task_uid] = (future, waiters - 1)
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE_S
+        while True:
+            with self._changed:
+                while not self._unresolved():
+                    if not self._changed.wait(timeout=60.0) and not self._waiting:
+                        self._thread = None
+                        return
+                uids = self._unresolved()
+            ended = 0
+            try:
+                for detail in self._client.tasks(uids):
+                    if detail.state != "running":
+                        ended += 1
+                        self._settle([detail.task_uid], detail)
+            except ApiUnavailable:
+                pass  # the tasks are paid for: their own time-outs end the wait, not an outage
+            except Exception as error:
+                self._settle(uids, error)
+            pause = _FIRST_PAUSE_S if ended else min(_LONGEST_PAUSE_S, pause * 1.3)
+            # Anything that jitters will do; workers must only not ask in step.
+            time.sleep(pause * (0.75 + 0.5 * (time.monotonic_ns() % 1000) / 1000))
+
+    def _unresolved(self) -> list[str]:
+        return [uid for uid, (future, _) in self._waiting.items() if not future.done()]
+
+    def _settle(self, uids: list[str], outcome: TaskDetail | Exception) -> None:
+        with self._changed:
+            for uid in uids:
+                future, _ = self._waiting.get(uid, (None, 0))
+                if future is None or future.done():
+                    continue
+                if isinstance(outcome, Exception):
+                    future.set_exception(outcome)
+                else:
+                    future.set_result(outcome)
+
+
+class _Budget:
+    """Counts what this process buys, and says when to stop."""
+
+    def __init__(self, max_tasks: int | None, max_credits: int | None) -> None:
+        self._max_tasks = max_tasks
+        self._max_credits = max_credits
+        self._lock = threading.Lock()
+        self._tasks = 0
+        self._credits = 0
+
+    def take(self) -> None:
+        """Takes one task out of the budget.
+
+        Raises:
+            RowError: ``budget_spent``.
+        """
+        with self._lock:
+            if self._max_tasks is not None and self._tasks >= self._max_tasks:
+                raise RowError(
+                    ErrorCode.BUDGET_SPENT,
+                    f"backend.max_tasks {self._max_tasks} is reached; run failures.jsonl later",
+                )
+            if self._max_credits is not None and self._credits >= self._max_credits:
+                raise RowError(
+                    ErrorCode.BUDGET_SPENT,
+                    f"backend.max_credits {self._max_credits} is reached; run failures.jsonl later",
+                )
+            self._tasks += 1
+
+    def give_back(self) -> None:
+        """A task was not bought after all."""
+        with self._lock:
+            self._tasks -= 1
+
+    def spent(self, credits: int) -> None:
+        """A bought task has cost so much."""
+        with self._lock:
+            self._credits += credits
+
+
+class _Locks:
+    """A lock for each key that is in use."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[str, tuple[threading.Lock, int]] = {}
+
+    @contextmanager
+    def of(self, key: str) -> Iterator[None]:
+        with self._lock:
+            lock, users = self._held.get(key, (threading.Lock(), 0))
+            self._held[key] = (lock, users + 1)
+        try:
+            with lock:
+                yield
+        finally:
+            with self._lock:
+                lock, users = self._held[key]
+                if users == 1:
+                    del self._held[key]
+                else:
+                    self._held[key] = (lock, users - 1)
+
+
+def _subject_box(alpha: np.ndarray) -> tuple[int, int, int, int] | None:
+    rows = np.flatnonzero(alpha.max(axis=1))
+    if not rows.size:
+        return None
+    columns = np.flatnonzero(alpha.max(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
