@@ -359,3 +359,11 @@ def test_the_certificate_must_be_trusted_and_bear_the_urls_name(
     with pytest.raises(ExchangeFailed, match="CERTIFICATE_VERIFY_FAILED") as caught:
         one.fetch(f"https://{host}:{port}/a.png")
     assert caught.value.permanent
+
+
+def test_ipv6_addresses_are_connected_to() -> None:
+    try:
+        with server(answering(lambda r, n: http(PNG)), "::1") as (endpoint, _):
+            assert download(f"{endpoint}/a", endpoint) == PNG
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
