@@ -7,7 +7,9 @@ atomic, cost next to nothing, and need neither a port nor a lock.
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import time
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -59,20 +61,19 @@ class ProgressBar:
 
     def __init__(self, progress: Progress, quiet: bool = False) -> None:
         self._progress = progress
+        self._quiet = quiet
+        self._terminal = sys.stderr.isatty()
         self._stop = threading.Event()
-        terminal = os.isatty(2)
-        self._bar = tqdm(
-            unit=" images",
-            unit_scale=False,
-            dynamic_ncols=True,
-            disable=quiet,
-            smoothing=0.1,
-            mininterval=0.2 if terminal else 10,
-            bar_format="{desc}{n_fmt}/{total_fmt} |{bar}| {rate_fmt}, {remaining} left{postfix}",
-        )
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._read = 0
-        self._failed = 0
+        self._began = time.monotonic()
+        self._total: int | None = None
+        self._marks = {_DONE: 0, _SKIPPED: 0, _FAILED: 0}
+        self._bar = tqdm(
+            disable=quiet or not self._terminal,
+            dynamic_ncols=True,
+            leave=False,
+            bar_format="{desc} |{bar}| {postfix}",
+        )
 
     def __enter__(self) -> ProgressBar:
         self._thread.start()
@@ -86,31 +87,40 @@ class ProgressBar:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        self._look()
-        self._bar.refresh()
         self._bar.close()
 
     def _watch(self) -> None:
-        while not self._stop.wait(0.2):
+        while not self._stop.wait(0.2 if self._terminal else 10.0):
             self._look()
+            if self._quiet or self._total is None:
+                continue
+            if self._terminal:
+                self._bar.total = self._total
+                self._bar.n = sum(self._marks.values())
+                self._bar.set_description_str(self._count(), refresh=False)
+                self._bar.set_postfix_str(self._pace(), refresh=True)
+            else:
+                print(f"{self._count()}, {self._pace()}", file=sys.stderr, flush=True)
+
+    def _count(self) -> str:
+        return f"{sum(self._marks.values())}/{self._total}"
+
+    def _pace(self) -> str:
+        """Images a second of this run's own work, failures, time left."""
+        worked = self._marks[_DONE] + self._marks[_FAILED]
+        seconds = time.monotonic() - self._began
+        left = (self._total or 0) - sum(self._marks.values())
+        time_left = tqdm.format_interval(seconds / worked * left) if worked else "?"
+        return f"{worked / seconds:.1f} images/s, {self._marks[_FAILED]} failed, {time_left} left"
 
     def _look(self) -> None:
-        if self._bar.total is None and os.path.exists(self._progress.path + ".total"):
+        if self._total is None and os.path.exists(self._progress.path + ".total"):
             with open(self._progress.path + ".total", encoding="ascii") as file:
                 text = file.read()
-            if text:
-                self._bar.total = int(text)
-        if not os.path.exists(self._progress.path):
-            return
-        with open(self._progress.path, "rb") as file:
-            file.seek(self._read)
-            marks = file.read()
-        self._read += len(marks)
-        self._failed += marks.count(_FAILED)
-        skipped = marks.count(_SKIPPED)
-        if skipped:  # not this run's work, so not in its rate
-            self._bar.initial += skipped
-            self._bar.n += skipped
-        if self._failed:
-            self._bar.set_postfix_str(f"{self._failed} failed", refresh=False)
-        self._bar.update(len(marks) - skipped)
+            self._total = int(text) if text else None
+        if os.path.exists(self._progress.path):
+            with open(self._progress.path, "rb") as file:
+                file.seek(sum(self._marks.values()))
+                marks = file.read()
+            for mark in self._marks:
+                self._marks[mark] += marks.count(mark)

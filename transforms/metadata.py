@@ -176,7 +176,7 @@ class Committed(NamedTuple):
         rows: How many rows it has.
         statuses: Rows by status.
         errors: Failed rows by error code.
-        credits: API credits that the rows cost.
+        credits: API credits that this run's rows cost.
         finished_before: Done rows that an earlier run had finished.
     """
 
@@ -316,14 +316,15 @@ def _commit(
             table = pq.read_table(io.BytesIO(data), schema=SCHEMA)
             statuses.update(table["status"].to_pylist())
             errors.update(code for code in table["error_code"].to_pylist() if code)
-            credits += sum(c for c in table["credits"].to_pylist() if c)
-            finished_before += pc.sum(pc.not_equal(table["run_id"], run_id)).as_py() or 0
+            current = table.filter(pc.equal(table["run_id"], run_id))
+            finished_before += table.num_rows - current.num_rows
+            credits += pc.sum(current["credits"]).as_py() or 0
             for row in rows_from_table(table.filter(pc.equal(table["status"], FAILED))):
                 failures.write(failure_record(row).encode() + b"\n")
             collected += [
                 row.fingerprint
-                for row in rows_from_table(table.filter(pc.equal(table["backend"], "picpik")))
-                if row.status == DONE and row.run_id == run_id and row.fingerprint
+                for row in rows_from_table(current.filter(pc.equal(current["backend"], "picpik")))
+                if row.status == DONE and row.fingerprint
             ]
             waiting.append(table)
             if sum(t.num_rows for t in waiting) >= _PART_ROWS:
