@@ -126,9 +126,14 @@ def answering(make: Callable[[dict[str, Any], int], bytes]) -> Callable[[socket.
     """A handler that answers each connection's one request with raw bytes, then closes."""
 
     def handle(connection: socket.socket, number: int) -> None:
-        connection.sendall(make(read_request(connection), number))
+        connection.sendall(closing(make(read_request(connection), number)))
 
     return handle
+
+
+def closing(reply: bytes) -> bytes:
+    """The reply, with word that the connection ends: else the client may be using it again."""
+    return reply.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
 
 
 def ok(request: dict[str, Any], **fields: Any) -> bytes:

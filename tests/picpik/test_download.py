@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.picpik.conftest import answering, client_of, http, server
+from tests.picpik.conftest import answering, client_of, closing, http, server
 from transforms.picpik import AnswerInvalid, ApiUnavailable, PicpikClient, ResultRefused
 from transforms.picpik.download import ResultFetcher, is_loopback, is_public, own_domain
 from transforms.picpik.transport import ExchangeFailed, tls_context
@@ -186,16 +186,14 @@ def test_a_loopback_endpoint_does_not_open_other_hosts() -> None:
 def test_redirects_stay_within_their_origin() -> None:
     def handle(connection: socket.socket, number: int) -> None:
         path = connection.recv(4096).split()[1]
-        if path == b"/result":
-            connection.sendall(http(PNG))
-        elif path == b"/loop":
-            connection.sendall(http(b"", "302 Found", "Location: /loop\r\n"))
-        elif path == b"/nowhere":
-            connection.sendall(http(b"", "302 Found", "Location: http://[\r\n"))
-        elif path == b"/away":
-            connection.sendall(http(b"", "302 Found", "Location: https://evil.example/x\r\n"))
-        else:
-            connection.sendall(http(b"", "307 Temporary Redirect", "Location: /result\r\n"))
+        replies = {
+            b"/result": http(PNG),
+            b"/start": http(b"", "307 Temporary Redirect", "Location: /result\r\n"),
+            b"/loop": http(b"", "302 Found", "Location: /loop\r\n"),
+            b"/nowhere": http(b"", "302 Found", "Location: http://[\r\n"),
+            b"/away": http(b"", "302 Found", "Location: https://evil.example/x\r\n"),
+        }
+        connection.sendall(closing(replies[path]))
 
     with server(handle) as (endpoint, seen):
         assert download(f"{endpoint}/start", endpoint) == PNG
@@ -367,3 +365,31 @@ def test_ipv6_addresses_are_connected_to() -> None:
             assert download(f"{endpoint}/a", endpoint) == PNG
     except OSError:
         pytest.skip("this machine has no IPv6 loopback")
+
+
+def test_a_host_that_no_name_can_be_is_refused() -> None:
+    client = PicpikClient("https://api.picpik.ai", "a", "b")
+    with pytest.raises(ResultRefused, match="not a host's name"):
+        client.download(f"https://{'a' * 70}.picpik.ai/a.png")
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "²", "abc"])
+def test_odd_lengths_are_survived(length: str) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode("latin-1")
+    with server(answering(lambda r, n: head + PNG)) as (endpoint, _):
+        try:
+            assert download(f"{endpoint}/a", endpoint) == PNG
+        except (ApiUnavailable, AnswerInvalid, ResultRefused) as error:
+            assert "\n" not in str(error)
+
+
+def test_chinese_file_names_in_urls_are_fetched() -> None:
+    paths: list[bytes] = []
+
+    def handle(connection: socket.socket, number: int) -> None:
+        paths.append(connection.recv(4096).split()[1])
+        connection.sendall(closing(http(PNG)))
+
+    with server(handle) as (endpoint, _):
+        assert download(f"{endpoint}/结果/图.png?名=1", endpoint) == PNG
+    assert paths == [b"/%E7%BB%93%E6%9E%9C/%E5%9B%BE.png?%E5%90%8D=1"]

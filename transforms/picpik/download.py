@@ -216,6 +216,8 @@ class ResultFetcher:
             addresses = self._resolve(host, port)
         except OSError:
             raise ExchangeFailed(f"{host} cannot be resolved", delivered=False) from None
+        except UnicodeError:  # a label that is empty or too long
+            raise ResultRefused(f"the result's host {host} is not a host's name") from None
         if not is_loopback(host):
             # One private address among public ones is refused as well: it should not be there.
             for address in addresses:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ssl
 import time
 import zlib
@@ -139,6 +140,7 @@ def connections(
     )
 
 
+@functools.lru_cache(maxsize=8)  # reading the authorities takes tens of milliseconds
 def tls_context(ca_bundle: str | None = None) -> ssl.SSLContext:
     """A verifying TLS 1.2+ context.
 
@@ -195,9 +197,9 @@ def exchange(
             preload_content=False,
             decode_content=False,
         )
-        length = response.headers.get("Content-Length", "")
-        if length.isdigit() and int(length) > max_bytes:
-            raise AnswerTooLarge(f"{int(length)} bytes")
+        length = _whole_number(response.headers.get("Content-Length", ""))
+        if length is not None and length > max_bytes:
+            raise AnswerTooLarge(f"{length} bytes")
         blocks: list[bytes] = []
         size = 0
         deadline = clock() + body_seconds
@@ -213,7 +215,7 @@ def exchange(
                 )
             blocks.append(block)
         # read1() ends quietly at a lost connection; the length tells.
-        if length.isdigit() and size < int(length):
+        if length is not None and size < length:
             raise ExchangeFailed(
                 f"the connection ended after {size} of {length} bytes", delivered=outgoing.delivered
             )
@@ -234,6 +236,10 @@ def exchange(
                 # connection's next request could be mistaken for the rest of this one.
                 response.close()
             response.release_conn()
+
+
+def _whole_number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _decompressed(body: bytes, headers: Mapping[str, str], max_bytes: int) -> bytes:
