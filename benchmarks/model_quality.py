@@ -1,0 +1,361 @@
+"""How good models are on pictures that none of ours was trained on, and how fast they are.
+
+    python benchmarks/model_quality.py catalogue u2netp --labels WORK/labels --renders RENDERS
+
+A model is ``catalogue`` (the embedded one), ``u2netp`` (from the shared data), or the path of an
+ONNX file: with a JSON beside it that tells its preprocessing, as ``catalogue.json`` does, or else
+fed as the U²-Net family is. Needs numpy, OpenCV and onnxruntime; ``pysodmetrics`` adds maximum F,
+weighted F and S-measure. Held-out pictures come from ``$ALPHABEAM_SHARED`` and are split off by
+`training.sources`; the samples come from ``samples/``.
+
+Every metric is taken at the picture's own size (the longer side limited to 640 pixels), on the
+alpha that the network alone gives: no matting afterwards. Boundary IoU (Cheng et al., 2021) uses
+a band of 1 % of the diagonal. False foreground is the share of pixels above 0.5.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+import time
+
+import cv2
+import numpy as np
+import onnxruntime
+
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(_ROOT))
+
+from training import bank as banks  # noqa: E402
+from training import compose, labels, sources  # noqa: E402
+
+_LONGEST = 640
+_BAND = 0.01
+_U2NET = {
+    "name": "u2net family",
+    "layout": "stretch",
+    "input_size": 320,
+    "scale": "max",
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+    "output": "minmax",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One picture with its truth: BGR uint8, alpha float32 in 0..1; empty scenes have alpha 0."""
+
+    name: str
+    bgr: np.ndarray
+    alpha: np.ndarray
+
+
+class Model:
+    """An ONNX matting model and the way to feed it."""
+
+    def __init__(self, name: str, path: pathlib.Path, about: dict, size: int | None) -> None:
+        """Opens the file on one thread; `size` overrides its default input size."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        self.name, self.about = name, about
+        self.size = size or about["input_size"]
+        self.session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        self._input = self.session.get_inputs()[0].name
+        self._output = self.session.get_outputs()[0].name
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """Runs the network alone: N x 3 x S x S float32 to N x 1 x S x S float32."""
+        return self.session.run([self._output], {self._input: x})[0]
+
+    def __call__(self, bgr: np.ndarray) -> np.ndarray:
+        """The alpha of `bgr`, H x W float32 in 0..1."""
+        h, w = bgr.shape[:2]
+        nh = nw = ph = pw = self.size
+        if self.about["layout"] == "letterbox":
+            k, multiple = self.size / max(h, w), self.about["multiple"]
+            nh, nw = max(round(h * k), 1), max(round(w * k), 1)
+            ph, pw = (-(-side // multiple) * multiple for side in (nh, nw))
+        method = cv2.INTER_AREA if nh < h and nw < w else cv2.INTER_LINEAR
+        rgb = cv2.resize(bgr, (nw, nh), interpolation=method)[..., ::-1]
+        rgb = compose.pad(np.ascontiguousarray(rgb), ph, pw)
+        scale = rgb.max() if self.about["scale"] == "max" else float(self.about["scale"])
+        x = (rgb / np.float32(max(scale, 1)) - self.about["mean"]) / self.about["std"]
+        p = self.run(np.ascontiguousarray(x.transpose(2, 0, 1)[None], np.float32))[0, 0]
+        if self.about["output"] == "minmax":
+            p = (p - p.min()) / max(p.max() - p.min(), 1e-6)
+        return np.clip(cv2.resize(p[:nh, :nw], (w, h), interpolation=cv2.INTER_LINEAR), 0, 1)
+
+
+def open_model(name: str, shared: pathlib.Path) -> Model:
+    """Opens a model by name or path; ``NAME@SIZE`` overrides the input size."""
+    name, _, size = name.partition("@")
+    if name == "catalogue":
+        path = _ROOT / "transforms" / "matting" / "models" / "catalogue.onnx"
+    elif name == "u2netp":
+        path = shared / "models" / "u2netp.onnx"
+    else:
+        path = pathlib.Path(name)
+    if not path.exists():
+        sys.exit(f"model {name!r}: no file {path}; give a path, or set ALPHABEAM_SHARED for u2netp")
+    described = path.with_suffix(".json")
+    about = json.loads(described.read_text()) if described.exists() else _U2NET
+    shown = name if path.parent.name == "models" else path.stem
+    return Model(f"{shown}@{size}" if size else shown, path, about, int(size) if size else None)
+
+
+# --- the sets ----------------------------------------------------------------------------------
+
+
+def _limit(image: np.ndarray) -> np.ndarray:
+    k = _LONGEST / max(image.shape[:2])
+    return image if k >= 1 else cv2.resize(image, None, fx=k, fy=k, interpolation=cv2.INTER_AREA)
+
+
+def _pair(picture: pathlib.Path, truth: pathlib.Path) -> Case:
+    alpha = _limit(cv2.imread(str(truth), cv2.IMREAD_GRAYSCALE)).astype(np.float32) / 255
+    bgr = cv2.resize(cv2.imread(str(picture)), alpha.shape[1::-1], interpolation=cv2.INTER_AREA)
+    return Case(picture.stem, bgr, alpha)
+
+
+def sample_cases() -> list[Case]:
+    """The project's own samples that have a truth beside them."""
+    found = []
+    for truth in sorted((_ROOT / "samples").glob("**/truth/*.png")):
+        for suffix in (".jpg", ".jpeg", ".png", ".webp"):
+            picture = next(truth.parents[1].glob(f"**/images/{truth.stem}{suffix}"), None)
+            if picture is not None:
+                found.append(_pair(picture, truth))
+                break
+    return found
+
+
+def composite_cases(bank: compose.Bank, count: int) -> list[Case]:
+    """Held-out cut-outs over held-out grounds, 512 pixels long, nothing drawn."""
+    bank = dataclasses.replace(
+        bank, cutouts={name: pool for name, pool in bank.cutouts.items() if name != "drawn"}
+    )
+    made = []
+    for i in range(count):
+        h, w = compose.frame_of(4711, i, 512)
+        bgr, alpha = compose.compose(np.random.default_rng([4711, i]), bank, h, w)
+        if (alpha > 0.5).mean() > 0.01:
+            made.append(Case(f"composite-{i:03d}", bgr, alpha))
+    return made
+
+
+def photo_cases(
+    paths: list[pathlib.Path], folder: pathlib.Path, names: set[str], count: int
+) -> list[Case]:
+    """Held-out photos of the sources `names` for which the teacher's label is sure."""
+    known = {label.photo: label for label in labels.read_labels(folder)}
+    made = []
+    for path in paths:
+        label = known.get(f"{path.parent.name}/{path.name}")
+        if path.parent.name in names and label is not None and label.is_sure and len(made) < count:
+            picture, alpha = banks.load_label(path, folder)
+            made.append(Case(f"{path.parent.name}-{path.stem}", picture.bgr, alpha))
+    return made
+
+
+def empty_cases(bank: compose.Bank, count: int) -> list[Case]:
+    """Grounds without a subject: studios, surfaces and, a third, shop scenes."""
+    made = []
+    for i in range(count):
+        h, w = compose.frame_of(4712, i, 512)
+        bgr = compose.empty(np.random.default_rng([4712, i]), bank, h, w)
+        made.append(Case(f"empty-{i:03d}", bgr, np.zeros(bgr.shape[:2], np.float32)))
+    return made
+
+
+# --- the measures ------------------------------------------------------------------------------
+
+
+def boundary(mask: np.ndarray) -> np.ndarray:
+    """The pixels of `mask` (bool) that lie within the band inside its outline."""
+    d = max(round(_BAND * float(np.hypot(*mask.shape))), 1)
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    inner = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=d)[1:-1, 1:-1]
+    return mask & (inner == 0)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two bool masks; 1 where both are empty."""
+    union = (a | b).sum()
+    return float((a & b).sum() / union) if union else 1.0
+
+
+def measure(cases: list[Case], model: Model) -> tuple[dict[str, float], list[float]]:
+    """Measures a model on one set: the means, and each picture's IoU."""
+    try:
+        import py_sod_metrics as sod
+    except ImportError:
+        sod = None
+    if sod:
+        maximum, weighted, structure = sod.Fmeasure(), sod.WeightedFmeasure(), sod.Smeasure()
+    rows = []
+    for case in cases:
+        p = model(case.bgr)
+        said, true = p > 0.5, case.alpha > 0.5
+        rows.append(
+            (
+                float(np.abs(p - case.alpha).mean()),
+                iou(said, true),
+                iou(boundary(said), boundary(true)),
+                float(said.mean()),
+            )
+        )
+        if sod and true.any():
+            pred, gt = np.rint(p * 255).astype(np.uint8), true.astype(np.uint8) * 255
+            for metric in (maximum, weighted, structure):
+                metric.step(pred=pred, gt=gt)
+    mae, ious, edges, foreground = (np.array(column) for column in zip(*rows, strict=True))
+    result = {"MAE": mae.mean(), "IoU": ious.mean(), "boundary": edges.mean()}
+    if not any(case.alpha.any() for case in cases):
+        result = {"MAE": mae.mean(), "false fg": foreground.mean(), "worst fg": foreground.max()}
+    elif sod:
+        result["max F"] = maximum.get_results()["fm"]["curve"].max()
+        result["weighted F"] = weighted.get_results()["wfm"]
+        result["S"] = structure.get_results()["sm"]
+    return {name: float(value) for name, value in result.items()}, [float(v) for v in ious]
+
+
+def milliseconds(models: list[Model], rounds: int = 12) -> dict[str, tuple[float, float]]:
+    """CPU milliseconds per picture on one core, models taking turns.
+
+    Returns:
+        For each model the median of the network alone, and of everything from BGR to alpha.
+    """
+    picture = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
+    spent: dict[str, list[tuple[float, float]]] = {model.name: [] for model in models}
+    cv2.setNumThreads(1)
+    for _ in range(rounds):
+        for model in models:
+            x = np.zeros((1, 3, model.size, model.size), np.float32)
+            a = time.process_time()
+            model.run(x)
+            b = time.process_time()
+            model(picture)
+            spent[model.name].append((b - a, time.process_time() - b))
+    return {
+        name: tuple(float(v) * 1e3 for v in np.median(times[2:], axis=0))
+        for name, times in spent.items()
+    }
+
+
+# --- what is shown -----------------------------------------------------------------------------
+
+
+def _cell(bgr: np.ndarray, alpha: np.ndarray | None, side: int) -> np.ndarray:
+    """A picture, or its cut-out on magenta, in a square cell."""
+    k = side / max(bgr.shape[:2])
+    size = (max(int(bgr.shape[1] * k), 1), max(int(bgr.shape[0] * k), 1))
+    shown = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    if alpha is not None:
+        a = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)[..., None]
+        shown = shown * a + np.array([190, 60, 190], np.float32) * (1 - a)
+    cell = np.full((side, side, 3), 255, np.uint8)
+    cell[: size[1], : size[0]] = shown.astype(np.uint8)
+    return cell
+
+
+def write_sheet(
+    target: pathlib.Path, cases: list[Case], models: list[Model], side: int = 150, across: int = 3
+) -> None:
+    """Writes a contact sheet: for each case the picture, the truth, and each model's cut-out."""
+    strips = []
+    for case in cases:
+        cells = [_cell(case.bgr, None, side), _cell(case.bgr, case.alpha, side)]
+        cells += [_cell(case.bgr, model(case.bgr), side) for model in models]
+        strip = np.hstack(cells)
+        strip[-1:] = strip[:, -2:] = 0
+        cv2.putText(strip, case.name[:28], (3, side - 5), 0, 0.35, (0, 0, 0), 2, cv2.LINE_AA)
+        cv2.putText(strip, case.name[:28], (3, side - 5), 0, 0.35, (255, 255, 255), 1, cv2.LINE_AA)
+        strips.append(strip)
+    while len(strips) % across:
+        strips.append(np.full_like(strips[0], 255))
+    rows = [np.hstack(strips[i : i + across]) for i in range(0, len(strips), across)]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(target), np.vstack(rows))
+
+
+def main() -> None:
+    """Prints the tables and writes the contact sheets."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", default=["catalogue", "u2netp"])
+    parser.add_argument("--shared", type=pathlib.Path, default=sources.find_shared())
+    parser.add_argument("--labels", type=pathlib.Path, help="the teacher's labels (training/)")
+    parser.add_argument("--renders", type=pathlib.Path, help="renders, of which some are held out")
+    parser.add_argument("--count", type=int, default=100, help="pictures a set at most")
+    parser.add_argument("--sets", nargs="*", help="only these sets")
+    parser.add_argument("--sheets", type=int, default=36, help="pictures a contact sheet, 0: none")
+    parser.add_argument("--worst", action="store_true", help="sheets of the first model's worst")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"))
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    models = [open_model(name, options.shared) for name in options.models]
+
+    cases: dict[str, list[Case]] = {"samples": sample_cases()}
+    wants_held_out = not options.sets or set(options.sets) - {"samples", "test photos"}
+    if (options.shared / "data" / "train").is_dir() and wants_held_out:
+        _, out = sources.find_sources(options.shared)
+        folder = options.labels or pathlib.Path("no labels")
+        bank = banks.build_bank(out, folder, options.renders, seed=0, out=True)
+        n = options.count
+        cases["composites"] = composite_cases(bank, n)
+        cases["renders"] = [
+            _pair(path, path.parents[1] / "truth" / f"{path.stem}.png")
+            for path in banks.find_renders(options.renders, out=True)[:n]
+        ]
+        kinds = {
+            "objects*": {"spree", "eshop_ai", "otel", "gcp_boutique", "apc"},
+            "garments*": {"clothing"},
+            "people*": {"azure", "sylius", "bagisto"},
+        }
+        for name, from_ in kinds.items():
+            cases[name] = photo_cases(out.photos, folder, from_, n)
+        cases["empty"] = empty_cases(bank, n)
+    else:
+        print(f"held-out sets skipped: no data/train in {options.shared}", file=sys.stderr)
+    cases = {
+        name: found
+        for name, found in cases.items()
+        if found and (not options.sets or name.strip("*") in {s.strip("*") for s in options.sets})
+    }
+    for name, found in cases.items():
+        print(f"\n{name} ({len(found)} pictures)")
+        scores = []
+        for model in models:
+            means, each = measure(found, model)
+            scores.append(each)
+            print(
+                f"  {model.name:24s}"
+                + "".join(f"{key} {value:.4f}   " for key, value in means.items())
+            )
+        order = np.argsort(scores[0]) if options.worst else np.arange(len(found))
+        worst = [f"{found[i].name} {scores[0][i]:.2f}" for i in np.argsort(scores[0])[:6]]
+        print(f"  {models[0].name}'s lowest IoU: " + ", ".join(worst))
+        if options.sheets:
+            file = f"{name.strip('*').replace(' ', '-')}.png"
+            write_sheet(options.out / file, [found[i] for i in order[: options.sheets]], models)
+    print("\nmilliseconds of one core a picture: the network, and from picture to alpha")
+    times = milliseconds(models)
+    for name, (network, whole) in times.items():
+        print(f"  {name:24s}{network:8.1f}{whole:8.1f}")
+    first, last = models[0].name, models[-1].name
+    if len(models) > 1:
+        print(f"  {last} / {first}: {times[last][0] / times[first][0]:.1f}")
+    print("* against labels of u2netp itself (flip-averaged, refined): agreement, not truth")
+    if os.environ.get("OMP_NUM_THREADS") is None:
+        print("  (for stable times set OMP_NUM_THREADS=1)")
+
+
+if __name__ == "__main__":
+    main()

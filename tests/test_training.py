@@ -1,0 +1,202 @@
+"""The training recipe's parts that need no torch, and, where torch is there, one step of it."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))  # training/ is not installed
+
+from training import compose, labels, sources
+
+
+def disc(side: int = 96, radius: int = 30, colour: tuple[int, int, int] = (20, 40, 200)):
+    bgr = np.full((side, side, 3), 250, np.uint8)
+    alpha = np.zeros((side, side), np.uint8)
+    cv2.circle(bgr, (side // 2, side // 2), radius, colour, -1, cv2.LINE_AA)
+    cv2.circle(alpha, (side // 2, side // 2), radius, 255, -1, cv2.LINE_AA)
+    return bgr, alpha.astype(np.float32) / 255
+
+
+@pytest.fixture(scope="module")
+def bank() -> compose.Bank:
+    rng = np.random.default_rng(3)
+    textures = [rng.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(3)]
+    drawn = [compose.draw_object(rng, textures, 96) for _ in range(8)]
+    bgr, alpha = disc()
+    return compose.Bank(
+        cutouts={
+            "exact": [compose.Cutout.make(bgr, alpha)],
+            "drawn": [cutout for cutout in drawn if cutout is not None],
+        },
+        pictures={
+            "renders": [compose.Picture(bgr, np.rint(alpha * 255).astype(np.uint8))],
+            "clothing": [
+                compose.Picture(
+                    bgr, np.rint(alpha * 255).astype(np.uint8), np.full(alpha.shape, 255, np.uint8)
+                )
+            ],
+        },
+        textures=textures,
+        scenes=textures,
+        empties=textures,
+    )
+
+
+def test_a_sample_depends_on_seed_and_index_alone(bank):
+    one, again = (compose.make_sample(5, 77, bank, 96, 64) for _ in range(2))
+    for name, plane in one.items():
+        np.testing.assert_array_equal(plane, again[name])
+    other = compose.make_sample(5, 78, bank, 96, 64)
+    assert not np.array_equal(one["image"], other["image"])
+
+
+def test_samples_are_well_formed_and_some_are_empty(bank):
+    samples = [compose.make_sample(0, i, bank, 96, 64) for i in range(60)]
+    for sample in samples:
+        assert sample["image"].shape == (3, 96, 64)
+        assert sample["alpha"].shape == sample["weight"].shape == (96, 64)
+        assert sample["weight"].max() > 0
+    filled = [sample["alpha"].max() > 128 for sample in samples]
+    assert 0.6 < np.mean(filled) < 1
+
+
+def test_cutout_keeps_the_alpha_and_none_of_the_ground():
+    bgr, alpha = disc()
+    cutout = compose.Cutout.make(bgr, alpha)
+    full, half = cutout.levels
+    assert half.shape[0] == full.shape[0] // 2 or half.shape[0] == (full.shape[0] + 1) // 2
+    soft = (full[..., 3] > 10) & (full[..., 3] < 245)
+    assert soft.any()
+    # The white of the ground has left the edge: what is there is the disc's own red.
+    assert np.abs(full[soft][:, :3].astype(int) - (20, 40, 200)).max() < 12
+
+
+def test_cutout_of_nothing_is_none():
+    assert compose.Cutout.make(np.zeros((40, 40, 3), np.uint8), np.zeros((40, 40))) is None
+
+
+def test_composed_alpha_is_where_the_subject_is(bank):
+    only_disc = compose.Bank({"exact": bank.cutouts["exact"]}, {}, bank.textures, [], [])
+    for i in range(20):
+        bgr, alpha = compose.compose(np.random.default_rng(i), only_disc, 96, 80)
+        assert bgr.shape[:2] == alpha.shape == (96, 80)
+        assert alpha.min() >= 0 and alpha.max() <= 1
+        assert (alpha > 0.5).any()
+
+
+def test_pictures_are_padded_right_and_below_by_their_last_pixel():
+    plane = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    np.testing.assert_array_equal(
+        compose.pad(plane, 3, 4), [[0, 1, 2, 2], [3, 4, 5, 5], [3, 4, 5, 5]]
+    )
+
+
+def test_frames_are_what_the_network_takes():
+    frames = {compose.frame_of(0, i, 224) for i in range(60)}
+    assert (224, 224) in frames and len(frames) > 4
+    for h, w in frames:
+        assert h % 32 == w % 32 == 0 and max(h, w) == 224 and min(h, w) >= 128
+
+
+def test_refine_moves_a_soft_label_onto_the_edge():
+    bgr, alpha = disc(192, 60)
+    soft = cv2.GaussianBlur(alpha, (0, 0), 4)
+    before, after = np.abs(soft - alpha).mean(), np.abs(labels.refine(bgr, soft) - alpha).mean()
+    assert after < 0.5 * before
+
+
+def test_unsure_labels_are_not_learnt_from():
+    sure = np.zeros((320, 320), np.float32)
+    sure[80:240, 80:240] = 1
+    assert labels.describe("a/b.jpg", sure, 0.01).is_sure
+    assert not labels.describe("a/b.jpg", sure * 0.8, 0.01).is_sure
+    assert not labels.describe("a/b.jpg", sure, 0.3).is_sure
+    assert not labels.describe("a/b.jpg", np.zeros_like(sure), 0.0).is_sure
+    border = sure.copy()
+    border[:60] = 1
+    border[:, :60] = border[-60:] = 1
+    assert not labels.describe("a/b.jpg", border, 0.01).is_sure
+
+
+def test_near_duplicates_fall_into_one_group():
+    rng = np.random.default_rng(0)
+    prints = rng.random((6, 144)) > 0.5
+    prints[4] = prints[1]
+    prints[4, :6] ^= True  # six bits off: a duplicate of 1
+    prints[5] = prints[4]
+    prints[5, 100:106] ^= True  # a duplicate of 4, and through it of 1
+    np.testing.assert_array_equal(sources.group_duplicates(prints), [0, 1, 2, 3, 1, 1])
+
+
+def test_split_holds_whole_duplicates_apart():
+    shared = sources.find_shared()
+    if not (shared / "data" / "train").is_dir():
+        pytest.skip("no shared training data: set ALPHABEAM_SHARED")
+    train, out = sources.find_sources(shared)
+    assert len(train.photos) > 3000 and len(train.cutouts) > 50
+    for name in ("photos", "cutouts", "textures", "scenes"):
+        inside, outside = set(getattr(train, name)), set(getattr(out, name))
+        assert inside and outside and not inside & outside
+    # The full-size test photos were taken from these two sets, none of which may be learnt from.
+    assert not {p for p in train.photos if p.parent.name in ("otel", "gcp_boutique")}
+
+
+def test_false_source_says_how_to_mend_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match="ALPHABEAM_SHARED"):
+        sources.find_sources(tmp_path)
+
+
+MODELS = pathlib.Path(__file__).parents[1] / "transforms" / "matting" / "models"
+
+
+def shipped():
+    onnxruntime = pytest.importorskip("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(MODELS / "catalogue.onnx"), options)
+
+
+def test_shipped_model_is_small_and_as_described():
+    import hashlib
+
+    data = (MODELS / "catalogue.onnx").read_bytes()
+    about = json.loads((MODELS / "catalogue.json").read_text())
+    assert len(data) < 10_000_000
+    assert hashlib.sha256(data).hexdigest() == about["sha256"]
+    assert about["input_size"] % about["multiple"] == 0
+    assert about["layout"] == "letterbox"
+
+
+def test_shipped_model_takes_any_size_and_finds_the_subject_only():
+    session = shipped()
+    bgr, alpha = disc(320, 90, (60, 60, 60))
+    plain = np.full_like(bgr, 250)
+    x = np.stack([bgr, plain])[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255
+    p = session.run(["alpha"], {"image": x})[0]
+    assert p.shape == (2, 1, 320, 320)
+    assert p.min() >= 0 and p.max() <= 1
+    said, true = p[0, 0] > 0.5, alpha > 0.5
+    assert (said & true).sum() / (said | true).sum() > 0.9
+    assert (p[1] > 0.5).mean() < 0.01
+    wide = session.run(["alpha"], {"image": np.zeros((1, 3, 352, 416), np.float32)})[0]
+    assert wide.shape == (1, 1, 352, 416)
+
+
+def test_a_run_learns_and_can_be_resumed(bank, tmp_path):
+    pytest.importorskip("torch")
+    from training.train import Plan, train
+
+    plan = Plan(samples=24, batch=4, sizes=((0.0, 64),), rate=1e-3)
+    with pytest.raises(TimeoutError, match="run again"):
+        train(bank, plan, tmp_path, minutes=0, every=0)
+    net = train(bank, plan, tmp_path)
+    assert not net.training
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert json.loads(lines[0])["samples"] == 4
+    assert json.loads(lines[-1])["samples"] == 24

@@ -1,0 +1,1 @@
+"""How the embedded model was made; see README.md. Nothing in the plugin imports this package."""

@@ -1,0 +1,76 @@
+"""The one command: labels, training, export. See README.md."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import pathlib
+import random
+
+from .sources import Sources, find_shared, find_sources
+
+__all__ = ["main"]
+
+_MODEL = pathlib.Path(__file__).parents[1] / "transforms" / "matting" / "models" / "catalogue.onnx"
+
+
+def order_for_teacher(train: Sources, out: Sources, seed: int, limit: int) -> list[pathlib.Path]:
+    """The pictures to label, the rare and the held-out first, `limit` in all."""
+
+    def split(side: Sources) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
+        rare = [path for path in side.photos if path.parent.name != "clothing"]
+        garments = [path for path in side.photos if path.parent.name == "clothing"]
+        random.Random(seed).shuffle(garments)
+        return rare, garments
+
+    rare, garments = split(train)
+    out_rare, out_garments = split(out)
+    return [
+        *rare, *garments[:120], *out_rare, *out_garments[:80], *garments[120:420],
+        *train.scenes[::3][:100], *out.scenes[:50], *garments[420:],
+    ][:limit]  # fmt: skip
+
+
+def main() -> None:
+    """Runs the recipe from start to finish, or goes on where it was stopped."""
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser.add_argument("--shared", type=pathlib.Path, default=find_shared())
+    parser.add_argument("--work", type=pathlib.Path, required=True, help="labels, checkpoint, log")
+    parser.add_argument("--renders", type=pathlib.Path, help="folder with images/ and truth/")
+    parser.add_argument("--labels", type=int, default=1500, help="photos for the teacher")
+    parser.add_argument("--samples", type=int, default=None, help="length of the run")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop, to be resumed")
+    parser.add_argument("--out", type=pathlib.Path, default=_MODEL)
+    options = parser.parse_args()
+
+    import torch
+
+    from .bank import build_bank
+    from .export import export
+    from .labels import label_photos
+    from .train import Plan, train
+
+    torch.set_num_threads(options.threads)
+    sources, out = find_sources(options.shared)
+    labels = options.work / "labels"
+    label_photos(
+        order_for_teacher(sources, out, options.seed, options.labels),
+        options.shared / "models" / "u2netp.onnx",
+        labels,
+    )
+    bank = build_bank(sources, labels, options.renders, options.seed)
+    for name, pools in (("cutouts", bank.cutouts), ("pictures", bank.pictures)):
+        print(name, {pool: len(items) for pool, items in pools.items()}, flush=True)
+    print("scenes", len(bank.scenes), "empty", len(bank.empties), flush=True)
+    plan = Plan(seed=options.seed)
+    if options.samples:
+        plan = dataclasses.replace(plan, samples=options.samples)
+    net = train(bank, plan, options.work, options.minutes)
+    print(export(net, options.out))
+
+
+if __name__ == "__main__":
+    main()

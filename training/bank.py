@@ -1,0 +1,128 @@
+"""Loads what samples are made of into memory."""
+
+from __future__ import annotations
+
+import pathlib
+
+import cv2
+import numpy as np
+
+from .compose import Bank, Cutout, Picture, draw_object
+from .labels import Label, read_labels, refine
+from .sources import Sources, held_out
+
+__all__ = ["build_bank", "find_renders", "load_cutout", "load_label", "load_render"]
+
+_SIZE = 448
+_DRAWN = 300
+
+
+def _shrink(image: np.ndarray, size: int = _SIZE) -> np.ndarray:
+    k = size / max(image.shape[:2])
+    return image if k >= 1 else cv2.resize(image, None, fx=k, fy=k, interpolation=cv2.INTER_AREA)
+
+
+def load_cutout(path: pathlib.Path) -> Cutout | None:
+    """Reads a cut-out with alpha of its own.
+
+    Saleor's alpha holds a soft shadow under the product, which never reaches 200; it is dropped.
+    """
+    bgra = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    alpha = bgra[..., 3].astype(np.float32) / 255
+    if path.parent.name == "saleor":
+        alpha = np.clip((alpha - 0.8) / 0.2, 0, 1)
+    return Cutout.make(bgra[..., :3], alpha)
+
+
+def load_label(path: pathlib.Path, labels: pathlib.Path) -> tuple[Picture, np.ndarray]:
+    """Reads a photo and its label: the picture, and its alpha as float32 in 0..1."""
+    bgr = _shrink(cv2.imread(str(path)))
+    raw = cv2.imread(str(labels / path.parent.name / f"{path.stem}.png"), cv2.IMREAD_GRAYSCALE)
+    p = raw.astype(np.float32) / 255
+    alpha = refine(bgr, p)
+    p = cv2.resize(p, bgr.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    trust = np.where((p > 0.08) & (p < 0.92), 64, 255).astype(np.uint8)
+    return Picture(bgr, np.rint(alpha * 255).astype(np.uint8), trust), alpha
+
+
+def find_renders(folder: pathlib.Path | None, out: bool = False) -> list[pathlib.Path]:
+    """The renders' pictures that have a truth, of the training or the held-out side."""
+    if folder is None:
+        return []
+    return [
+        path
+        for path in sorted((folder / "images").glob("*.jpg"))
+        if (folder / "truth" / f"{path.stem}.png").exists() and held_out(path.stem, 10) == out
+    ]
+
+
+def load_render(path: pathlib.Path) -> Picture:
+    """Reads a render and its exact alpha."""
+    truth = path.parents[1] / "truth" / f"{path.stem}.png"
+    alpha = cv2.imread(str(truth), cv2.IMREAD_GRAYSCALE)
+    return Picture(_shrink(cv2.imread(str(path))), _shrink(alpha))
+
+
+def _makes_a_cutout(label: Label) -> bool:
+    return label.soft < 0.15 and label.border < 0.01 and label.area > 0.05
+
+
+def build_bank(
+    sources: Sources,
+    labels: pathlib.Path,
+    renders: pathlib.Path | None,
+    seed: int,
+    photos: int = 10_000,
+    out: bool = False,
+) -> Bank:
+    """Builds the bank of one side of the split.
+
+    Args:
+        sources: The side's paths.
+        labels: Folder of the teacher's labels.
+        renders: Folder of renders with ``images`` and ``truth``, or None.
+        seed: Seed of the drawn objects.
+        photos: How many photos to load at most.
+        out: Whether this is the held-out side (which side of the renders to take).
+    """
+    known = {label.photo: label for label in read_labels(labels)}
+    cutouts: dict[str, list[Cutout]] = {"exact": [], "photos": [], "renders": [], "drawn": []}
+    pictures: dict[str, list[Picture]] = {}
+
+    def keep(pool: str, cutout: Cutout | None) -> None:
+        if cutout is not None:
+            cutouts[pool].append(cutout)
+
+    for path in sources.cutouts:
+        keep("exact", load_cutout(path))
+    taken = 0
+    for path in sources.photos:
+        label = known.get(f"{path.parent.name}/{path.name}")
+        if label is None or not label.is_sure or taken >= photos:
+            continue
+        taken += 1
+        picture, alpha = load_label(path, labels)
+        pictures.setdefault(path.parent.name, []).append(picture)
+        if _makes_a_cutout(label):
+            keep("photos", Cutout.make(picture.bgr, alpha, 320))
+    for path in find_renders(renders, out):
+        picture = load_render(path)
+        pictures.setdefault("renders", []).append(picture)
+        alpha = picture.alpha.astype(np.float32) / 255
+        if max(alpha[0].max(), alpha[-1].max(), alpha[:, 0].max(), alpha[:, -1].max()) < 0.1:
+            keep("renders", Cutout.make(picture.bgr, alpha))
+    textures = [cv2.imread(str(path)) for path in sources.textures]
+    scenes, empties = [], []
+    for path in sources.scenes:
+        label = known.get(f"{path.parent.name}/{path.name}")
+        if label is None:
+            continue
+        scene = cv2.imread(str(path))
+        if label.area < 0.01:
+            empties.append(scene)
+        if not label.is_sure:  # nobody holds something into the picture
+            scenes.append(scene)
+    rng = np.random.default_rng([seed, 1 if out else 0])
+    for _ in range(_DRAWN):
+        keep("drawn", draw_object(rng, textures))
+    return Bank(cutouts, pictures, textures, scenes, empties)

@@ -1,0 +1,85 @@
+"""From the trained network to the shipped ONNX file and its description."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+import warnings
+
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from .network import CatalogueNet, Exported
+
+__all__ = ["INPUT_SIZE", "export"]
+
+INPUT_SIZE = 384
+"""Default longer side of the input, pixels: what the evaluation found best."""
+
+
+def _halve(model: onnx.ModelProto) -> None:
+    """Stores the weights as float16, cast back to float32 when the session opens."""
+    graph, casts = model.graph, []
+    for tensor in list(graph.initializer):
+        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
+            continue
+        half = numpy_helper.to_array(tensor).astype("float16")
+        graph.initializer.remove(tensor)
+        graph.initializer.append(numpy_helper.from_array(half, f"{tensor.name}.f16"))
+        casts.append(
+            helper.make_node("Cast", [f"{tensor.name}.f16"], [tensor.name], to=TensorProto.FLOAT)
+        )
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def export(net: CatalogueNet, target: pathlib.Path) -> str:
+    """Writes ``target`` and the JSON beside it, which tells how to feed it.
+
+    Args:
+        net: The trained network.
+        target: The ONNX file to write.
+
+    Returns:
+        A line to print.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    axes = {0: "batch", 2: "height", 3: "width"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracing exporter is the one that folds batch norm
+        torch.onnx.export(
+            Exported(net).cpu().eval().to(memory_format=torch.contiguous_format),
+            (torch.zeros(1, 3, 320, 320),),
+            str(target),
+            input_names=["image"],
+            output_names=["alpha"],
+            dynamic_axes={"image": axes, "alpha": axes},
+            opset_version=17,
+            dynamo=False,
+        )
+    model = onnx.load(str(target))
+    _halve(model)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(target))
+    digest = hashlib.sha256(target.read_bytes()).hexdigest()
+    about = {
+        "name": "catalogue",
+        "input_size": INPUT_SIZE,
+        "multiple": 32,
+        "layout": "letterbox",
+        "padding": "right and below, by the last pixel, to the multiple",
+        "colour": "RGB",
+        "scale": "255",
+        "mean": [0, 0, 0],
+        "std": [1, 1, 1],
+        "input": "image",
+        "output_name": "alpha",
+        "output": "probability",
+        "licence": "Apache-2.0",
+        "sha256": digest,
+    }
+    target.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n")
+    return f"{target}: {target.stat().st_size / 1e6:.2f} MB, sha256 {digest}"

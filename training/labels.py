@@ -1,0 +1,170 @@
+"""Labels for the real photos, predicted by U²-Net-p (a teacher), kept only where it is sure."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import pathlib
+import time
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+__all__ = ["Label", "Teacher", "label_photos", "read_labels", "refine"]
+
+_SIZE = 320
+_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+_STD = np.array([0.229, 0.224, 0.225], np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """What the teacher said of one photo.
+
+    Attributes:
+        photo: Path of the photo, ``source/name``.
+        peak: Largest probability, 0..1; small in an empty picture.
+        area: Share of pixels that are subject.
+        soft: Unsure pixels (0.1 < p < 0.9) over subject pixels.
+        border: Share of the border that is subject.
+        swing: Mean difference between the two flips over the subject's area.
+    """
+
+    photo: str
+    peak: float
+    area: float
+    soft: float
+    border: float
+    swing: float
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the label is good enough to learn from."""
+        return (
+            self.peak > 0.9
+            and 0.02 < self.area < 0.85
+            and self.soft < 0.35
+            and self.border < 0.4
+            and self.swing < 0.08
+        )
+
+
+class Teacher:
+    """U²-Net-p, flip-averaged, not min-max stretched."""
+
+    def __init__(self, model: pathlib.Path) -> None:
+        """Opens the session on one thread."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            str(model), options, providers=["CPUExecutionProvider"]
+        )
+        self._input = self._session.get_inputs()[0].name
+        self._output = self._session.get_outputs()[0].name
+
+    def __call__(self, photo: np.ndarray) -> tuple[np.ndarray, float]:
+        """Predicts the subject of `photo`.
+
+        Args:
+            photo: H x W x 3 uint8, BGR.
+
+        Returns:
+            320 x 320 float32 probability and the `swing` between the two flips.
+        """
+        rgb = cv2.resize(photo, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)[..., ::-1]
+        x = (rgb / np.float32(max(rgb.max(), 1)) - _MEAN) / _STD
+        x = np.ascontiguousarray(np.stack([x, x[:, ::-1]]).transpose(0, 3, 1, 2), np.float32)
+        p = np.stack([self._run(x[:1]), self._run(x[1:])[:, ::-1]])
+        mean = p.mean(axis=0)
+        return mean, float(np.abs(p[0] - p[1]).sum() / max(mean.sum(), 1))
+
+    def _run(self, x: np.ndarray) -> np.ndarray:
+        return self._session.run([self._output], {self._input: x})[0][0, 0]
+
+
+def describe(photo: str, p: np.ndarray, swing: float) -> Label:
+    """Sums up one prediction `p` (float32, 0..1)."""
+    subject = max((p > 0.5).sum(), 1)
+    border = np.concatenate([p[0], p[-1], p[:, 0], p[:, -1]])
+    return Label(
+        photo=photo,
+        peak=round(float(p.max()), 4),
+        area=round(float((p > 0.5).mean()), 4),
+        soft=round(float(((p > 0.1) & (p < 0.9)).sum() / subject), 4),
+        border=round(float((border > 0.5).mean()), 4),
+        swing=round(swing, 4),
+    )
+
+
+def label_photos(
+    photos: Iterable[pathlib.Path],
+    model: pathlib.Path,
+    folder: pathlib.Path,
+    seconds: float = math.inf,
+) -> int:
+    """Labels photos until done or `seconds` have passed; labels already there are kept.
+
+    Each label is an 8-bit grey PNG of 320 x 320 in ``folder/source/name.png``; what is known of
+    them stands in ``folder/labels.jsonl``, one a line.
+
+    Returns:
+        How many labels the folder holds now.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    index = folder / "labels.jsonl"
+    known = {label.photo for label in read_labels(folder)}
+    teacher = Teacher(model)
+    end = time.monotonic() + seconds
+    for path in photos:
+        name = f"{path.parent.name}/{path.name}"
+        if name in known:
+            continue
+        if time.monotonic() > end:
+            break
+        p, swing = teacher(cv2.imread(str(path)))
+        target = folder / path.parent.name / f"{path.stem}.png"
+        target.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(target), np.rint(p * 255).astype(np.uint8))
+        with index.open("a") as lines:
+            lines.write(json.dumps(dataclasses.asdict(describe(name, p, swing))) + "\n")
+        known.add(name)
+    return len(known)
+
+
+def read_labels(folder: pathlib.Path) -> list[Label]:
+    """The labels made so far, in the order in which they were made."""
+    index = folder / "labels.jsonl"
+    if not index.exists():
+        return []
+    return [Label(**json.loads(line)) for line in index.read_text().splitlines()]
+
+
+def refine(photo: np.ndarray, p: np.ndarray, radius: int = 5, eps: float = 3e-4) -> np.ndarray:
+    """Draws the teacher's soft edge onto the photo's own edge.
+
+    A colour-guided filter (He et al., 2013, with a grey guide) at the photo's size, then a
+    steeper ramp, since the teacher blurs by several pixels what is a hard edge in the photo.
+
+    Args:
+        photo: H x W x 3 uint8.
+        p: h x w float32 in 0..1, of any size.
+        radius: Half the filter's window, pixels.
+        eps: Least variance that counts as an edge, of values in 0..1.
+
+    Returns:
+        H x W float32 in 0..1.
+    """
+    h, w = photo.shape[:2]
+    p = cv2.resize(p, (w, h), interpolation=cv2.INTER_LINEAR)
+    guide = cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY).astype(np.float32) / 255
+    k = (2 * radius + 1, 2 * radius + 1)
+    mean_i, mean_p = cv2.blur(guide, k), cv2.blur(p, k)
+    a = (cv2.blur(guide * p, k) - mean_i * mean_p) / (
+        cv2.blur(guide * guide, k) - mean_i * mean_i + eps
+    )
+    q = cv2.blur(a, k) * guide + cv2.blur(mean_p - a * mean_i, k)
+    return np.clip((q - 0.5) * 2 + 0.5, 0, 1)

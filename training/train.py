@@ -1,0 +1,196 @@
+"""The training loop: AdamW, a long plateau, cosine decay, averaged weights, growing pictures."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+import pathlib
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .compose import Bank, frame_of, make_sample
+from .network import CatalogueNet
+
+__all__ = ["Plan", "train"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a run does; it is written beside the checkpoint.
+
+    Attributes:
+        samples: How many samples to learn from.
+        batch: Samples a step.
+        rate: Peak learning rate.
+        decay: Weight decay.
+        plateau: Share of the run at the peak rate; after it, cosine decay to nothing.
+        sizes: From which share of the run on which longer side, pixels.
+        average: Decay of the averaged weights per step.
+        seed: Seed of everything.
+    """
+
+    samples: int = 36_000
+    batch: int = 16
+    rate: float = 2e-3
+    decay: float = 0.02
+    plateau: float = 0.35
+    sizes: tuple[tuple[float, int], ...] = ((0.0, 192), (0.6, 256), (0.88, 320))
+    average: float = 0.998
+    seed: int = 0
+
+    def size_at(self, progress: float) -> int:
+        """Longer side of the pictures at `progress` in 0..1."""
+        return [size for start, size in self.sizes if progress >= start][-1]
+
+    def rate_at(self, progress: float, step: int) -> float:
+        """Learning rate at `progress` in 0..1, with a warm-up over the first 200 steps."""
+        late = max(progress - self.plateau, 0) / (1 - self.plateau)
+        return self.rate * min((step + 1) / 200, 1) * (0.5 + 0.5 * math.cos(math.pi * late))
+
+
+class _Batches(torch.utils.data.IterableDataset):
+    def __init__(self, bank: Bank, plan: Plan, start: int) -> None:
+        self.bank, self.plan, self.start = bank, plan, start
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        import cv2
+
+        cv2.setNumThreads(0)
+        plan = self.plan
+        for first in range(self.start, plan.samples, plan.batch):
+            h, w = frame_of(plan.seed, first, plan.size_at(first / plan.samples))
+            samples = [
+                make_sample(plan.seed, first + i, self.bank, h, w) for i in range(plan.batch)
+            ]
+            yield {
+                name: torch.from_numpy(np.stack([sample[name] for sample in samples]))
+                for name in samples[0]
+            }
+
+
+def loss_of(logits: Tensor, side: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """The loss, and the mean soft IoU to look at.
+
+    Cross-entropy and soft IoU everywhere; where the alpha is exact, also its value and its
+    gradients in L1, which is what makes edges crisp; cross-entropy again at stride 8.
+    """
+    target = batch["alpha"].float()[:, None] / 255
+    weight = batch["weight"].float()[:, None] / 32
+    exact = batch["exact"].float()[:, None, None, None]
+    p = torch.sigmoid(logits)
+    bce = F.binary_cross_entropy_with_logits(logits, target, weight) / weight.mean()
+    inter = (weight * p * target).sum((1, 2, 3))
+    union = (weight * (p + target - p * target)).sum((1, 2, 3))
+    smooth = 0.002 * target[0].numel()
+    iou = (inter + smooth) / (union + smooth)
+    off = (p - target) * exact
+    value = (off.abs() * weight).mean() / weight.mean()
+    slope = (off.diff(dim=2).abs() * weight[:, :, 1:]).mean()
+    slope = slope + (off.diff(dim=3).abs() * weight[..., 1:]).mean()
+    coarse = F.binary_cross_entropy_with_logits(side, F.avg_pool2d(target, 8))
+    loss = bce + (1 - iou).mean() + 2 * value + slope + 0.3 * coarse
+    return loss, iou.mean().detach()
+
+
+def _load(path: pathlib.Path, device: str) -> dict:
+    return torch.load(path, map_location=device, weights_only=True)
+
+
+def train(
+    bank: Bank, plan: Plan, work: pathlib.Path, minutes: float = math.inf, every: float = 60
+) -> CatalogueNet:
+    """Trains, or goes on with a run that was stopped, and returns the averaged network.
+
+    Args:
+        bank: What samples are made of.
+        plan: What to do.
+        work: Folder of ``checkpoint.pt`` and ``log.jsonl``, outside the repository.
+        minutes: The run stops after this time, to be resumed by the same call.
+        every: Seconds between checkpoints, each with a line in the log.
+
+    Raises:
+        TimeoutError: `minutes` have passed before the plan was done; the checkpoint is there.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(plan.seed)
+    net = CatalogueNet().to(device, memory_format=torch.channels_last)
+    averaged = copy.deepcopy(net).requires_grad_(False)
+    decayed = [p for p in net.parameters() if p.ndim > 1]
+    others = [p for p in net.parameters() if p.ndim <= 1]
+    optimiser = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": plan.decay}, {"params": others, "weight_decay": 0.0}],
+        lr=plan.rate,
+    )
+    work.mkdir(parents=True, exist_ok=True)
+    checkpoint, done = work / "checkpoint.pt", 0
+    if checkpoint.exists():
+        state = _load(checkpoint, device)
+        net.load_state_dict(state["net"])
+        averaged.load_state_dict(state["averaged"])
+        optimiser.load_state_dict(state["optimiser"])
+        done = state["done"]
+        print(f"resumed at sample {done}", flush=True)
+
+    def save() -> None:
+        state = {
+            "net": net.state_dict(),
+            "averaged": averaged.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "done": done,
+        }
+        torch.save(state, checkpoint.with_suffix(".tmp"))
+        checkpoint.with_suffix(".tmp").replace(checkpoint)
+
+    loader = torch.utils.data.DataLoader(
+        _Batches(bank, plan, done), batch_size=None, num_workers=1, prefetch_factor=8
+    )
+    begun = noted = time.monotonic()
+    sums: list[tuple[float, float]] = []
+    for batch in loader:
+        batch = {name: x.to(device) for name, x in batch.items()}
+        image = batch["image"].to(memory_format=torch.channels_last).float() / 255
+        progress, step = done / plan.samples, done // plan.batch
+        for group in optimiser.param_groups:
+            group["lr"] = plan.rate_at(progress, step)
+        loss, iou = loss_of(*net(image), batch)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+        done += plan.batch
+        keep = min(plan.average, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for mean, now in zip(
+                averaged.state_dict().values(), net.state_dict().values(), strict=True
+            ):
+                if mean.dtype.is_floating_point:
+                    mean.lerp_(now, 1 - keep)
+                else:
+                    mean.copy_(now)
+        sums.append((loss.item(), iou.item()))
+        now = time.monotonic()
+        if now - noted >= every or done >= plan.samples:
+            noted = now
+            line = {
+                "samples": done,
+                "size": max(image.shape[-2:]),
+                "rate": round(optimiser.param_groups[0]["lr"], 6),
+                "loss": round(float(np.mean([s[0] for s in sums])), 4),
+                "iou": round(float(np.mean([s[1] for s in sums])), 4),
+                "minutes": round((now - begun) / 60, 2),
+            }
+            sums.clear()
+            print(json.dumps(line), flush=True)
+            with (work / "log.jsonl").open("a") as log:
+                log.write(json.dumps(line) + "\n")
+            save()
+            if now - begun >= minutes * 60 and done < plan.samples:
+                raise TimeoutError(f"stopped after {minutes} minutes at sample {done}; run again")
+    return averaged.eval()
