@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import io
 import json
 import subprocess
 import sys
@@ -18,11 +19,12 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
+from PIL import Image
 
 from tests.picpik.conftest import client_of, submit
 from tests.picpik_emulator import Emulator, Faults, cut_by_colour, encode_png, running_emulator
 from transforms.parameters import MattingParameters
-from transforms.picpik import collect, matte_from_result, sign
+from transforms.picpik import collect, fit_box, matte_from_result, prepare_upload, sign
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -178,6 +180,50 @@ def test_a_core_answers_pixel_for_pixel(rgb: np.ndarray, png: bytes) -> None:
             assert (cutout is None) is only_mask
             if cutout is not None:
                 assert np.array_equal(cutout[4:30, 3:30, :3], rgb[4:30, 3:30, ::-1])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "turned PNG", "transparent PNG"])
+@pytest.mark.parametrize(
+    "params",
+    [
+        MattingParameters(),
+        MattingParameters(box=(8, 4, 500, 50), hair_optimization="on", erode_size=4),
+        MattingParameters(only_mask=True),
+    ],
+)
+def test_our_own_core_behind_the_api_gives_what_it_gives_here(
+    tiny_model: str, kind: str, params: MattingParameters
+) -> None:
+    pytest.importorskip("apache_beam")  # transforms.images decodes, and is a Beam transform too
+    from transforms.images import decode
+    from transforms.matting import MattingCore
+
+    pixels = np.full((60, 80, 3), 250, np.uint8)
+    pixels[15:45, 20:60] = np.random.default_rng(0).integers(10, 110, (30, 40, 3))
+    image, exif = Image.fromarray(pixels), Image.Exif()
+    if kind == "turned PNG":
+        exif[0x0112] = 6
+    if kind == "transparent PNG":
+        image.putalpha(Image.fromarray(np.tile(np.arange(80, dtype=np.uint8) * 3, (60, 1))))
+    out = io.BytesIO()
+    image.save(out, kind.split()[-1], exif=exif)
+    pixels = decode(out.getvalue())
+    core = MattingCore(tiny_model)
+    with running_emulator(core=core) as emulator:
+        client = client_of(emulator)
+        upload = prepare_upload(out.getvalue(), pixels, max_upload_bytes=1 << 20)
+        wanted = fit_box(params, pixels.shape[1], pixels.shape[0])
+        uid = client.submit(upload.data, upload.media_type, wanted, "u")
+        (task,) = client.tasks([uid])
+        result = client.download(task.result_url())
+        alpha, cutout = matte_from_result(pixels, result, params.only_mask)
+    here = core.remove(pixels, params)
+    assert alpha.max() > 200 or kind == "transparent PNG"
+    assert np.array_equal(alpha, here.alpha)
+    if params.only_mask:
+        assert cutout is None
+    elif kind != "transparent PNG":  # there only the mask is the same: colours are guessed anew
+        assert cutout is not None and np.array_equal(cutout, here.rgba)
 
 
 def test_the_default_answer_heeds_box_and_only_mask(png: bytes) -> None:
