@@ -6,6 +6,7 @@ name and their HTTP status, so that no library is imported only to be compared w
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import random
 import re
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from transforms.errors import ErrorCode, RowError
+from transforms.secrets import SecretError, references, resolve
 from transforms.storage.uris import chain, redact, secrets_in
 
 __all__ = ["Fault", "HttpStatus", "StorageOptions", "as_row_error", "diagnose", "persist"]
@@ -251,6 +253,7 @@ _SECRET_NAMES = (
 
 
 def _secret_values(options: Any, secret: bool = False) -> Iterator[str]:
+    """What must not be shown: values under a telling name, and whatever was given by reference."""
     if isinstance(options, Mapping):
         for name, value in options.items():
             hidden = secret or any(word in str(name).lower() for word in _SECRET_NAMES)
@@ -258,8 +261,11 @@ def _secret_values(options: Any, secret: bool = False) -> Iterator[str]:
     elif isinstance(options, (list, tuple)):
         for value in options:
             yield from _secret_values(value, secret)
-    elif secret and isinstance(options, str) and len(options) > 3:
-        yield options
+    elif isinstance(options, str) and (secret or references(options)):
+        with contextlib.suppress(SecretError):
+            value = resolve(options)
+            if len(value) > 3:
+                yield value
 
 
 def as_row_error(
