@@ -12,6 +12,7 @@ from pipelines.engines import processes_of, threads_of
 from pipelines.job import Job
 from transforms import storage
 from transforms.cutouts import write_cutout
+from transforms.errors import RowError
 from transforms.images import fetch
 from transforms.ledger import FinishedRows, look_up
 from transforms.local_backend import remove_locally
@@ -36,7 +37,11 @@ def probe(job: Job) -> None:
     resolve(job.storage)
     backend = backend_of(job)
     if isinstance(backend, PicpikBackend):
-        backend.client().check_keys()
+        client = backend.client()
+        try:
+            client.check_keys()
+        finally:
+            client.close()
     else:
         backend.core()
     manifest = manifest_of(job)
@@ -47,11 +52,12 @@ def probe(job: Job) -> None:
     storage.delete([uri], options=job.storage or None)
 
 
-def check(job: Job) -> Iterator[str]:
+def check(job: Job, fresh: bool = False) -> Iterator[str]:
     """Tries everything that a job needs, once.
 
     Args:
         job: The job.
+        fresh: Whether the job would do finished rows again.
 
     Yields:
         Lines for a terminal.
@@ -77,8 +83,8 @@ def check(job: Job) -> Iterator[str]:
     backend = backend_of(job)
     if isinstance(backend, PicpikBackend):
         yield f"api        {backend.endpoint}: the keys are right"
-        count = rows_to_submit(job, backend)
-        yield f"to submit  {count} rows, each a task that is paid for; nothing was submitted"
+        count = rows_to_submit(job, backend, fresh)
+        yield f"to submit  {count} images, each a task that is paid for; nothing was submitted"
         return
     core = backend.core()
     yield f"model      {core.model_name} (sha256 {core.model_sha256[:12]}…)"
@@ -107,17 +113,35 @@ def check(job: Job) -> Iterator[str]:
     yield f"estimate   about {_duration(estimate)}, if all images are like this one"
 
 
-def rows_to_submit(job: Job, backend: PicpikBackend) -> int:
-    """How many rows the job would submit: neither finished, nor with a task to collect."""
+def rows_to_submit(job: Job, backend: PicpikBackend, fresh: bool = False) -> int:
+    """How many tasks the job would submit and pay for.
+
+    Rows that are finished, that have a task to collect or that cannot be read need none; rows
+    that ask for the same work share one.
+
+    Args:
+        job: The job.
+        backend: Its backend.
+        fresh: Count rows that are finished as well.
+    """
     manifest, options = manifest_of(job), job.storage or None
     surveyed = survey(manifest)
-    finished = FinishedRows(job.output.directory, options)
+    finished = None if fresh else FinishedRows(job.output.directory, options)
 
-    def counts(row: Row) -> bool:
+    def task_of(row: Row) -> str | None:
         if row.status != PENDING:
-            return False
-        row = look_up(row, backend, finished, job.output.directory, options)
-        return row.status == PENDING and not backend.collectable(row)
+            return None
+        try:
+            if finished is not None:
+                row = look_up(row, backend, finished, job.output.directory, options)
+            else:
+                version = storage.stat(row.image, options=options).version
+                row = row._replace(source_version=version)
+            if row.status != PENDING or not backend.would_submit(row):
+                return None
+        except RowError:  # it fails, and costs nothing
+            return None
+        return backend.fingerprinted(row).fingerprint
 
     with ThreadPoolExecutor(32) as pool:
         rows = (
@@ -125,10 +149,11 @@ def rows_to_submit(job: Job, backend: PicpikBackend) -> int:
             for shard in surveyed.shards
             for row in read_shard(manifest, shard, surveyed.collisions)
         )
-        total = 0
+        tasks: set[str | None] = set()
         while chunk := list(itertools.islice(rows, 1024)):
-            total += sum(pool.map(counts, chunk))
-    return total
+            tasks.update(pool.map(task_of, chunk))
+    count = len(tasks - {None})
+    return count if backend.max_tasks is None else min(count, backend.max_tasks)
 
 
 def _first_rows(manifest: Manifest, surveyed: Survey) -> tuple[Row | None, list[Row]]:

@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.check:
             from pipelines.check import check
 
-            for line in check(job):
+            for line in check(job, options.fresh):
                 print(line, flush=True)
             return OK
         return _run(job, options, beam_arguments)
@@ -142,7 +142,7 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
 
     probe(job)
     if job.backend.kind == "picpik" and not options.yes:
-        _confirm(job, job.backend.confirm_over)
+        _confirm(job, job.backend.confirm_over, options.fresh)
     began, started = time.perf_counter(), datetime.now(timezone.utc)
     run_id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     beam_options = pipeline_options(job, beam_arguments)
@@ -175,14 +175,14 @@ class _NotConfirmed(Exception):
     """Nobody said yes to what would be paid for."""
 
 
-def _confirm(job: Job, limit: int) -> None:
+def _confirm(job: Job, limit: int, fresh: bool) -> None:
     from pipelines.catalogue import backend_of
     from pipelines.check import rows_to_submit
     from transforms.picpik_backend import PicpikBackend
 
     backend = backend_of(job)
     assert isinstance(backend, PicpikBackend)
-    count = rows_to_submit(job, backend)
+    count = rows_to_submit(job, backend, fresh)
     if count <= limit:
         return
     question = f"{count} images would be submitted to {backend.endpoint} and paid for"

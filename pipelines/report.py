@@ -35,6 +35,7 @@ class Summary:
         failed: Rows that failed.
         errors: Failed rows by error code.
         credits: API credits that the rows cost.
+        resubmitted: Rows submitted again though a first task may have been billed as well.
         seconds: Wall time of the run.
         images_per_second: Rows that this run worked on, by wall time.
         started_at: UTC, ISO 8601.
@@ -51,6 +52,7 @@ class Summary:
     failed: int
     errors: Mapping[str, int]
     credits: int
+    resubmitted: int
     seconds: float
     images_per_second: float
     started_at: str
@@ -66,6 +68,10 @@ class Summary:
         ]
         if self.credits:
             text.append(f"  credits    {self.credits}")
+        if self.resubmitted:
+            text.append(
+                f"  {self.resubmitted} submitted again, perhaps billed twice: see the flags"
+            )
         text += [f"  {code:<20} {count} failed" for code, count in sorted(self.errors.items())]
         text += [f"  {name:<10} {uri}" for name, uri in self.outputs.items()]
         return text
@@ -110,6 +116,7 @@ def summarize(job: Job, committed: Committed, started_at: str, seconds: float) -
         failed=failed,
         errors=dict(committed.errors),
         credits=committed.credits,
+        resubmitted=committed.resubmitted,
         seconds=round(seconds, 3),
         images_per_second=round(worked_on / seconds, 3) if seconds else 0.0,
         started_at=started_at,

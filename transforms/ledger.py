@@ -19,7 +19,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import apache_beam as beam
@@ -133,6 +133,9 @@ class Submission:
         submitted_at: Seconds since the epoch.
         sent: What was sent, such as ``original`` or ``jpeg-95``.
         ended: How it ended, if it ended badly: then a later run may submit anew.
+        row_id: Of the row that it was bought for; others share it for nothing.
+        attempts: Submissions of the fingerprint so far, this one included.
+        unknown: How many of the earlier ones were cut off, and may have been billed as well.
     """
 
     fingerprint: str
@@ -141,6 +144,14 @@ class Submission:
     submitted_at: float
     sent: str = ""
     ended: str = ""
+    row_id: str = ""
+    attempts: int = 1
+    unknown: int = 0
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it is an intent only: the task may have been bought."""
+        return not self.task_uid
 
 
 class Submissions:
@@ -170,7 +181,15 @@ class Submissions:
                 return None
             raise
         try:
-            return Submission(**json.loads(data))
+            found = Submission(**json.loads(data))
+            if found.fingerprint != fingerprint or not isinstance(found.task_uid, str):
+                raise ValueError
+            return replace(
+                found,
+                submitted_at=float(found.submitted_at),
+                attempts=int(found.attempts),
+                unknown=int(found.unknown),
+            )
         except (TypeError, ValueError):
             raise RowError(
                 ErrorCode.SUBMIT_UNKNOWN,

@@ -40,7 +40,9 @@ subject_box               list<int32>,    left, top, right, bottom of what was f
                           null            and bottom exclusive; null if nothing was
 coverage                  float32, null   mean alpha of the whole picture, 0..1
 confidence                float32, null   how sure the backend is, 0..1
-flags                     list<string>    what to look at: see ``docs/matting.md``
+flags                     list<string>    what to look at: see ``docs/matting.md``; of picpik,
+                                          ``sent_…`` how the upload was encoded again, and
+                                          ``resubmitted``: perhaps billed twice
 credits                   int64, null     API credits that the task cost
 read_ms                   float32, null   reading and decoding, milliseconds of wall time
 remove_ms                 float32, null   matting; or submitting, waiting and downloading; ms
@@ -82,6 +84,7 @@ from transforms.records import DONE, FAILED, Row
 
 __all__ = [
     "FAILURES",
+    "RESUBMITTED",
     "SCHEMA",
     "SUCCESS",
     "TASKS",
@@ -95,6 +98,8 @@ __all__ = [
 SUCCESS = "_SUCCESS"
 FAILURES = "failures.jsonl"
 TASKS = "ledger/tasks"
+# The flag of a row whose task was submitted again, though an earlier one may have been billed.
+RESUBMITTED = "resubmitted"
 
 _BOX = pa.list_(pa.int32())
 _TYPES: dict[str, pa.DataType] = {
@@ -178,6 +183,8 @@ class Committed(NamedTuple):
         errors: Failed rows by error code.
         credits: API credits that this run's rows cost.
         finished_before: Done rows that an earlier run had finished.
+        resubmitted: Rows whose task was submitted again though an earlier submission, which was
+            cut off, may have been billed.
     """
 
     run_id: str
@@ -187,6 +194,7 @@ class Committed(NamedTuple):
     errors: Mapping[str, int]
     credits: int
     finished_before: int
+    resubmitted: int = 0
 
 
 class WriteMetadata(beam.PTransform):
@@ -296,7 +304,12 @@ def _commit(
     errors: Counter[str] = Counter()
     credits = 0
     finished_before = 0
-    collected: list[str] = []  # fingerprints whose task has given its result
+    resubmitted = 0
+    tasks = {
+        uri.rsplit("/", 1)[-1].removesuffix(".json"): uri
+        for uri in storage.list(storage.join(directory, *TASKS.split("/")), options=storage_options)
+    }
+    collected: list[str] = []  # tasks that have given their result
     waiting: list[pa.Table] = []
     parts = 0
 
@@ -321,11 +334,12 @@ def _commit(
             credits += pc.sum(current["credits"]).as_py() or 0
             for row in rows_from_table(table.filter(pc.equal(table["status"], FAILED))):
                 failures.write(failure_record(row).encode() + b"\n")
-            collected += [
-                row.fingerprint
-                for row in rows_from_table(current.filter(pc.equal(current["backend"], "picpik")))
-                if row.status == DONE and row.fingerprint
-            ]
+            resubmitted += sum(RESUBMITTED in (flags or ()) for flags in table["flags"].to_pylist())
+            if tasks:
+                done = table.filter(pc.equal(table["status"], DONE))["fingerprint"].to_pylist()
+                collected += [
+                    tasks.pop(fingerprint) for fingerprint in done if fingerprint in tasks
+                ]
             waiting.append(table)
             if sum(t.num_rows for t in waiting) >= _PART_ROWS:
                 put_part()
@@ -346,6 +360,7 @@ def _commit(
         dict(errors),
         credits,
         finished_before,
+        resubmitted,
     )
     storage.put(
         marker,
@@ -359,11 +374,7 @@ def _commit(
             if current is None or f"/{run_id}/" not in uri
         ]
         storage.delete(stale, options=storage_options)
-    tasks = storage.join(directory, *TASKS.split("/"))
-    storage.delete(
-        [storage.join(tasks, f"{fingerprint}.json") for fingerprint in collected],
-        options=storage_options,
-    )
+    storage.delete(collected, options=storage_options)
     return committed
 
 

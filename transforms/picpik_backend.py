@@ -11,6 +11,7 @@ results are long gone (they live 24 hours).
 from __future__ import annotations
 
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,16 +27,19 @@ from apache_beam.utils.shared import Shared
 from transforms.errors import ErrorCode, RowError
 from transforms.images import Limits, decode
 from transforms.ledger import Submission, Submissions
+from transforms.metadata import RESUBMITTED
 from transforms.picpik import (
     INTERNATIONAL,
+    AnswerInvalid,
+    ApiRefused,
     ApiUnavailable,
     PicpikClient,
     PicpikError,
     SubmitUnknown,
     TaskDetail,
-    TaskExpired,
     TaskFailed,
     TaskTimeout,
+    find_lost,
     fit_box,
     matte_from_result,
     prepare_upload,
@@ -47,6 +51,17 @@ __all__ = ["PicpikBackend"]
 
 _RESULT_LIFE_S = 24 * 3600  # the vendor keeps results for 24 hours
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+_BROKEN_ROUNDS = 5  # answers in a row that break the API's description before the wait is given up
+_PIXELS_IN_FLIGHT = 400_000_000  # at 5 bytes each, should every result be waiting to be written
+_OF_READING = frozenset(
+    {
+        ErrorCode.TOO_LARGE,
+        ErrorCode.EMPTY_FILE,
+        ErrorCode.NOT_AN_IMAGE,
+        ErrorCode.TRUNCATED_IMAGE,
+        ErrorCode.UNSUPPORTED_IMAGE,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +84,8 @@ class PicpikBackend:
         retry_codes: RetCodes to try again.
         allowed_hosts: Hosts beside the API's own domain that results may come from.
         resubmit_unknown: Submit again what may have been bought without its TaskUID being known.
-        max_credits: Stop submitting once this run's tasks have cost as much, per process.
+        max_credits: Stop submitting once this run's tasks have cost as much, per process. Tasks
+            not yet ended count at the highest price seen; the first task alone shows the price.
         max_tasks: Most tasks to submit in this run, per process.
         ca_bundle: PEM file of the authorities to trust.
         storage_options: Options for fsspec, by protocol.
@@ -108,8 +124,8 @@ class PicpikBackend:
 
     @property
     def pixels_in_flight(self) -> int:
-        """No bound: what waits is the encoded image."""
-        return 0
+        """Bounds what is in memory: encoded images, and results that wait to be written."""
+        return _PIXELS_IN_FLIGHT
 
     @property
     def throttled_seconds(self) -> float:
@@ -146,10 +162,16 @@ class PicpikBackend:
         session = self._session()
         return lambda picture: session.remove(picture, limits)
 
-    def collectable(self, row: Row) -> bool:
-        """Whether the ledger holds a task for the row that need not be submitted again."""
+    def would_submit(self, row: Row) -> bool:
+        """Whether the row, which is not finished, would be submitted and paid for.
+
+        Raises:
+            RowError: The ledger cannot be asked.
+        """
         found = _submissions(self).find(self.fingerprinted(row).fingerprint or "")
-        return found is not None and _is_alive(found)
+        if found is None:
+            return True
+        return not _is_alive(found) and (self.resubmit_unknown or not found.is_unknown)
 
     def _session(self) -> _Session:
         return self._shared.acquire(lambda: _Session(self))
@@ -176,6 +198,10 @@ class _Session:
         self._locks = _Locks()
         # Most of the threads wait for the API; few of them may hold decoded pictures.
         self._decoding = threading.Semaphore(os.cpu_count() or 1)
+        # What the ledger could not be told, by fingerprint.
+        self._unwritten: dict[str, Submission] = {}
+        # What only a later run may buy anew: a second row with the same work fails likewise.
+        self._lost: dict[str, tuple[ErrorCode, str]] = {}
 
     def remove(self, picture: Picture, limits: Limits) -> Picture:
         row = self._backend.fingerprinted(picture.row)
@@ -184,11 +210,13 @@ class _Session:
             # Two rows may ask for the same work: the second finds the first one's task.
             with self._locks.of(row.fingerprint or ""):
                 submission, bought = self._submitted(row, picture.data, limits)
-            row = row._replace(task_uid=submission.task_uid, attempts=row.attempts + bought)
-            detail = self._watch.wait(submission.task_uid, self._backend.task_timeout)
-            row = row._replace(credits=detail.credits)
-            if bought:
-                self._budget.spent(detail.credits)
+            row = row._replace(
+                task_uid=submission.task_uid,
+                attempts=submission.attempts,
+                flags=_flags(submission),
+            )
+            detail = self._ended_task(submission, bought)
+            row = row._replace(credits=detail.credits if submission.row_id == row.id else 0)
             result = self._result(submission, detail)
             with self._decoding:
                 pixels = decode(picture.data, limits)
@@ -200,56 +228,147 @@ class _Session:
                 remove_ms=1000 * (time.perf_counter() - began),
             )
         except Exception as error:
-            row = row.failed("remove", error)
+            row = row.failed(_stage(error), error)
         picture.row, picture.data = row, b""
         return picture
 
     def _submitted(self, row: Row, data: bytes, limits: Limits) -> tuple[Submission, bool]:
         """The row's task, from the ledger or newly bought, and whether it was bought now."""
         fingerprint = row.fingerprint or ""
-        found = self._ledger.find(fingerprint)
+        if fingerprint in self._lost:
+            raise RowError(*self._lost[fingerprint])
+        found = self._unwritten.get(fingerprint) or self._ledger.find(fingerprint)
         if found is not None:
             if _is_alive(found):
                 return found, False
-            if not found.task_uid and not self._backend.resubmit_unknown:
+            if found.is_unknown and not self._backend.resubmit_unknown:
                 raise SubmitUnknown(
-                    "an earlier submission of this image was cut off, and may have been billed; "
-                    "look at the account's tasks, then set backend.resubmit_unknown: true",
+                    f"the submission of {_utc(found.submitted_at)}, request_uuid "
+                    f"{found.request_uuid}, was cut off and may have been billed; look at the "
+                    "account's tasks, then set backend.resubmit_unknown: true",
                     request_uuid=found.request_uuid,
                 )
-        with self._decoding:
-            pixels = decode(data, limits)
-            parameters = fit_box(row.parameters, pixels.shape[1], pixels.shape[0])
-            upload = prepare_upload(data, pixels, max_upload_bytes=self._backend.max_upload_bytes)
-            del pixels
         self._budget.take()
-        intent = Submission(fingerprint, row.request_uuid, "", time.time(), upload.encoding)
-        self._ledger.put(intent)
+        intent = Submission(
+            fingerprint,
+            row.request_uuid,
+            "",
+            time.time(),
+            row_id=row.id,
+            attempts=found.attempts + 1 if found else 1,
+            unknown=found.unknown + found.is_unknown if found else 0,
+        )
         try:
+            with self._decoding:
+                pixels = decode(data, limits)
+                parameters = fit_box(row.parameters, pixels.shape[1], pixels.shape[0])
+                upload = prepare_upload(
+                    data, pixels, max_upload_bytes=self._backend.max_upload_bytes
+                )
+                del pixels
+            intent = replace(intent, sent=upload.encoding)
+        except BaseException:
+            self._budget.give_back()
+            raise
+        try:
+            self._ledger.put(intent)
             task_uid = self.client.submit(
                 upload.data, upload.media_type, parameters, row.request_uuid
             )
-        except SubmitUnknown:
-            raise  # the intent stays, and says so to later runs
-        except PicpikError:
-            # Every other fault of the client's proves that nothing was bought.
+        except SubmitUnknown as error:  # the intent stays, and says so to later runs
+            self._budget.cost(None)
+            raise self._remembered(fingerprint, self._explained(error)) from None
+        except RowError:
+            # Every other fault of the ledger's or the client's proves that nothing was bought.
             self._budget.give_back()
-            self._ledger.delete(fingerprint)
+            self._forget(intent, found)
+            raise
+        except BaseException:
+            self._budget.cost(None)
             raise
         submission = replace(intent, task_uid=task_uid)
         # The task is paid for: a ledger that cannot be written is no reason to drop its result.
         # A later run would find the intent, and not submit again.
-        with suppress(RowError):
+        try:
             self._ledger.put(submission)
+        except RowError:
+            self._unwritten[fingerprint] = submission
         return submission, True
+
+    def _forget(self, intent: Submission, found: Submission | None) -> None:
+        """Takes an intent back: the ledger holds again what it held before."""
+        with suppress(RowError):  # the fault at hand is the one to tell
+            if found is None:
+                self._ledger.delete(intent.fingerprint)
+            else:
+                self._ledger.put(found)
+
+    def _explained(self, error: SubmitUnknown) -> SubmitUnknown:
+        """The error, with what ListRunningTasks can tell."""
+        try:
+            running = find_lost(self.client, self._watch.waited_for())
+        except PicpikError:
+            return error
+        if not running:
+            return error
+        some = ", ".join(running[:3]) + (", …" if len(running) > 3 else "")
+        return SubmitUnknown(
+            f"{error.message}; the task may be among the {len(running)} now running that this "
+            f"process does not wait for: {some}",
+            ret_code=error.ret_code,
+            request_uuid=error.request_uuid,
+            task_uid=error.task_uid,
+        )
+
+    def _remembered(self, fingerprint: str, error: PicpikError) -> PicpikError:
+        self._lost[fingerprint] = (error.code, error.message)
+        return error
+
+    def _ended_task(self, submission: Submission, bought: bool) -> TaskDetail:
+        """Waits for a task, and counts what it cost."""
+        detail: TaskDetail | None = None
+        try:
+            detail = self._watch.wait(submission.task_uid, self._backend.task_timeout)
+            return detail
+        finally:
+            if bought:
+                self._budget.cost(None if detail is None else detail.credits)
+            if detail is None and submission.fingerprint in self._unwritten:
+                with suppress(RowError):  # a later run is to collect it
+                    self._ledger.put(submission)
 
     def _result(self, submission: Submission, detail: TaskDetail) -> bytes:
         try:
-            return self.client.download(detail.result_url())
-        except (TaskFailed, TaskExpired) as error:
-            # Nothing is left to collect, so a later run may submit the image again.
-            self._ledger.put(replace(submission, ended=error.code.value))
+            url = detail.result_url()
+        except TaskFailed as error:
+            # Nothing is left to collect, so a later run may submit the image again. A result that
+            # cannot be fetched is another matter: it was paid for, and is asked for again until
+            # its 24 hours are over.
+            self._remembered(submission.fingerprint, error)
+            with suppress(RowError):
+                self._ledger.put(replace(submission, ended=error.code.value))
             raise
+        return self.client.download(url)
+
+
+def _flags(submission: Submission) -> tuple[str, ...]:
+    """What to look at: an upload that was encoded again, a task that may be bought twice."""
+    flags = []
+    if submission.sent != "original":
+        flags.append(f"sent_{submission.sent}".replace("-", "_"))
+    if submission.unknown:
+        flags.append(RESUBMITTED)
+    return tuple(flags)
+
+
+def _stage(error: Exception) -> str:
+    """The step that an error belongs to: pictures are only decoded here."""
+    of_reading = isinstance(error, RowError) and error.code in _OF_READING
+    return "read" if of_reading and not isinstance(error, PicpikError) else "remove"
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
 class _Watch:
@@ -290,8 +409,14 @@ class _Watch:
                 else:
                     self._waiting[task_uid] = (future, waiters - 1)
 
+    def waited_for(self) -> list[str]:
+        """The tasks that are waited for."""
+        with self._changed:
+            return list(self._waiting)
+
     def _run(self) -> None:
-        pause = _FIRST_PAUSE_S
+        pause, broken = _FIRST_PAUSE_S, 0
+        jitter = random.Random()  # workers must not ask in step
         while True:
             with self._changed:
                 while not self._unresolved():
@@ -301,17 +426,32 @@ class _Watch:
                 uids = self._unresolved()
             ended = 0
             try:
-                for detail in self._client.tasks(uids):
-                    if detail.state != "running":
-                        ended += 1
-                        self._settle([detail.task_uid], detail)
+                ended, broken = self._ask(uids), 0
             except ApiUnavailable:
                 pass  # the tasks are paid for: their own time-outs end the wait, not an outage
+            except AnswerInvalid as error:
+                broken += 1
+                if broken >= _BROKEN_ROUNDS:
+                    self._settle(uids, error)
             except Exception as error:
                 self._settle(uids, error)
             pause = _FIRST_PAUSE_S if ended else min(_LONGEST_PAUSE_S, pause * 1.3)
-            # Anything that jitters will do; workers must only not ask in step.
-            time.sleep(pause * (0.75 + 0.5 * (time.monotonic_ns() % 1000) / 1000))
+            time.sleep(pause * jitter.uniform(0.75, 1.25))
+
+    def _ask(self, uids: list[str]) -> int:
+        """Settles those tasks that have ended; returns how many."""
+        try:
+            ended = [d for d in self._client.tasks(uids) if d.state != "running"]
+        except ApiRefused as error:
+            if len(uids) == 1:
+                self._settle(uids, error)
+                return 1
+            # One task that the API does not know may spoil the list for all the others.
+            half = len(uids) // 2
+            return self._ask(uids[:half]) + self._ask(uids[half:])
+        for detail in ended:
+            self._settle([detail.task_uid], detail)
+        return len(ended)
 
     def _unresolved(self) -> list[str]:
         return [uid for uid, (future, _) in self._waiting.items() if not future.done()]
@@ -334,38 +474,54 @@ class _Budget:
     def __init__(self, max_tasks: int | None, max_credits: int | None) -> None:
         self._max_tasks = max_tasks
         self._max_credits = max_credits
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._tasks = 0
         self._credits = 0
+        self._price: int | None = None  # the most that a task has cost so far, at least 1
+        self._open = 0  # tasks whose cost is yet to be seen
+        self._never_told = 0  # tasks whose cost will not be seen
 
     def take(self) -> None:
-        """Takes one task out of the budget.
+        """Takes one task out of the budget; `give_back` or `cost` must follow.
 
         Raises:
             RowError: ``budget_spent``.
         """
-        with self._lock:
+        with self._changed:
+            if self._max_credits:
+                # Until one task has shown the price, a second could be one too many.
+                self._changed.wait_for(lambda: self._price is not None or not self._open)
             if self._max_tasks is not None and self._tasks >= self._max_tasks:
-                raise RowError(
-                    ErrorCode.BUDGET_SPENT,
-                    f"backend.max_tasks {self._max_tasks} is reached; run failures.jsonl later",
-                )
-            if self._max_credits is not None and self._credits >= self._max_credits:
-                raise RowError(
-                    ErrorCode.BUDGET_SPENT,
-                    f"backend.max_credits {self._max_credits} is reached; run failures.jsonl later",
-                )
+                raise _spent(f"backend.max_tasks {self._max_tasks}")
+            reserved = (self._open + self._never_told) * (self._price or 1)
+            if self._max_credits is not None and self._credits + reserved >= self._max_credits:
+                raise _spent(f"backend.max_credits {self._max_credits}")
             self._tasks += 1
+            self._open += 1
 
     def give_back(self) -> None:
         """A task was not bought after all."""
-        with self._lock:
+        with self._changed:
             self._tasks -= 1
+            self._open -= 1
+            self._changed.notify_all()
 
-    def spent(self, credits: int) -> None:
-        """A bought task has cost so much."""
-        with self._lock:
-            self._credits += credits
+    def cost(self, credits: int | None) -> None:
+        """A task has cost so much; None where that will not be known."""
+        with self._changed:
+            self._open -= 1
+            if credits is None:
+                self._never_told += 1
+            else:
+                self._credits += credits
+                self._price = max(self._price or 1, credits)
+            self._changed.notify_all()
+
+
+def _spent(limit: str) -> RowError:
+    return RowError(
+        ErrorCode.BUDGET_SPENT, f"{limit} is reached; raise it, or run the job again later"
+    )
 
 
 class _Locks:
