@@ -13,6 +13,8 @@ makes Beam's IO understand the same URLs).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from transforms.storage.faults import StorageOptions
 from transforms.storage.objects import (
     Stat,
@@ -28,9 +30,13 @@ from transforms.storage.objects import (
 from transforms.storage.objects import list_objects as list
 from transforms.storage.uris import is_local, join, parent, redact, resolve
 
+if TYPE_CHECKING:
+    from transforms.storage.beam_filesystem import FsspecPath
+
 __all__ = [
     "Stat",
     "StorageOptions",
+    "beam_path",
     "delete",
     "exists",
     "glob",
@@ -43,6 +49,23 @@ __all__ = [
     "read",
     "read_many",
     "redact",
+    "register",
     "resolve",
     "stat",
 ]
+
+
+def register(
+    *protocols: str, options: StorageOptions | None = None, take_over: bool = False
+) -> None:
+    """Makes Beam's own IO understand these protocols; see ``beam_filesystem.register``."""
+    from transforms.storage import beam_filesystem
+
+    beam_filesystem.register(*protocols, options=options, take_over=take_over)
+
+
+def beam_path(uri: str) -> FsspecPath:
+    """A URI for Beam's own IO, good on every worker; see ``beam_filesystem.beam_path``."""
+    from transforms.storage import beam_filesystem
+
+    return beam_filesystem.beam_path(uri)

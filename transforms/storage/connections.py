@@ -19,10 +19,11 @@ from fsspec.dircache import DirCache
 from fsspec.registry import get_filesystem_class
 
 from transforms.errors import ErrorCode, RowError
+from transforms.secrets import resolve
 from transforms.storage.faults import StorageOptions, as_row_error, diagnose
 from transforms.storage.uris import CACHES, Link, chain, redact
 
-__all__ = ["Place", "borrow", "options_of"]
+__all__ = ["Place", "borrow", "options_of", "spellings"]
 
 _FAMILIES = (
     ("s3", "s3a"),
@@ -62,12 +63,21 @@ class Place(NamedTuple):
         return self.root + name[len(self.prefix) :] + self.tail
 
 
+def spellings(protocol: str) -> tuple[str, ...]:
+    """A protocol's names, this one first: ``gs``, ``gcs``."""
+    family = next((names for names in _FAMILIES if protocol in names), ())
+    return (protocol, *(name for name in family if name != protocol))
+
+
 def options_of(protocol: str, options: StorageOptions | None) -> dict[str, Any]:
-    """The options given for a protocol, or for another spelling of it (``gs``, ``gcs``)."""
-    family = next((names for names in _FAMILIES if protocol in names), (protocol,))
-    for name in (protocol, *family):
+    """The options given for a protocol, or for another spelling of it (``gs``, ``gcs``).
+
+    References to secrets are resolved here, on the worker, each time: nothing that is kept or
+    pickled holds more than the reference.
+    """
+    for name in spellings(protocol):
         if options and name in options:
-            given = options[name] or {}
+            given = resolve(options[name] or {})
             return {key: value for key, value in given.items() if value is not None}
     return {}
 

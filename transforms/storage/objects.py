@@ -7,11 +7,15 @@ import io
 import os
 import posixpath
 import re
+import shutil
+import tempfile
+import time
 import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import quote
 
@@ -392,33 +396,49 @@ def _list_once(folder: str, options: StorageOptions | None) -> list[str]:
 
 def _names(place: Place, folder: str, depth: int | None) -> Iterator[str]:
     """The objects below a folder, down to ``depth`` levels, as the file system spells them."""
+    return (name for name, _ in _listing(place, folder, depth))
+
+
+def _listing(
+    place: Place, folder: str, depth: int | None, begin: str = ""
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """As :func:`_names`, with what the store tells of each.
+
+    ``begin`` is what all names in the folder that are wanted begin with; only stores that list
+    flat make use of it.
+    """
     fs = place.fs
     fs.invalidate_cache()
     if depth is None and place.protocol in _OBJECT_STORES:
-        found = fs.find(folder)
+        narrow = {"prefix": begin} if begin and place.protocol != "memory" else {}
+        found = fs.find(folder, detail=True, **narrow)
         if not found:
             _check_bucket(place, folder)
-        yield from (name for name in found if not _PARTIAL.search(name))
+        if not isinstance(found, dict):  # adlfs, when the folder is an object or is not there
+            found = {name: fs.info(name) for name in found}
+        for name, info in found.items():
+            if not _PARTIAL.search(name) and info["type"] != "directory":
+                yield name, info
         return
     level, folders = 0, [folder or place.prefix]
     while folders and (depth is None or level < depth):
         deeper: list[str] = []
         for current in folders:
             try:
-                entries = fs.ls(current, detail=True)
+                inside = fs.ls(current, detail=True)
             except Exception as error:
                 if diagnose(error).code is not ErrorCode.NOT_FOUND:
                     raise
                 if level == 0:
                     _check_bucket(place, folder)
                 continue
-            for entry in entries:
-                name = entry["name"]
-                if entry["type"] == "directory":
+            for info in inside:
+                name = info["name"]
+                if info["type"] == "directory":
                     if name.rstrip("/") != current.rstrip("/"):
                         deeper.append(name.rstrip("/"))
                 elif not _PARTIAL.search(name) and name.strip("/") != current.strip("/"):
-                    yield name
+                    yield name, info
         level, folders = level + 1, deeper
 
 
@@ -426,7 +446,7 @@ def _check_bucket(place: Place, folder: str) -> None:
     """An empty folder and a missing bucket look alike in a listing."""
     if place.protocol in _OBJECT_STORES and place.protocol != "memory":
         bucket = place.prefix.strip("/")
-        if diagnose_missing(place.fs, bucket):
+        if _is_missing(place.fs, bucket):
             raise RowError(
                 ErrorCode.NOT_FOUND,
                 f"cannot list {redact(place.uri(folder))}: there is no bucket or container "
@@ -434,7 +454,7 @@ def _check_bucket(place: Place, folder: str) -> None:
             )
 
 
-def diagnose_missing(fs: Any, bucket: str) -> bool:
+def _is_missing(fs: Any, bucket: str) -> bool:
     """Whether a bucket is known not to exist; one that may not be looked at is given the doubt."""
     try:
         fs.info(bucket)
@@ -459,7 +479,12 @@ def put(uri: str, data: bytes, *, options: StorageOptions | None = None) -> None
     persist(lambda: _put_once(uri, data, options), "write", uri, options)
 
 
-def _put_once(uri: str, data: bytes, options: StorageOptions | None) -> None:
+def put_file(uri: str, path: str, *, options: StorageOptions | None = None) -> None:
+    """As :func:`put`, from a local file, for what does not fit into memory."""
+    persist(lambda: _put_once(uri, Path(path), options), "write", uri, options)
+
+
+def _put_once(uri: str, data: bytes | Path, options: StorageOptions | None) -> None:
     if is_local(uri):
         _put_local(_local_path(uri), data)
         return
@@ -476,13 +501,19 @@ def _put_once(uri: str, data: bytes, options: StorageOptions | None) -> None:
             f"cannot write {redact(uri)}: WebDAV servers misread '?' in a name; choose another",
         )
     with borrow(uri, options) as place:
-        if place.protocol in _OBJECT_STORES:
-            place.fs.pipe_file(place.path, data)
-        else:
+        if place.protocol not in _OBJECT_STORES:
             _put_renaming(place, data)
+        elif isinstance(data, Path):
+            place.fs.put_file(str(data), place.path)
+        else:
+            place.fs.pipe_file(place.path, data)
 
 
-def _put_local(path: str, data: bytes) -> None:
+def _opened(data: bytes | Path) -> BinaryIO:
+    return data.open("rb") if isinstance(data, Path) else io.BytesIO(data)
+
+
+def _put_local(path: str, data: bytes | Path) -> None:
     folder = os.path.dirname(path)
     if os.path.isdir(path):
         raise IsADirectoryError(21, "a folder has that name", path)
@@ -494,8 +525,8 @@ def _put_local(path: str, data: bytes) -> None:
         os.makedirs(folder, exist_ok=True)
         descriptor = os.open(temporary, flags, 0o666)
     try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
+        with open(descriptor, "wb") as file, _opened(data) as source:
+            shutil.copyfileobj(source, file, _CHUNK)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -523,19 +554,24 @@ def _partial_name() -> str:
     return f".alphabeam-{uuid.uuid4().hex}.partial"
 
 
-def _put_renaming(place: Place, data: bytes) -> None:
+def _put_renaming(place: Place, data: bytes | Path) -> None:
     folder = posixpath.dirname(place.path)
     temporary = posixpath.join(folder, _partial_name())
-    store, rename, remove = _renaming_calls(place)
+    send, rename, remove = _renaming_calls(place)
+
+    def store() -> None:
+        with _opened(data) as file:
+            send(temporary, file)
+
     try:
         try:
-            store(temporary, data)
+            store()
         except Exception as error:
             missing = diagnose(error).code is ErrorCode.NOT_FOUND
             if not missing and getattr(error, "status_code", 0) != 409:  # WebDAV: no such folder
                 raise
-            _make_folders(place.fs, folder)
-            store(temporary, data)
+            make_folders(place.fs, folder)
+            store()
         rename(temporary, place.path)
     except BaseException:
         # the first fault is the one to tell; what cannot be removed, listings leave out
@@ -553,25 +589,26 @@ def _renaming_calls(place: Place) -> tuple[Any, Any, Any]:
     fs = place.fs
     if place.protocol in ("sftp", "ssh"):
         return (
-            lambda path, data: fs.ftp.putfo(io.BytesIO(data), path, len(data), confirm=True),
+            lambda path, file: fs.ftp.putfo(file, path, confirm=True),
             fs.ftp.posix_rename,
             fs.ftp.remove,
         )
     if place.protocol == "ftp":
         return (
-            lambda path, data: fs.ftp.storbinary(f"STOR {path}", io.BytesIO(data), 1 << 16),
+            lambda path, file: fs.ftp.storbinary(f"STOR {path}", file, 1 << 16),
             fs.ftp.rename,
             fs.ftp.delete,
         )
     client = fs.client
     return (
-        lambda path, data: client.upload_fileobj(io.BytesIO(data), path, overwrite=True),
+        lambda path, file: client.upload_fileobj(file, path, overwrite=True),
         lambda old, new: client.move(old, new, overwrite=True),
         client.remove,
     )
 
 
-def _make_folders(fs: Any, folder: str) -> None:
+def make_folders(fs: Any, folder: str) -> None:
+    """Makes a folder and those above it, where others may be doing the same."""
     try:
         fs.makedirs(folder, exist_ok=True)
     except Exception:
@@ -613,11 +650,160 @@ def _local_path(uri: str) -> str:
     return os.path.abspath(chain(uri)[0].rest)
 
 
+def copy(source: str, target: str, *, options: StorageOptions | None = None) -> None:
+    """Copies an object within a store, without sending it through this machine if it can.
+
+    Raises:
+        RowError: As for :func:`read` and :func:`put`.
+    """
+
+    def once() -> None:
+        with borrow(source, options) as place, borrow(target, options) as aim:
+            if place.fs is aim.fs and place.protocol in _OBJECT_STORES:
+                place.fs.cp_file(place.path, aim.path)
+                _await_copy(place, aim)
+                return
+        with open_input(source, options=options) as file, tempfile.NamedTemporaryFile() as spool:
+            shutil.copyfileobj(file, spool, _CHUNK)
+            spool.flush()
+            put_file(target, spool.name, options=options)
+
+    persist(once, "copy", source, options)
+
+
+def _await_copy(place: Place, aim: Place) -> None:
+    """Azure may answer before a copy is done; its size is 0 until then."""
+    if place.protocol not in ("abfs", "abfss", "az"):
+        return
+    size = place.fs.info(place.path)["size"]
+    for _ in range(600):
+        if aim.fs.info(aim.path)["size"] == size:
+            return
+        time.sleep(0.1)
+    raise TimeoutError("the copy is not done after a minute")
+
+
+def move(source: str, target: str, *, options: StorageOptions | None = None) -> None:
+    """Renames an object over the one that may be there; a copy and a delete on object stores.
+
+    A second try after the object had been moved finds it done.
+
+    Raises:
+        RowError: As for :func:`read` and :func:`put`.
+    """
+    if is_local(source) and is_local(target):
+        persist(
+            lambda: os.replace(_local_path(source), _local_path(target)), "move", source, options
+        )
+        return
+    try:
+        if chain(source)[0].protocol not in _RENAMING:
+            copy(source, target, options=options)
+            delete([source], options=options)
+            return
+
+        def once() -> None:
+            with borrow(source, options) as place, borrow(target, options) as aim:
+                _renaming_calls(place)[1](place.path, aim.path)
+
+        persist(once, "move", source, options)
+    except RowError as error:
+        gone = error.code is ErrorCode.NOT_FOUND and not exists(source, options=options)
+        if not (gone and exists(target, options=options)):
+            raise
+
+
+class Entry(NamedTuple):
+    """An object in a listing: its full URI, bytes, and time of change (Unix seconds; 0 unknown)."""
+
+    uri: str
+    size: int
+    changed: float
+
+
+def entry(uri: str, *, options: StorageOptions | None = None) -> Entry:
+    """One object as a listing would show it.
+
+    Raises:
+        RowError: As for :func:`read`; NOT_FOUND for a folder.
+    """
+
+    def once() -> Entry:
+        with borrow(uri, options, fresh=True) as place:
+            if place.protocol in ("http", "https"):
+                return Entry(uri, _http(place, _http_stat, uri).size or 0, 0.0)
+            info = place.fs.info(place.path)
+            if info["type"] == "directory":
+                raise FileNotFoundError(uri)
+            return _entry(uri, info)
+
+    return persist(once, "look at", uri, options)
+
+
+def entries(prefix: str, *, options: StorageOptions | None = None) -> list[Entry]:
+    """All objects whose URI begins with ``prefix``, which need not end at a folder, sorted."""
+    folder, _, begin = prefix.rpartition("/")
+
+    def once() -> list[Entry]:
+        with borrow(folder + "/", options, fresh=True) as place:
+            found = _listing(place, place.path.rstrip("/"), None, begin)
+            listed = [_entry(place.uri(name), info) for name, info in found]
+        return sorted(one for one in listed if one.uri.startswith(prefix))
+
+    return persist(once, "list", prefix, options)
+
+
+def _entry(uri: str, info: dict[str, Any]) -> Entry:
+    changed = next((info[name] for name in _TIMES if info.get(name) is not None), 0.0)
+    if isinstance(changed, str):
+        try:
+            changed = (
+                datetime.strptime(changed[:14], "%Y%m%d%H%M%S")  # FTP
+                if changed[:14].isdigit()
+                else datetime.fromisoformat(changed.replace("Z", "+00:00"))
+            )
+        except ValueError:
+            changed = 0.0
+    if isinstance(changed, datetime):
+        if changed.tzinfo is None:
+            changed = changed.replace(tzinfo=timezone.utc)
+        changed = changed.timestamp()
+    if not isinstance(changed, (int, float)):
+        changed = 0.0
+    return Entry(uri, int(info.get("size") or 0), float(changed))
+
+
+def make_folder(uri: str, *, options: StorageOptions | None = None) -> None:
+    """Makes a folder where stores have them; object stores need none."""
+    if is_local(uri):
+        persist(lambda: os.makedirs(_local_path(uri), exist_ok=True), "make", uri, options)
+        return
+
+    def once() -> None:
+        with borrow(uri, options) as place:
+            if place.protocol not in _OBJECT_STORES:
+                make_folders(place.fs, place.path)
+
+    persist(once, "make", uri, options)
+
+
+def remove_folders(uri: str, *, options: StorageOptions | None = None) -> None:
+    """Removes the empty folders that remain of one whose objects are deleted."""
+    if is_local(uri):
+        shutil.rmtree(_local_path(uri), ignore_errors=True)
+        return
+    with borrow(uri, options) as place, contextlib.suppress(Exception):
+        if place.protocol not in _OBJECT_STORES:
+            place.fs.rm(place.path, recursive=True)
+
+
 # ---- streaming
 
 
 class _Input(io.RawIOBase):
     """Reads an object piece by piece; takes a dropped connection up again where it was lost."""
+
+    mode = "rb"  # Beam's CompressedFile asks
 
     def __init__(self, uri: str, options: StorageOptions | None) -> None:
         super().__init__()
