@@ -42,8 +42,8 @@ def client_of(endpoint: str | Emulator, **options: Any) -> PicpikClient:
         endpoint, public, private = endpoint.endpoint, endpoint.public_key, endpoint.private_key
     options = {
         "backoff": QUICK,
-        "read_timeout": 5.0,
-        "connect_timeout": 5.0,
+        "read_timeout": 30.0,
+        "connect_timeout": 30.0,
         "rng": random.Random(1),
         **options,
     }

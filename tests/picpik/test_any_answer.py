@@ -48,7 +48,10 @@ statuses = st.sampled_from([200, 200, 200, 201, 204, 302, 307, 400, 403, 429, 50
 retry_after = st.none() | st.sampled_from(["0", "1", "soon", "Wed, 21 Oct 2015 07:28:00 GMT"])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+)
 @given(bodies, statuses, retry_after)
 def test_a_value_or_a_row_error(
     monkeypatch: pytest.MonkeyPatch, body: bytes, status: int, after: str | None

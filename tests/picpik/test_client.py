@@ -47,13 +47,16 @@ UID = "cktlm6lrh4xxx8ng9nf0"
 
 
 def test_a_picture_goes_there_and_its_matte_comes_back(rgb: np.ndarray, png: bytes) -> None:
-    with running_emulator(task_seconds=0.1) as emulator:
+    now = 0.0
+    with running_emulator(task_seconds=2.0, clock=lambda: now) as emulator:
         client = client_of(emulator)
         assert client.check_keys() == []
         uid = submit(client, png)
         assert client.running_tasks() == [uid]
         assert find_lost(client, known=[]) == [uid]
         assert find_lost(client, known=[uid]) == []
+        assert list(collect(client, [uid], timeout=0.1, first_pause=0.02)) == []
+        now = 2.0
         (task,) = collect(client, [uid], timeout=10, first_pause=0.02)
         assert (task.task_uid, task.state, task.credits) == (uid, "finished", 1)
         alpha, cutout = matte_from_result(rgb, client.download(task.result_url()), only_mask=False)
@@ -435,7 +438,7 @@ def test_a_server_that_never_answers_is_given_up_in_time() -> None:
         began = time.monotonic()
         with pytest.raises(SubmitUnknown, match="timed out"):
             submit(client, b"x")
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4
         with pytest.raises(ApiUnavailable, match="timed out"):
             client.running_tasks()
         release.set()
@@ -453,7 +456,7 @@ def test_a_server_that_drips_is_given_up_in_time() -> None:
         began = time.monotonic()
         with pytest.raises(SubmitUnknown, match="not complete after"):
             submit(client_of(endpoint, read_timeout=0.3), b"x")
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10
 
 
 def test_retry_after_is_kept_to_and_reported() -> None:

@@ -7,12 +7,14 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from transforms.picpik.signature import sign
 
 KEY = "123456"
+# A busy machine is no defect.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def signed_text(text: str) -> str:
@@ -120,12 +122,14 @@ def written(value: object) -> str:
     return str(value)
 
 
+@PATIENT
 @given(maps)
 def test_any_nesting_signs_as_its_text(params: dict[str, object]) -> None:
     params.pop("Signature", None)
     assert sign(params, KEY) == signed_text(written(params))
 
 
+@PATIENT
 @given(maps, st.randoms())
 def test_order_and_transport_do_not_matter(params: dict[str, object], rng: object) -> None:
     shuffled = list(params.items())
@@ -135,6 +139,7 @@ def test_order_and_transport_do_not_matter(params: dict[str, object], rng: objec
     assert sign(json.loads(json.dumps(params)), KEY) == sign(params, KEY)
 
 
+@PATIENT
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_floats_are_never_scientific_and_read_back_the_same(value: float) -> None:
     from transforms.picpik.signature import _float_text
@@ -146,6 +151,7 @@ def test_floats_are_never_scientific_and_read_back_the_same(value: float) -> Non
         assert "." not in text
 
 
+@PATIENT
 @given(maps, names, st.text(min_size=1, max_size=4))
 def test_the_signature_depends_on_the_private_key(
     params: dict[str, object], name: str, other: str

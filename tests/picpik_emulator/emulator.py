@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -143,6 +143,7 @@ class Emulator:
         retry_after: Seconds in ``http_429_after`` and ``http_429_date``.
         busy_code: RetCode of the fault ``ret_code``.
         uid_length: Characters of a TaskUID.
+        clock: Seconds by which tasks run and results die.
 
     Attributes:
         endpoint: Its URL, once it runs.
@@ -176,6 +177,7 @@ class Emulator:
         retry_after: int = 1,
         busy_code: int = BUSY,
         uid_length: int = 20,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.public_key = public_key
         self.private_key = private_key
@@ -189,7 +191,7 @@ class Emulator:
         self.huge_bytes_sent = 0
         self._answer = answer if core is None else core_answer(core)
         self._task_seconds = task_seconds
-        self._free_at = [0.0] * slots  # a heap: when each slot is free
+        self._free_at = [float("-inf")] * slots  # a heap: when each slot is free
         self._cost = cost
         self._credits = credits
         self._refund_errors = refund_errors
@@ -200,6 +202,7 @@ class Emulator:
         self._retry_after = retry_after
         self._busy_code = busy_code
         self._uid_length = uid_length
+        self._clock = clock
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -212,7 +215,7 @@ class Emulator:
 
     def state(self) -> dict[str, Any]:
         """Everything countable, as JSON can hold it."""
-        now = time.monotonic()
+        now = self._clock()
         return {
             "requests": dict(self.requests),
             "submissions": dict(self.submissions),
@@ -306,7 +309,7 @@ class Emulator:
             raise Refused(BAD_PARAMETER, "request_uuid must be a string")
         if action == "RemoveBackground":
             return {"TaskUID": self._queue(fields).uid}
-        now = time.monotonic()
+        now = self._clock()
         if action == "ListRunningTasks":
             statuses = ((t.uid, t.status(now)) for t in self.tasks.values())
             return {"TaskUIDList": [u for u, s in statuses if s in ("Queuing", "Running")]}
@@ -325,7 +328,7 @@ class Emulator:
         rng = random.Random(f"{self.private_key}/{number}/{sha256}")
         fate = self.faults.first(("task_stuck", "task_error"), sha256)
         free = heapq.heappop(self._free_at)
-        starts = max(free, time.monotonic())
+        starts = max(free, self._clock())
         ends = starts + self._task_seconds
         # A stuck task would block its slot for ever; only its own fate is of interest.
         heapq.heappush(self._free_at, ends)
@@ -366,7 +369,7 @@ class Emulator:
 
     async def _result(self, request: web.Request) -> web.StreamResponse:
         task = self.tasks.get(request.match_info["uid"])
-        now = time.monotonic()
+        now = self._clock()
         if (
             task is None
             or request.match_info["token"] != task.token
