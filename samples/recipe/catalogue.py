@@ -1,0 +1,255 @@
+"""What is in the pictures: the samples by hand, and other pictures by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import bpy
+import scenes
+from dice import Dice
+from objects import PRODUCTS as _FIRM
+from scenes import Light, View
+from wear import MORE_PRODUCTS
+
+__all__ = ["SAMPLES", "Piece", "Sample", "compose", "compose_at_random"]
+
+PRODUCTS = {**_FIRM, **MORE_PRODUCTS}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One product in a picture.
+
+    Attributes:
+        product: A key of `objects.PRODUCTS`.
+        fixed: The answers that are not left to the dice.
+        at: Where it stands.
+        turn: Degrees about z.
+        size: Its longest side.
+        tilt: How it leans: degrees about x and about y.
+        seed: Of its dice.
+    """
+
+    product: str
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    at: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    turn: float = 0.0
+    size: float = 1.0
+    tilt: tuple[float, float] = (0.0, 0.0)
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture of the catalogue: what is for sale, what merely stands about, and the studio."""
+
+    id: str
+    title: str
+    category: str
+    ground: str
+    pieces: Sequence[Piece]
+    scene: str
+    setting: Mapping[str, Any]
+    view: View
+    light: Light = Light()
+    clutter: Sequence[Piece] = ()
+    samples: int = 40
+
+
+def _place(pieces: Sequence[Piece]) -> list[bpy.types.Object]:
+    made = []
+    for p in pieces:
+        dice = Dice(p.seed, p.fixed)
+        made += scenes.stage(PRODUCTS[p.product], dice, p.at, p.turn, p.size, p.tilt)
+    return made
+
+
+def compose(sample: Sample, scale: float = 1.0) -> list[bpy.types.Object]:
+    """Set the sample up in an empty scene; returns the objects that are the product."""
+    scenes.reset()
+    subject = _place(sample.pieces)
+    scenes.GROUNDS[sample.scene](Dice(7, sample.setting))
+    _place(sample.clutter)
+    scenes.light(sample.light)
+    width, height = (round(n * scale) for n in sample.view.size)
+    scenes.aim(replace(sample.view, size=(width, height)), subject)
+    return subject
+
+
+_WHITE = {"ground": (0.97, 0.97, 0.97), "ground back": 3.0}
+
+SAMPLES: tuple[Sample, ...] = (
+    Sample(
+        "bottle", "Amber bottle with pump, 250 ml", "care", "white sweep",
+        [Piece("bottle", {
+            "glass": True, "body": (0.72, 0.36, 0.1), "content": (0.35, 0.14, 0.03), "radius": 0.36,
+            "height": 0.95, "shoulder": 0.2, "neck": 0.38, "round": 0.14, "closure": "pump",
+            "lid": (0.04, 0.04, 0.04), "paper": (0.95, 0.93, 0.88), "ink": (0.1, 0.1, 0.1),
+            "wrap": 200, "title": "ALBA", "ornament": "leaf", "label band": False, "label frame": False,
+            "label top": 0.86,
+        }, turn=12)],
+        "sweep", _WHITE, View((800, 1000), 0, 8, 90, 0.8),
+    ),
+    Sample(
+        "vase", "Speckled vase with pampas", "home", "terracotta sweep",
+        [Piece("vase", {
+            "glaze": (0.9, 0.87, 0.8), "speckle": 0.9, "roughness": 0.35, "belly": 0.42, "foot": 0.24,
+            "neck": 0.13, "mouth": 0.18, "waist": 0.42, "grasses": True, "plume": (0.72, 0.58, 0.42),
+            "stems": 7,
+        })],
+        "sweep", {"ground": (0.72, 0.42, 0.31), "ground back": 2.5}, View((800, 1000), 0, 7, 85, 0.86),
+    ),
+    Sample(
+        "gift", "Gift box with bow", "gifts", "pink sweep",
+        [Piece("gift", {
+            "paper": (0.95, 0.94, 0.9), "patterned": False, "ribbon": (0.75, 0.1, 0.16), "width": 1.0,
+            "depth": 0.95, "height": 0.62, "bow": 0.42, "bow turn": 20,
+        }, turn=-28)],
+        "sweep", {"ground": (0.95, 0.62, 0.66), "ground back": 2.2}, View((900, 900), 0, 24, 80, 0.72),
+    ),
+    Sample(
+        "mug", "Stoneware mug, dipped", "kitchen", "oak table",
+        [Piece("mug", {
+            "glaze": (0.86, 0.85, 0.8), "speckle": 0.8, "gloss": 0.15, "dipped": True,
+            "dip colour": (0.16, 0.3, 0.42), "dip": 0.42, "full": True, "drink": (0.25, 0.13, 0.06),
+            "radius": 0.42, "height": 0.86, "flare": 0.02,
+        }, turn=-25)],
+        "table", {"top": "oak", "top shade": 0.95, "wall": "paint", "wall colour": (0.83, 0.83, 0.8),
+                  "table front": 0.85, "table depth": 1.8, "wall gap": 1.0, "top width": 0.42},
+        View((1000, 750), 0, 18, 75, 0.62, (-0.08, 0.0)), Light(side=1, warmth=0.5),
+    ),
+    Sample(
+        "plant", "Spider plant in a clay pot", "plants", "off-white sweep",
+        [Piece("plant", {"kind": "spider", "variegated": True, "terracotta": True,
+                         "green": (0.25, 0.46, 0.14)})],
+        "sweep", {"ground": (0.93, 0.91, 0.86)}, View((800, 960), 0, 10, 85, 0.84),
+    ),
+    Sample(
+        "basket", "Copper wire basket", "home", "grey concrete",
+        [Piece("basket", {"metal": (0.9, 0.55, 0.42), "wires": 22, "turns": 0.09, "handles": True,
+                          "filled": False, "gauge": 0.009, "bulge": 0.05}, turn=20)],
+        "table", {"top": "concrete", "top colour": (0.62, 0.62, 0.61), "wall": "paint",
+                  "wall colour": (0.66, 0.67, 0.68), "table front": 2.5, "table depth": 2.4, "wall gap": 0.0},
+        View((1000, 800), 0, 20, 80, 0.74),
+    ),
+    Sample(
+        "tumbler", "Iced orange in a tumbler", "drinks", "pale blue sweep",
+        [Piece("tumbler", {"tint": (1.0, 0.62, 0.1), "cloud": 1.0, "drink": True, "cubes": 3,
+                           "straw": True, "slice": True, "straw colour": (0.1, 0.5, 0.6),
+                           "peel": (0.95, 0.5, 0.05), "flesh": (0.98, 0.62, 0.15), "level": 0.8})],
+        "sweep", {"ground": (0.7, 0.84, 0.9)}, View((750, 1000), 0, 10, 85, 0.76),
+    ),
+    Sample(
+        "lamp", "Desk lamp, mustard", "lighting", "desk and wall",
+        [Piece("lamp", {"enamel": (0.9, 0.64, 0.12), "gloss": 0.3, "arm": (0.78, 0.78, 0.8),
+                        "lower lean": 18, "upper lean": 52, "shade tilt": 28, "cable": True}, turn=30)],
+        "table", {"top": "walnut", "wall": "paint", "wall colour": (0.36, 0.45, 0.47),
+                  "table front": 0.75, "table depth": 1.5, "wall gap": 0.0},
+        View((800, 1000), 0, 8, 80, 0.8), Light(sky=0.55),
+    ),
+    Sample(
+        "teddy", "Plush bear", "toys", "light grey sweep",
+        [Piece("teddy", {"fur": (0.63, 0.42, 0.25), "ribbon": True, "silk": (0.15, 0.3, 0.5)}, turn=18)],
+        "sweep", {"ground": (0.86, 0.86, 0.87)}, View((880, 960), 0, 12, 85, 0.82),
+    ),
+)  # fmt: skip
+
+
+# ------------------------------------------------------------------------------- by chance
+
+_SCENES = ("sweep", "sweep", "sweep", "table", "floor", "bokeh", "shelf", "flat")
+_LYING = frozenset({"bottle", "carton", "mill", "brush", "turned", "watch", "headphones"})
+_BEHIND = ("bottle", "vase", "mug", "carton", "gift", "mill", "turned", "radio", "plant", "lamp")
+
+
+def _view_at_random(dice: Dice, scene: str, size: int) -> View:
+    aspect = dice.pick("aspect", (1.0, 1.0, 0.8, 0.75, 4 / 3, 1.5))
+    low, high = {"flat": (50, 88), "shelf": (2, 12)}.get(scene, (3, 35))
+    return View(
+        (2 * round(size * aspect**0.5 / 2), 2 * round(size / aspect**0.5 / 2)),
+        0.0,
+        dice.between("elevation", low, high),
+        dice.between("focal", 35, 110),
+        dice.between("fill", 0.45, 0.95) + (0.25 if dice.chance("close", 0.06) else 0.0),
+        (dice.between("shift x", -0.1, 0.1), dice.between("shift y", -0.08, 0.08)),
+        dice.between("blur", 0.2, 1.0) if dice.chance("blurred", 0.25) else 0.0,
+    )
+
+
+def _light_at_random(dice: Dice) -> Light:
+    return Light(
+        key=dice.between("key", 0.4, 1.3),
+        fill=dice.between("fill light", 0.0, 0.6),
+        rim=dice.between("rim", 0.0, 1.0),
+        sky=dice.between("sky", 0.2, 0.8),
+        side=dice.pick("side", (-1.0, 1.0)) * dice.between("swing", 0.4, 1.2),
+        size=dice.between("softness", 0.3, 3.0),
+        height=dice.between("key height", 1.5, 3.5),
+        warmth=dice.between("warmth", -1.0, 1.0),
+    )
+
+
+def _pieces_at_random(dice: Dice, lying: bool) -> list[Piece]:
+    names = sorted(PRODUCTS)
+    count = dice.pick("count", (1, 1, 1, 1, 1, 1, 2, 2, 3))
+    pieces = []
+    x = 0.0
+    for k in range(count):
+        name = dice.pick(f"product {k}", names)
+        down = lying and name in _LYING and dice.chance(f"down {k}", 0.6)
+        size = 1.0 if k == 0 else dice.between(f"size {k}", 0.4, 0.9)
+        if k:
+            x += (-1) ** k * dice.between(f"apart {k}", 0.35, 0.75) * k
+        pieces.append(
+            Piece(
+                name,
+                at=(x, dice.between(f"depth {k}", -0.3, 0.2) if k else 0.0, 0.0),
+                turn=dice.between(f"turn {k}", -45, 45),
+                size=size,
+                tilt=(0.0, 90.0) if down else (0.0, 0.0),
+                seed=dice.seed + 1 + k,
+            )
+        )
+    return pieces
+
+
+def _clutter_at_random(dice: Dice, scene: str) -> list[Piece]:
+    if scene == "flat" or not dice.chance("cluttered", 0.12 if scene == "sweep" else 0.55):
+        return []
+    depth = 0.25 if scene == "shelf" else 1.0
+    return [
+        Piece(
+            dice.pick(f"clutter {k}", _BEHIND),
+            at=(
+                dice.between(f"clutter x {k}", -1.6, 1.6),
+                dice.between(f"clutter y {k}", 0.0, 0.2) + depth,
+                0.0,
+            ),
+            turn=dice.between(f"clutter turn {k}", -60, 60),
+            size=dice.between(f"clutter size {k}", 0.3, 1.0),
+            seed=dice.seed + 100 + k,
+        )
+        for k in range(dice.count("clutter", 1, 4))
+    ]
+
+
+def compose_at_random(seed: int, size: int) -> tuple[list[bpy.types.Object], int]:
+    """A picture by chance, of about `size` x `size` pixels, none of the samples.
+
+    Returns:
+        The objects that are the product, and a JPEG quality to save the picture with.
+    """
+    scenes.reset()
+    dice = Dice(seed)
+    scene = dice.pick("scene", _SCENES)
+    subject = _place(_pieces_at_random(dice, scene == "flat"))
+    # Half of the sweeps are white or nearly so, as most shops have them.
+    plain = scene == "sweep" and dice.chance("white", 0.5)
+    tone = dice.between("white tone", 0.85, 0.99)
+    scenes.GROUNDS[scene](Dice(seed, {"ground": (tone, tone, tone)} if plain else {}))
+    _place(_clutter_at_random(dice, scene))
+    scenes.light(_light_at_random(dice))
+    scenes.aim(_view_at_random(dice, scene, size), subject)
+    return subject, dice.count("quality", 70, 95)
