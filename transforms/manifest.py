@@ -20,12 +20,14 @@ import io
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Literal, NamedTuple, cast, get_args
 
 import apache_beam as beam
 import numpy as np
+import zstandard
 
 from transforms import storage
 from transforms.errors import ErrorCode, RowError
@@ -131,7 +133,10 @@ class Manifest:
         """What relative image URIs and default ids are relative to."""
         if self.kind == "glob":
             fixed = re.split(r"[*?\[]", self.uri, maxsplit=1)[0]
-            return fixed if fixed == self.uri else fixed.rpartition("/")[0]
+            if fixed == self.uri:
+                return fixed
+            folder, slash, _ = fixed.rpartition("/")
+            return folder or slash or "."
         return storage.parent(self.uri)
 
 
@@ -200,11 +205,11 @@ def _digest(text: str) -> int:
 
 
 def _suffix(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)")  # on Windows
 
 
 def file_name(id: str) -> str:
@@ -219,10 +224,9 @@ def file_name(id: str) -> str:
     Returns:
         A name without extension, at most 200 characters.
     """
-    clean = "/".join(
-        _UNSAFE.sub("-", part).strip("-.")[:80] for part in id.split("/") if part.strip("-. ")
-    )[-180:].strip("/-.")
-    if clean == id and not any(_RESERVED.match(part) for part in id.split("/")):
+    parts = (_UNSAFE.sub("-", part).strip("-.")[:80].strip("-.") for part in id.split("/"))
+    clean = "/".join(_RESERVED.sub(r"_\g<0>", part) for part in parts if part)[-180:].strip("/-.")
+    if clean == id:
         return id
     return f"{clean}-{_suffix(id)}" if clean else f"image-{_suffix(id)}"
 
@@ -254,16 +258,23 @@ def _columns(names: Iterable[str], where: str) -> dict[str, str]:
     return mapped
 
 
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
 def _whole_number(name: str, value: Any) -> int:
-    if isinstance(value, bool):
-        raise RowError(ErrorCode.INVALID_PARAMETER, f"{name}: {value!r} is not a whole number")
     try:
-        number = int(value.strip()) if isinstance(value, str) else int(value)
-        if not isinstance(value, str) and number != value:
+        if isinstance(value, bool):
+            raise ValueError
+        if isinstance(value, str):  # spreadsheets and pandas write 15.0 for 15
+            return int(re.sub(r"\.0+$", "", value.strip()))
+        number = int(value)
+        if number != value:
             raise ValueError
     except (TypeError, ValueError, OverflowError):
         raise RowError(
-            ErrorCode.INVALID_PARAMETER, f"{name}: {value!r} is not a whole number"
+            ErrorCode.INVALID_PARAMETER, f"{name}: {_shown(value)} is not a whole number"
         ) from None
     return number
 
@@ -276,7 +287,7 @@ def _truth(name: str, value: Any) -> bool:
         return True
     if text in {"false", "0", "no"}:
         return False
-    raise RowError(ErrorCode.INVALID_PARAMETER, f"{name}: {value!r} is not true or false")
+    raise RowError(ErrorCode.INVALID_PARAMETER, f"{name}: {_shown(value)} is not true or false")
 
 
 def _box(value: Any) -> tuple[int, ...]:
@@ -287,7 +298,7 @@ def _box(value: Any) -> tuple[int, ...]:
     if not isinstance(value, (list, tuple)) or len(value) != 4:
         raise RowError(
             ErrorCode.INVALID_PARAMETER,
-            f"box: four whole numbers left,top,right,bottom are needed, got {value!r}",
+            f"box: four whole numbers left,top,right,bottom are needed, got {_shown(value)}",
         )
     return tuple(_whole_number("box", v) for v in value)
 
@@ -310,7 +321,7 @@ def _parameters(values: Mapping[str, Any], defaults: MattingParameters) -> Matti
         else:
             given[name] = _whole_number(name, value)
     try:
-        return dataclasses.replace(defaults, **given)
+        return dataclasses.replace(defaults, **given) if given else defaults
     except ValueError as error:
         raise RowError(ErrorCode.INVALID_PARAMETER, str(error)) from None
 
@@ -325,10 +336,20 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+def _check_text(image: str, line: int) -> None:
+    """A listed file's name may be bytes that are no text; no row can hold it."""
+    try:
+        image.encode()
+    except UnicodeEncodeError:
+        raise RowError(
+            ErrorCode.INVALID_URI, f"line {line}: {image!r} is not UTF-8; rename the image"
+        ) from None
+
+
 def row_from_record(
     values: Mapping[str, Any],
     *,
-    folder: str = "",
+    folder: str = ".",
     defaults: MattingParameters | None = None,
     line: int = 0,
 ) -> Row:
@@ -355,13 +376,17 @@ def row_from_record(
     }
     raw_image = values.get("image")
     image = _text(raw_image).strip() if raw_image is not None else ""
-    uri = storage.resolve(folder, image) if image else ""
     raw_id = values.get("id")
     id = _text(raw_id).strip() if raw_id is not None else ""
-    row = Row(id=id or (_default_id(uri, folder) if uri else f"line-{line}"), image=uri, line=line)
+    shown = image.encode("utf-8", "backslashreplace").decode()
+    row = Row(id=id or f"line-{line}", image=shown, line=line)
     try:
         if not image:
             raise RowError(ErrorCode.MANIFEST_ROW, f"line {line}: 'image' is empty; give its URI")
+        if not image.isascii():
+            _check_text(image, line)
+        uri = storage.resolve(folder, image)
+        row = row._replace(id=id or _default_id(uri, folder), image=uri)
         if len(row.id) > 1000:
             raise RowError(
                 ErrorCode.MANIFEST_ROW, f"line {line}: the id has over 1000 characters; shorten it"
@@ -370,7 +395,9 @@ def row_from_record(
     except RowError as error:
         if not error.message.startswith("line "):
             error = RowError(error.code, f"line {line}: {error.message}")
-        return row._replace(extra=extra).failed("manifest", error)
+        # What was given stands in the failures as it was given, to be mended there.
+        given = {k: _text(v) for k, v in values.items() if k in _PARAMETERS and v is not None}
+        return row._replace(extra={**extra, **given}).failed("manifest", error)
     return row._replace(
         extra=extra,
         **{name: getattr(parameters, name) for name in _PARAMETERS},
@@ -387,6 +414,37 @@ class _Line(NamedTuple):
     error: str | None = None
 
 
+class _Zstd(io.RawIOBase):
+    """Reads zstd frames; unlike zstandard's own reader, it raises if one is cut off."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._frame: Any = None
+        self._read = b""  # compressed, not yet given to a frame
+        self._left = memoryview(b"")  # plain, not yet handed out
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._left:
+            # Little at a time, because four bytes may hold a block of 128 KiB.
+            self._read = self._read or self._stream.read(256)
+            if not self._read:
+                if self._frame is not None:
+                    raise EOFError("the last zstd frame has no end")
+                return 0
+            self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            self._left = memoryview(self._frame.decompress(self._read))
+            self._read = self._frame.unused_data
+            if self._frame.eof:
+                self._frame = None
+        size = min(len(buffer), len(self._left))
+        buffer[:size], self._left = self._left[:size], self._left[size:]
+        return size
+
+
 def _decompressed(stream: BinaryIO) -> tuple[BinaryIO, bool]:
     """The stream as plain bytes, and whether it was compressed; goes by the content."""
     head = stream.read(4)
@@ -394,10 +452,7 @@ def _decompressed(stream: BinaryIO) -> tuple[BinaryIO, bool]:
     if head[:2] == b"\x1f\x8b":
         return cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=stream))), True
     if head == b"\x28\xb5\x2f\xfd":
-        import zstandard
-
-        reader = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
-        return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, reader))), True
+        return cast(BinaryIO, io.BufferedReader(_Zstd(stream), 1 << 17)), True
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise ManifestError("the text is UTF-16; save it as UTF-8")
     return stream, False
@@ -452,14 +507,14 @@ class _CsvRecords:
         try:
             rows = list(csv.reader([text], delimiter=self._delimiter, strict=True))
         except csv.Error as error:
-            return str(error)
+            return str(error).partition(" - ")[0]
         return rows[0] if rows else []
 
-    def __iter__(self) -> Iterator[tuple[_Line, int, list[str] | str]]:
-        """Yields the first line, the offset of the record's end, and its fields or the error."""
+    def __iter__(self) -> Iterator[tuple[_Line, _Line, list[str] | str]]:
+        """Yields the record's first and last line, and its fields or the error."""
         while (line := self._next()) is not None:
             if line.error:
-                yield line, line.end, line.error
+                yield line, line, line.error
                 continue
             fields = self._parse(line.text)
             taken = [line]
@@ -472,9 +527,10 @@ class _CsvRecords:
             if isinstance(fields, str) and len(taken) > 1:
                 self._ahead[:0] = taken[1:]
                 taken = taken[:1]
+                fields = "unexpected end of data"
             if fields == "unexpected end of data":
                 fields = "a quote is opened and never closed"
-            yield line, taken[-1].end, fields
+            yield line, taken[-1], fields
 
 
 def _open_text(manifest: Manifest) -> tuple[BinaryIO, bool]:
@@ -488,14 +544,14 @@ def _open_text(manifest: Manifest) -> tuple[BinaryIO, bool]:
 def _csv_header(manifest: Manifest, stream: BinaryIO) -> tuple[dict[str, str], int, int]:
     """Reads the header: columns by field, offset behind it, next line's number."""
     where = f"{manifest.uri}:1"
-    for line, end, fields in _CsvRecords(_lines(stream, 0, 1, None), _delimiter(manifest)):
+    for line, last, fields in _CsvRecords(_lines(stream, 0, 1, None), _delimiter(manifest)):
         if isinstance(fields, str):
             raise ManifestError(f"{manifest.uri}:{line.number}: header: {fields}")
         if not fields:
             continue
         if len(set(fields)) < len(fields):
             raise ManifestError(f"{where}: a column name occurs twice: {', '.join(fields)}")
-        return _columns(fields, where), end, line.number + 1
+        return _columns(fields, where), last.end, last.number + 1
     raise ManifestError(f"{manifest.uri}: the file is empty; a header with 'image' is needed")
 
 
@@ -503,10 +559,22 @@ def _delimiter(manifest: Manifest) -> str:
     return "\t" if manifest.kind == "tsv" else ","
 
 
-def _text_records(
-    manifest: Manifest, shard: Shard | None = None
-) -> Iterator[tuple[_Record, int, bool]]:
-    """Yields each record, the offset where it ends, and whether offsets can be sought."""
+class _End(NamedTuple):
+    """What stands behind a record: where a shard may begin.
+
+    Attributes:
+        offset: Of the next byte; of a Parquet manifest, the number of the next row group.
+        line: Number of the next line.
+        seekable: Whether a shard can begin there.
+    """
+
+    offset: int
+    line: int
+    seekable: bool = True
+
+
+def _text_records(manifest: Manifest, shard: Shard | None = None) -> Iterator[tuple[_Record, _End]]:
+    """Yields each record and its end."""
     kind = manifest.kind
     stream, compressed = _open_text(manifest)
     try:
@@ -519,20 +587,24 @@ def _text_records(
             offset, number = shard.start, shard.line
         lines = _lines(stream, offset, number, shard.end if shard else None)
         if kind in ("csv", "tsv"):
-            for line, end, fields in _CsvRecords(lines, _delimiter(manifest)):
+            for line, last, fields in _CsvRecords(lines, _delimiter(manifest)):
                 if fields == []:
                     continue
-                yield _csv_record(line.number, fields, columns), end, not compressed
+                end = _End(last.end, last.number + 1, not compressed)
+                yield _csv_record(line.number, fields, columns), end
         else:
             parse = _json_record if kind == "jsonl" else _list_record
             for line in lines:
+                end = _End(line.end, line.number + 1, not compressed)
                 if line.error:
-                    yield _bad(line.number, line.error), line.end, not compressed
+                    yield _bad(line.number, line.error), end
                 elif line.text.strip():
-                    yield parse(line), line.end, not compressed
-    except (EOFError, gzip.BadGzipFile, OSError) as error:
+                    yield parse(line), end
+    except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
         if compressed:
-            raise ManifestError(f"{manifest.uri}: the compressed data is broken: {error}") from None
+            raise ManifestError(
+                f"{manifest.uri}: the compressed data is broken or cut off: {error}"
+            ) from None
         raise
     finally:
         stream.close()
@@ -549,7 +621,11 @@ def _csv_record(line: int, fields: list[str] | str, columns: dict[str, str]) -> 
 def _json_record(line: _Line) -> _Record:
     try:
         values = json.loads(line.text)
-    except ValueError as error:
+        if "\\u" in line.text:  # half a surrogate pair is JSON, and no text
+            json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return _bad(line.number, "half a surrogate pair; write whole characters")
+    except (ValueError, RecursionError) as error:
         return _bad(line.number, f"not JSON: {error}")
     if not isinstance(values, dict):
         return _bad(line.number, "not a JSON object; one object a line is needed")
@@ -569,8 +645,8 @@ def _list_record(line: _Line) -> _Record:
 
 def _parquet_records(
     manifest: Manifest, shard: Shard | None, only_names: bool = False
-) -> Iterator[tuple[_Record, int, bool]]:
-    """Like `_text_records`; the offset is the row group's number plus one."""
+) -> Iterator[tuple[_Record, _End]]:
+    """Like `_text_records`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -590,8 +666,12 @@ def _parquet_records(
         for group in groups:
             for batch in file.iter_batches(1024, row_groups=[group], columns=wanted):
                 for record in batch.to_pylist():
-                    yield _Record(line, {columns[k]: v for k, v in record.items()}), group + 1, True
+                    values = {columns[k]: v for k, v in record.items()}
+                    yield _Record(line, values), _End(group + 1, line + 1)
                     line += 1
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ManifestError(f"{manifest.uri}: the Parquet file is broken: {reason}") from None
     finally:
         stream.close()
 
@@ -615,35 +695,31 @@ def survey(manifest: Manifest) -> Survey:
     if manifest.kind == "glob":
         return _survey_glob(manifest)
     names = _Names()
-    shards: list[Shard] = []
-    start, first_line, rows_in_shard, rows = 0, 0, 0, 0
-    end: int | None = None
-    parquet = manifest.kind == "parquet"
-    records = (
-        _parquet_records(manifest, None, only_names=True) if parquet else _text_records(manifest)
-    )
     folder = manifest.folder
-    for record, end_offset, seekable in records:
-        if parquet and end is not None and end_offset != end:
-            shards.append(Shard(end - 1, end, first_line))
-            rows_in_shard = 0
-        if rows_in_shard == 0:
-            first_line = record.line
+    parquet = manifest.kind == "parquet"
+    shards: list[Shard] = []
+    begin: _End | None = None  # where the shard at hand begins, and its rows so far
+    rows, rows_in_shard = 0, 0
+    end = _End(0, 1)
+    for record, behind in (
+        _parquet_records(manifest, None, only_names=True) if parquet else _text_records(manifest)
+    ):
+        if parquet and behind.offset != end.offset:  # the first row of another row group
+            shards.append(Shard(behind.offset - 1, behind.offset, record.line))
+        elif not parquet and begin is None:
+            begin = end
         rows += 1
         rows_in_shard += 1
-        end = end_offset
+        end = behind
         if record.error is None:
-            names.add(row_from_record(record.values, folder=folder, line=record.line), record)
-        if not parquet and seekable and rows_in_shard >= _SHARD_ROWS // _LEAST_SHARDS:
-            shards.append(Shard(start, end, first_line))
-            start, rows_in_shard = end, 0
-    if parquet and end is not None:
-        shards.append(Shard(end - 1, end, first_line))
-    elif rows_in_shard:
-        shards.append(Shard(start, end if seekable else None, first_line))
-    if not parquet:
-        shards = _coalesced(shards)
-    return names.survey(rows, shards)
+            named = {name: record.values.get(name) for name in ("image", "id")}
+            names.add(row_from_record(named, folder=folder, line=record.line), record)
+        if begin and end.seekable and rows_in_shard >= _SHARD_ROWS // _LEAST_SHARDS:
+            shards.append(Shard(begin.offset, end.offset, begin.line))
+            begin, rows_in_shard = None, 0
+    if begin:
+        shards.append(Shard(begin.offset, end.offset if end.seekable else None, begin.line))
+    return names.survey(rows, shards if parquet else _coalesced(shards))
 
 
 def _coalesced(shards: list[Shard]) -> list[Shard]:
@@ -654,7 +730,10 @@ def _coalesced(shards: list[Shard]) -> list[Shard]:
 
 
 def _survey_glob(manifest: Manifest) -> Survey:
-    uris = storage.glob(manifest.uri, options=manifest.storage_options)
+    pattern = manifest.uri
+    if storage.is_local(pattern) and os.path.isdir(os.path.expanduser(pattern)):
+        pattern = pattern.rstrip("/") + "/"
+    uris = storage.glob(pattern, options=manifest.storage_options)
     if any(c in manifest.uri.rsplit("/", 1)[-1] for c in "*?["):
         chosen = [uri for uri in uris if not uri.endswith("/")]
     else:  # a folder: its images, not the read-me beside them
@@ -722,9 +801,9 @@ def read_shard(
     if manifest.kind == "glob":
         records = (_Record(shard.line + i, {"image": u}) for i, u in enumerate(shard.uris))
     elif manifest.kind == "parquet":
-        records = (record for record, _, _ in _parquet_records(manifest, shard))
+        records = (record for record, _ in _parquet_records(manifest, shard))
     else:
-        records = (record for record, _, _ in _text_records(manifest, shard))
+        records = (record for record, _ in _text_records(manifest, shard))
     folder = manifest.folder
     for record in records:
         if record.error is not None:
