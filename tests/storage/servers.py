@@ -23,6 +23,9 @@ from typing import Any
 Options = Mapping[str, Mapping[str, Any]]
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+# The full counts and combinations make docs/storage.md; fewer keep the everyday run short.
+FULL = bool(os.environ.get("ALPHABEAM_STORES_FULL"))
+
 
 class Missing(Exception):
     """A server that cannot be had here."""

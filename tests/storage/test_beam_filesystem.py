@@ -95,10 +95,16 @@ def test_in_process(folder: str) -> None:
     assert len(FileSystems.match([f"{folder}/**"])[0].metadata_list) == 4, "something was left"
 
 
-def test_in_two_processes(folder: str) -> None:
-    """The local runner tells its worker processes no options, so the path has to bring them."""
+def skip_if_not_shared(folder: str) -> None:
     if folder.startswith("memory"):
         pytest.skip("each process has a memory:// of its own")
+    if not (servers.FULL or folder.startswith("fsspec+s3")):
+        pytest.skip("only with ALPHABEAM_STORES_FULL=1: takes half a minute")
+
+
+def test_in_two_processes(folder: str) -> None:
+    """The local runner tells its worker processes no options, so the path has to bring them."""
+    skip_if_not_shared(folder)
     arguments = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
     write_and_read(FnApiRunner(), PipelineOptions(arguments), folder, storage.beam_path)
 
@@ -157,8 +163,7 @@ def worker_pool() -> Iterator[str]:
 
 def test_in_a_worker_pool(folder: str, worker_pool: str) -> None:
     """The pool was started by hand, and knows nothing of plugins or options."""
-    if folder.startswith("memory"):
-        pytest.skip("each process has a memory:// of its own")
+    skip_if_not_shared(folder)
     runner = FnApiRunner(default_environment=environments.ExternalEnvironment(worker_pool))
     write_and_read(runner, PipelineOptions([]), folder, storage.beam_path)
 

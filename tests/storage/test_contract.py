@@ -23,10 +23,8 @@ from tests.storage.conftest import Stores
 from transforms import storage
 from transforms.errors import ErrorCode, RowError
 
-# The full counts make the table; fewer keep the everyday run short.
-FULL = bool(os.environ.get("ALPHABEAM_STORES_FULL"))
-MANY = 10_000 if FULL else 120
-LARGE = 20 if FULL else 6  # MB
+MANY = 10_000 if servers.FULL else 120
+LARGE = 20 if servers.FULL else 6  # MB
 
 WRITABLE = [name for name in servers.START if "permissions" not in name]
 

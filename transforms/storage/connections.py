@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 
 from fsspec.dircache import DirCache
 from fsspec.registry import get_filesystem_class
+from fsspec.utils import infer_compression
 
 from transforms.errors import ErrorCode, RowError
 from transforms.secrets import resolve
 from transforms.storage.faults import StorageOptions, as_row_error, diagnose
-from transforms.storage.uris import CACHES, Link, chain, redact
+from transforms.storage.uris import ARCHIVES, CACHES, Link, chain, quoted_url, redact, spell
 
 __all__ = ["Place", "borrow", "options_of", "spellings"]
 
@@ -105,6 +106,7 @@ def _with_defaults(protocol: str, given: dict[str, Any]) -> dict[str, Any]:
             aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S),
         )
         options["client_kwargs"] = client
+        options["encoded"] = True  # by us, before
     elif protocol in ("abfs", "abfss", "az"):
         options.setdefault("connection_timeout", _CONNECT_S)
         options.setdefault("read_timeout", _READ_S)
@@ -134,11 +136,11 @@ def _layer(link: Link, uri: str, options: StorageOptions | None) -> _Layer:
             f"{redact(uri)}: no store is called {protocol}://; check the URI",
         ) from None
     except ImportError as error:
-        raise as_row_error(error, "open", uri, options) from None
+        raise as_row_error(error, "open", str(link), options) from None
     kwargs = _with_defaults(protocol, options_of(protocol, options))
     if protocol in ("http", "https"):
-        root = f"{protocol}://{link.authority}/"
-        return _Layer(protocol, kwargs, root, str(link))
+        path = quoted_url(str(link))
+        return _Layer(protocol, kwargs, path[: path.index("/", len(protocol) + 3) + 1], path)
     if protocol in ("file", "local"):
         path = os.path.abspath(link.rest) if link.rest else os.getcwd()
         return _Layer("file", kwargs, "/", path)
@@ -177,12 +179,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _uncached(fs: Any) -> Any:
-    if isinstance(getattr(fs, "dircache", None), DirCache):
-        fs.dircache = DirCache(use_listings_cache=False)
-    return fs
-
-
 def _take_names_literally(client: Any) -> None:
     """webdav4 puts a name into the URL as it is, where three characters mean another thing."""
     join = client.join_url
@@ -194,20 +190,26 @@ def _take_names_literally(client: Any) -> None:
     client.join_url = join_quoted
 
 
-def _connect(layers: list[_Layer]) -> Any:
-    """An instance of the outermost layer, around those below it."""
-    kwargs: dict[str, Any] = {}
-    for below, layer in zip([None, *layers], layers, strict=False):
-        own = dict(layer.kwargs)
-        if below is not None:
-            own |= {"fo": below.path, "target_protocol": below.protocol, "target_options": kwargs}
-        kwargs = own | {"skip_instance_cache": True}
-    fs = _uncached(get_filesystem_class(layers[-1].protocol)(**kwargs))
-    if layers[-1].protocol in ("s3", "s3a"):
+def _connect(links: tuple[Link, ...], layers: list[_Layer], options: StorageOptions | None) -> Any:
+    """An instance for the outermost link. An archive reads its file as everybody else would."""
+    from transforms.storage.objects import open_input
+
+    protocol, kwargs = layers[-1].protocol, dict(layers[-1].kwargs)
+    if protocol in ARCHIVES:
+        file = spell(links[1:])
+        kwargs["fo"] = open_input(file, options=options)
+        if protocol == "tar":
+            kwargs["compression"] = infer_compression(file)
+    elif protocol in CACHES:
+        kwargs["fs"] = _connect(links[1:], layers[:-1], options)
+    fs = get_filesystem_class(protocol)(**kwargs, skip_instance_cache=True)
+    if isinstance(getattr(fs, "dircache", None), DirCache):
+        fs.dircache = DirCache(use_listings_cache=False)
+    if protocol in ("s3", "s3a"):
         fs.retries = 1
-    elif layers[-1].protocol == "webdav":
+    elif protocol == "webdav":
         _take_names_literally(fs.client)
-    elif layers[-1].protocol in ("sftp", "ssh"):
+    elif protocol in ("sftp", "ssh"):
         fs.ftp.get_channel().settimeout(_READ_S)
     return fs
 
@@ -253,7 +255,7 @@ def borrow(
         if fs is None and pool.idle:
             fs = pool.idle.pop()
         if fs is None or (fresh and len(links) > 1):
-            fs = _make(layers, uri, options)
+            fs = _connect(links, layers, options)
             if getattr(fs, "async_impl", False) or layers[-1].protocol in ("file", "memory"):
                 pool.shared = fs
     keep = True
@@ -273,19 +275,6 @@ def borrow(
             pool.idle.append(fs)
 
 
-def _make(layers: list[_Layer], uri: str, options: StorageOptions | None) -> Any:
-    try:
-        return _connect(layers)
-    except TypeError as error:
-        problem = as_row_error(error, "open", uri, options).message
-        raise RowError(
-            ErrorCode.INVALID_PARAMETER,
-            f"{problem} (storage.{layers[-1].protocol} in the job file)",
-        ) from None
-    except ImportError as error:
-        raise as_row_error(error, "open", uri, options) from None
-
-
 def _spelling(links: tuple[Link, ...], layers: list[_Layer]) -> Any:
     outer, layer = links[0], layers[-1]
     head, tail = 0, ""
@@ -294,10 +283,7 @@ def _spelling(links: tuple[Link, ...], layers: list[_Layer]) -> Any:
     named = links[head]
     caches = "".join(f"{link.protocol}::" for link in links[:head])
     if head + 1 < len(links):
-        tail = "::" + "::".join(
-            link.protocol if link.protocol in CACHES and not link.rest else str(link)
-            for link in links[head + 1 :]
-        )
+        tail = "::" + spell(links[head + 1 :])
     if named.protocol in ("file", "local"):
         root = "/" if named.plain else f"{named.protocol}:///"
     else:

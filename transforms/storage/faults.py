@@ -175,7 +175,9 @@ def diagnose(error: BaseException) -> Fault:
         return Fault(ErrorCode.STORAGE_UNAVAILABLE, reason, transient=True)
     if isinstance(error, NotImplementedError):
         return Fault(ErrorCode.READ_ONLY, reason)
-    if isinstance(error, (ValueError, TypeError)):
+    if isinstance(error, TypeError):
+        return Fault(ErrorCode.INVALID_PARAMETER, reason)
+    if isinstance(error, ValueError):
         return Fault(ErrorCode.INVALID_URI, reason)
     return Fault(ErrorCode.STORAGE_UNAVAILABLE, reason)
 
@@ -208,6 +210,9 @@ def _recognise(error: BaseException) -> Fault | None:
         return Fault(ErrorCode.NOT_FOUND, "no such object")
     if isinstance(error, OSError) and error.errno in _ERRNO:
         return Fault(_ERRNO[error.errno], reason)
+    garbled = {kind.__name__ for kind in type(error.__cause__).__mro__}
+    if "ClientResponseError" in names and "HttpProcessingError" in garbled:
+        return Fault(ErrorCode.STORAGE_UNAVAILABLE, "the answer is no HTTP", transient=True)
     status = _status(error)
     if status is not None and status >= 300:
         return _of_status(status, reason, error)
@@ -238,6 +243,7 @@ def _hint(code: ErrorCode, protocol: str) -> str:
         ErrorCode.ACCESS_DENIED: "check the permissions"
         if local
         else f"check the credentials (storage.{protocol} in the job file) and their permissions",
+        ErrorCode.INVALID_PARAMETER: f"check the options (storage.{protocol} in the job file)",
         ErrorCode.READ_ONLY: "write elsewhere",
         ErrorCode.NO_SPACE: "make room, or write elsewhere",
         ErrorCode.INVALID_URI: "check the URI",

@@ -17,7 +17,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
-from urllib.parse import quote
 
 from fsspec.asyn import sync
 from fsspec.utils import glob_translate
@@ -203,25 +202,7 @@ def _outcome(uri: str, future: Future[bytes]) -> tuple[str, bytes | RowError]:
 
 
 def _http(place: Place, request: Any, *args: Any) -> Any:
-    return sync(place.fs.loop, request, place.fs, *args)
-
-
-def quoted_url(url: str) -> Any:
-    """An HTTP URL as it is sent: what is not allowed in one is quoted, what is quoted stays.
-
-    A ``%`` that no two hexadecimal digits follow is a plain one. ``#`` begins a fragment, which is
-    not sent.
-    """
-    from yarl import URL
-
-    scheme, _, rest = url.partition("://")
-    rest = rest.partition("#")[0]
-    authority, slash, name = rest.partition("/")
-    if not authority.isascii():
-        authority = authority.encode("idna").decode()
-    name = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", name)
-    name = quote(name, safe="%/?:@!$&'()*+,;=~-._[]|")
-    return URL(f"{scheme}://{authority}{slash}{name}", encoded=True)
+    return sync(place.fs.loop, request, place.fs, place.path, *args)
 
 
 async def _http_check(answer: Any) -> None:
@@ -229,9 +210,9 @@ async def _http_check(answer: Any) -> None:
         raise HttpStatus(answer.status, answer.reason or "", answer.headers.get("Retry-After"))
 
 
-async def _http_read(fs: Any, uri: str, max_bytes: int | None) -> bytes:
+async def _http_read(fs: Any, path: str, uri: str, max_bytes: int | None) -> bytes:
     session = await fs.set_session()
-    async with session.get(quoted_url(uri), **fs.kwargs) as answer:
+    async with session.get(fs.encode_url(path), **fs.kwargs) as answer:
         await _http_check(answer)
         if max_bytes is None:
             return bytes(await answer.read())
@@ -247,11 +228,11 @@ async def _http_read(fs: Any, uri: str, max_bytes: int | None) -> bytes:
         return bytes(buffer)
 
 
-async def _http_stat(fs: Any, uri: str) -> Stat:
+async def _http_stat(fs: Any, path: str) -> Stat:
     session = await fs.set_session()
     settings = dict(fs.kwargs)
     settings["headers"] = {"Accept-Encoding": "identity", **settings.get("headers", {})}
-    url = quoted_url(uri)
+    url = fs.encode_url(path)
     async with session.head(url, allow_redirects=True, **settings) as answer:
         if answer.status < 400:
             return _http_stat_of(answer.headers, answer.content_length)
@@ -288,7 +269,7 @@ def _stat_once(uri: str, options: StorageOptions | None) -> Stat:
         return Stat(status.st_size, f"{status.st_mtime_ns}-{status.st_size}")
     with borrow(uri, options) as place:
         if place.protocol in ("http", "https"):
-            found: Stat = _http(place, _http_stat, uri)
+            found: Stat = _http(place, _http_stat)
             return found
         info = place.fs.info(place.path)
     size = info.get("size")
@@ -331,7 +312,7 @@ def exists(uri: str, *, options: StorageOptions | None = None) -> bool:
 def _info_exists(uri: str, options: StorageOptions | None) -> None:
     with borrow(uri, options, fresh=True) as place:
         if place.protocol in ("http", "https"):
-            _http(place, _http_stat, uri)
+            _http(place, _http_stat)
         else:
             place.fs.info(place.path)
 
@@ -731,7 +712,7 @@ def entry(uri: str, *, options: StorageOptions | None = None) -> Entry:
     def once() -> Entry:
         with borrow(uri, options, fresh=True) as place:
             if place.protocol in ("http", "https"):
-                return Entry(uri, _http(place, _http_stat, uri).size or 0, 0.0)
+                return Entry(uri, _http(place, _http_stat).size or 0, 0.0)
             info = place.fs.info(place.path)
             if info["type"] == "directory":
                 raise FileNotFoundError(uri)
@@ -820,9 +801,11 @@ class _Input(io.RawIOBase):
         else:
             self._lent = borrow(self._uri, self._options)
             place = self._lent.__enter__()
-            path = str(quoted_url(self._uri)) if place.protocol in ("http", "https") else place.path
             try:
-                self._file = place.fs.open(path, "rb")
+                if place.protocol == "memory":  # its files share one position
+                    self._file = io.BytesIO(place.fs.cat_file(place.path))
+                else:
+                    self._file = place.fs.open(place.path, "rb")
             except BaseException as error:
                 self._release(error)
                 raise

@@ -11,11 +11,21 @@ from __future__ import annotations
 import os
 import re
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from transforms.errors import ErrorCode, RowError
 
-__all__ = ["Link", "chain", "has_magic", "is_local", "join", "parent", "redact", "resolve"]
+__all__ = [
+    "Link",
+    "chain",
+    "has_magic",
+    "is_local",
+    "join",
+    "parent",
+    "quoted_url",
+    "redact",
+    "resolve",
+]
 
 ALIAS_PREFIX = "fsspec+"  # Beam's own name for a protocol; meaningless, hence allowed, elsewhere
 
@@ -23,7 +33,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.\-]+)://")  # two letters at least: C
 
 ARCHIVES = frozenset({"zip", "tar", "libarchive"})
 CACHES = frozenset({"simplecache", "filecache", "blockcache", "cached"})
-_CHAINING = ARCHIVES | CACHES | {"dir", "reference"}
+_CHAINING = ARCHIVES | CACHES
 
 # protocols whose name begins right after ``://``, without a host, bucket or container
 _WITHOUT_AUTHORITY = _CHAINING | {"memory", "webdav", "file", "local"}
@@ -101,7 +111,8 @@ def _named(links: tuple[Link, ...]) -> int:
     return next(i for i, link in enumerate(links) if link.protocol not in CACHES or link.rest)
 
 
-def _spell(links: tuple[Link, ...]) -> str:
+def spell(links: tuple[Link, ...]) -> str:
+    """The URI of a chain."""
     return "::".join(
         link.protocol if link.protocol in CACHES and not link.rest else str(link) for link in links
     )
@@ -114,7 +125,7 @@ def _with_name(uri: str, links: tuple[Link, ...], segments: list[str]) -> str:
     if not segments and link.authority:
         name = name.rstrip("/")
     rest = name if link.plain else name[len(link.protocol) + 3 :]
-    text = _spell(
+    text = spell(
         (*links[:at], link._replace(rest=rest or ("." if link.plain else "")), *links[at + 1 :])
     )
     return ALIAS_PREFIX + text if uri.startswith(ALIAS_PREFIX) else text
@@ -191,6 +202,22 @@ def is_local(uri: str) -> bool:
 def has_magic(name: str) -> bool:
     """Whether a name holds one of the wildcards ``*``, ``?`` and ``[``."""
     return any(character in name for character in "*?[")
+
+
+def quoted_url(url: str) -> str:
+    """An HTTP URL as it is sent: what is not allowed in one is quoted, what is quoted stays.
+
+    A ``%`` that no two hexadecimal digits follow is a plain one. ``#`` begins a fragment, which is
+    not sent.
+    """
+    scheme, _, rest = url.partition("://")
+    rest = rest.partition("#")[0]
+    authority, _, name = rest.partition("/")
+    if not authority.isascii():
+        authority = authority.encode("idna").decode()
+    name = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", name)
+    name = quote(name, safe="%/?:@!$&'()*+,;=~-._[]|")
+    return f"{scheme}://{authority}/{name}"
 
 
 def redact(uri: str) -> str:

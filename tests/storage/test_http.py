@@ -1,0 +1,174 @@
+"""Images and manifests from HTTP servers, and what their faults cost."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.storage import servers
+from tests.storage.http_server import DATA
+from transforms import storage
+from transforms.errors import ErrorCode, RowError
+from transforms.storage import connections, faults
+from transforms.storage.uris import quoted_url
+
+pytest.importorskip("aiohttp")
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[str]:
+    port = servers.free_port()
+    script = str(Path(__file__).with_name("http_server.py"))
+    stop = servers.launch([sys.executable, script, str(port)], port)
+    yield f"http://127.0.0.1:{port}"
+    stop()
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "FIRST_WAIT_S", 0.01)
+
+
+def code_of(action: Any) -> ErrorCode:
+    with pytest.raises(RowError) as caught:
+        action()
+    assert "secret page" not in caught.value.message
+    return caught.value.code
+
+
+@pytest.mark.parametrize("path", ["plain", "redirect", "chunked", "get-only", "flaky", "cut"])
+def test_read(http: str, path: str) -> None:
+    assert storage.read(f"{http}/{path}") == DATA
+    assert storage.read(f"{http}/{path}", max_bytes=len(DATA)) == DATA
+    assert code_of(lambda: storage.read(f"{http}/{path}", max_bytes=999)) is ErrorCode.TOO_LARGE
+    with storage.open_input(f"{http}/{path}") as file:
+        assert file.read(5) == DATA[:5]
+        assert file.read() == DATA[5:]
+
+
+def test_stat(http: str) -> None:
+    plain = storage.stat(f"{http}/plain")
+    assert plain.size == len(DATA) and plain.version
+    assert storage.stat(f"{http}/redirect") == plain
+    assert storage.stat(f"{http}/chunked").size is None
+    assert storage.stat(f"{http}/get-only").size == len(DATA)
+    assert storage.exists(f"{http}/plain") and not storage.exists(f"{http}/status/404")
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "requests"),
+    [
+        ("status/404", ErrorCode.NOT_FOUND, 1),
+        ("status/410", ErrorCode.NOT_FOUND, 1),
+        ("status/401", ErrorCode.ACCESS_DENIED, 1),
+        ("status/403", ErrorCode.ACCESS_DENIED, 1),
+        ("status/400", ErrorCode.INVALID_URI, 1),
+        ("status/500", ErrorCode.STORAGE_UNAVAILABLE, faults.ATTEMPTS),
+        ("status/429", ErrorCode.STORAGE_UNAVAILABLE, faults.ATTEMPTS),
+    ],
+)
+def test_faults(http: str, path: str, code: ErrorCode, requests: int) -> None:
+    import json
+
+    assert code_of(lambda: storage.read(f"{http}/{path}?counted")) is code
+    assert json.loads(storage.read(f"{http}/seen"))[f"/{path}?counted"] == requests
+
+
+def test_unreachable() -> None:
+    port = servers.free_port()
+    began = time.monotonic()
+    assert code_of(lambda: storage.read(f"http://127.0.0.1:{port}/a")) is (
+        ErrorCode.STORAGE_UNAVAILABLE
+    )
+    assert time.monotonic() - began < 5
+
+
+def test_circle(http: str) -> None:
+    assert code_of(lambda: storage.read(f"{http}/circle")) is ErrorCode.INVALID_URI
+
+
+def test_stall(http: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_READ_S", 0.3)
+    assert storage.read(f"{http}/stall", options={"http": {"headers": {"X": "1"}}}) == DATA
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("a b.jpg", "a%20b.jpg"),
+        ("a%20b.jpg", "a%20b.jpg"),
+        ("100%.jpg", "100%25.jpg"),
+        ("a+b.jpg", "a+b.jpg"),
+        ("靴.jpg", "%E9%9D%B4.jpg"),
+        ("a.jpg?sig=a%2Fb%3D&x=1", "a.jpg?sig=a%2Fb%3D&x=1"),
+        ("a.jpg#part", "a.jpg"),
+        ("a%23b.jpg", "a%23b.jpg"),
+    ],
+)
+def test_quoting(http: str, name: str, sent: str) -> None:
+    assert quoted_url(f"{http}/echo/{name}") == f"{http}/echo/{sent}"
+    assert storage.read(f"{http}/echo/{name}").decode() == f"/echo/{sent}"
+    with storage.open_input(f"{http}/echo/{name}") as file:
+        assert file.read().decode() == f"/echo/{sent}"
+
+
+def test_international_host() -> None:
+    assert quoted_url("https://schöne-schuhe.example/a") == (
+        "https://xn--schne-schuhe-6ib.example/a"
+    )
+
+
+def test_read_only(http: str) -> None:
+    assert code_of(lambda: storage.put(f"{http}/plain", b"a")) is ErrorCode.READ_ONLY
+
+
+def test_listing(http: str) -> None:
+    assert f"{http}/folder/a.jpg" in storage.glob(f"{http}/folder/*.jpg")
+
+
+def test_signatures_are_not_shown(http: str) -> None:
+    uri = f"{http}/status/403?X-Amz-Signature=hunter22&key=hunter23"
+    with pytest.raises(RowError) as caught:
+        storage.read(uri)
+    assert "hunter" not in caught.value.message and "/status/403?***" in caught.value.message
+
+
+def test_cached_and_archived(http: str, tmp_path: Path) -> None:
+    assert storage.read(f"simplecache::{http}/plain") == DATA
+
+
+def test_an_unreliable_store(http: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """10 % of the requests fail, 1 % stall: every object is read, or fails with the right code."""
+    monkeypatch.setattr(connections, "_READ_S", 0.5)
+    names = [f"missing-{i}" if i % 50 == 0 else f"photo-{i}" for i in range(400)]
+    uris = [f"{http}/unreliable/{name}" for name in names]
+    options = {"http": {"headers": {"X": "unreliable"}}}
+    outcomes = dict(storage.read_many(uris, concurrency=32, options=options))
+    assert list(outcomes) == uris
+    for name, outcome in zip(names, outcomes.values(), strict=True):
+        if name.startswith("missing"):
+            assert isinstance(outcome, RowError) and outcome.code is ErrorCode.NOT_FOUND
+        else:
+            assert outcome == name.encode()
+
+
+def test_window(http: str) -> None:
+    """No more is read ahead than the window allows, and nothing once the reader has left."""
+    asked = []
+
+    def uris() -> Iterator[str]:
+        for index in range(1000):
+            asked.append(index)
+            yield f"{http}/slow/{index}"
+
+    reading = storage.read_many(uris(), concurrency=8)
+    for _ in range(3):
+        next(reading)
+    assert len(asked) <= 8 + 3
+    reading.close()
+    assert len(asked) <= 8 + 3
