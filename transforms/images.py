@@ -122,8 +122,9 @@ def _not_an_image(data: bytes) -> RowError:
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:
-    # Pillow decodes a whole PNG to look for an EXIF chunk behind the pixels.
-    if image.format == "PNG" and b"eXIf" not in data:
+    # Pillow turns a TIFF upright by itself; and it decodes a whole PNG to look for an EXIF chunk
+    # behind the pixels.
+    if image.format == "TIFF" or (image.format == "PNG" and b"eXIf" not in data):
         return 1
     # Broken EXIF blocks raise nearly anything; a picture without a readable one is upright.
     try:
