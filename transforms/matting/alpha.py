@@ -1,8 +1,9 @@
 """Trimap to alpha: solve where it is small, then go up with the picture as guide.
 
-The picture and the trimap are halved until the unknown band is small enough to be solved
-exactly; there and on the next level closed-form matting runs in the band, above that guided
-upsampling alone. So the cost grows with the band, not with the picture.
+The picture and the trimap are halved until the unknown band is small enough to be solved; there
+closed-form matting runs in the band, tied to what colours and network say. Going up, alpha is
+doubled with the picture as its guide, and mended once by the learned refiner on the finest level
+whose band is not too large for it. So the cost grows with the band, and hardly with the picture.
 """
 
 from __future__ import annotations
@@ -11,33 +12,39 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.matting.coarse import CoarseAlpha
 from transforms.matting.guided import TILE, upsample_guided, upsample_guided_u8
 from transforms.matting.laplacian import solve_band
 from transforms.matting.prior import colour_prior
+from transforms.matting.refiner import Refiner
 from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
 __all__ = ["refine_alpha"]
 
-_COARSEST_BAND = 8_000  # unknown pixels at the level where the solve begins
-_LARGEST_BAND = 32_000  # the solve is repeated on finer levels up to this
+_SOLVED_BAND = 8_000  # unknown pixels at most where the band is solved
+_REFINED_BAND = 100_000  # and where it is refined
 _STEPS = 80
+_COLOUR_TIE = np.float32(0.01)
+_NETWORK_TIE = np.float32(0.1)
 _MARGIN = 32  # known pixels around the band that the colours are taken from
 
 
 def refine_alpha(
     image: NDArray[np.uint8],
     trimap: NDArray[np.uint8],
-    coarse: NDArray[np.uint8] | None = None,
+    coarse: CoarseAlpha | None = None,
     *,
+    refiner: Refiner | None = None,
     solve: bool = True,
     tile: int = TILE,
 ) -> NDArray[np.uint8]:
     """Alpha of the unknown band.
 
     Args:
-        image: uint8 HxWx3; the order of the channels is of no consequence.
+        image: uint8 HxWx3; RGB, if there is a refiner.
         trimap: uint8 HxW of 0, 128 and 255.
-        coarse: uint8 HxW, the network's alpha; where the solve starts from.
+        coarse: The network's alpha, where there is one.
+        refiner: The learned refiner; None to do without.
         solve: False to trust the coarse alpha and only sharpen it along the picture's edges.
         tile: Side of the tiles of the upsampling; the result does not depend on it.
 
@@ -45,54 +52,82 @@ def refine_alpha(
         uint8 HxW; 0 and 255 where the trimap knows.
 
     Raises:
-        ValueError: The shapes or dtypes do not fit.
+        ValueError: The shapes, dtypes or values do not fit.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+    _check(image, trimap)
+    left, top, width, height = cv2.boundingRect((trimap == UNKNOWN).view(np.uint8))
+    if width == 0:
+        return trimap.copy()
+    left, top = max(left - _MARGIN, 0), max(top - _MARGIN, 0)
+    rows = slice(top, top + height + 2 * _MARGIN)
+    columns = slice(left, left + width + 2 * _MARGIN)
+    levels = [(image[rows, columns], trimap[rows, columns])]
+    while _band(levels[-1][1]) > _SOLVED_BAND and min(levels[-1][1].shape) > 16:
+        levels.append(_half(*levels[-1]))
+    alpha, fore, back = _coarsest(*levels[-1], coarse, (left, top, 2 ** (len(levels) - 1)), solve)
+    inner: NDArray[np.uint8] | None = None
+    refined = refiner is None or not solve
+    for level in range(len(levels) - 1, -1, -1):
+        picture, known = levels[level]
+        if level < len(levels) - 1:
+            if level == 0 and refined:
+                inner = upsample_guided_u8(levels[1][0], alpha, picture, known, tile)
+                break
+            alpha = upsample_guided(levels[level + 1][0], alpha, picture, known, tile)
+        if refiner is not None and not refined:
+            refined = level == 0 or _band(levels[level - 1][1]) > _REFINED_BAND
+            if refined:
+                alpha = refiner.refine(picture, known, alpha, fore, back)
+    if inner is None:
+        inner = np.rint(alpha * np.float32(255)).astype(np.uint8)
+    out = trimap.copy()
+    out[rows, columns] = inner
+    return out
+
+
+def _coarsest(
+    image: NDArray[np.uint8],
+    trimap: NDArray[np.uint8],
+    coarse: CoarseAlpha | None,
+    grid: tuple[int, int, int],
+    solve: bool,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Alpha of the smallest level, and both sides' colours filled in.
+
+    ``grid`` is where the level lies in the whole image: left, top, and pixels per pixel.
+    """
+    unknown = trimap == UNKNOWN
+    alpha = (trimap == FOREGROUND).astype(np.float32)
+    seen = trust = None
+    if coarse is not None:
+        size = trimap.shape[:2]
+        seen = coarse.sample(coarse.alpha, *grid, (size[0], size[1]))[unknown]
+        trust = coarse.sample(coarse.trust(), *grid, (size[0], size[1]))[unknown]
+    alpha[unknown] = 0.5 if seen is None else seen
+    if not solve:
+        nothing = np.zeros((1, 1, 3), np.float32)
+        return alpha, nothing, nothing
+    colours = image.astype(np.float32) * np.float32(1 / 255)
+    prior = colour_prior(colours, trimap, unknown)
+    target, tie = prior.alpha, _COLOUR_TIE * prior.certainty
+    if seen is not None and trust is not None:
+        trust *= _NETWORK_TIE
+        both = np.maximum(tie + trust, np.float32(1e-9))
+        target = (tie * target + trust * (seen > 0.5)) / both
+        tie = tie + trust
+    start = np.minimum(tie / _COLOUR_TIE, 1)
+    alpha[unknown] += start * (target - alpha[unknown])
+    alpha = solve_band(colours, alpha, unknown, target, tie, _STEPS)
+    return alpha, prior.fore, prior.back
+
+
+def _check(image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(f"image: uint8 HxWx3 is needed, got {image.dtype} {image.shape}")
     if trimap.dtype != np.uint8 or trimap.shape != image.shape[:2]:
         raise ValueError(
             f"trimap: uint8 {image.shape[:2]} is needed, got {trimap.dtype} {trimap.shape}"
         )
-    left, top, width, height = cv2.boundingRect((trimap == UNKNOWN).view(np.uint8))
-    if width == 0:
-        return trimap.copy()
-    rows = slice(max(top - _MARGIN, 0), top + height + _MARGIN)
-    columns = slice(max(left - _MARGIN, 0), left + width + _MARGIN)
-    levels = [(image[rows, columns], trimap[rows, columns])]
-    while _band(levels[-1][1]) > _COARSEST_BAND and min(levels[-1][1].shape) > 16:
-        levels.append(_half(*levels[-1]))
-    guess = None if coarse is None else coarse[rows, columns]
-    result: NDArray[np.float32] | None = None
-    inner: NDArray[np.uint8] | None = None
-    for level in range(len(levels) - 1, -1, -1):
-        picture, known = levels[level]
-        unknown = known == UNKNOWN
-        solves = solve and (result is None or _band(known) <= _LARGEST_BAND)
-        if result is None:
-            start = (known == FOREGROUND).astype(np.float32)
-            if guess is not None:
-                small = cv2.resize(guess, known.shape[::-1], interpolation=cv2.INTER_AREA)
-                start[unknown] = small[unknown] * np.float32(1 / 255)
-            else:
-                start[unknown] = 0.5
-        elif level == 0 and not solves:
-            inner = upsample_guided_u8(levels[1][0], result, picture, known, tile)
-            break
-        else:
-            start = upsample_guided(levels[level + 1][0], result, picture, known, tile)
-        if solves:
-            colours = picture.astype(np.float32) * np.float32(1 / 255)
-            prior, certainty = colour_prior(colours, known, unknown)
-            if result is None:
-                start[unknown] += certainty * (prior - start[unknown])
-            start = solve_band(colours, start, unknown, prior, certainty, _STEPS)
-        result = start
-    if inner is None:
-        assert result is not None
-        inner = np.rint(result * np.float32(255)).astype(np.uint8)
-    out = trimap.copy()
-    out[rows, columns] = inner
-    return out
 
 
 def _band(trimap: NDArray[np.uint8]) -> int:

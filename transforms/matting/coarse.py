@@ -1,6 +1,8 @@
-"""The network's alpha, brought to the size of the image."""
+"""The network's alpha, and how far to trust it."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -9,16 +11,105 @@ from numpy.typing import NDArray
 from transforms.matting.network import Predictor
 from transforms.parameters import Box
 
-__all__ = ["coarse_alpha", "upsample"]
+__all__ = ["CoarseAlpha", "coarse_alpha"]
 
 # A network is trained on whole pictures: it wants some ground around the object. A tenth of the
 # box's side is what product photos have around their subject.
 _BOX_MARGIN = 0.1
+# The outline that a network draws is off by a pixel or two of its own: nearer than the first
+# distance to it nothing is trusted, farther than the second all.
+_TRUST_FROM, _TRUST_TO = 0.5, 2.5
 
 
-def coarse_alpha(
-    network: Predictor, rgb: NDArray[np.uint8], box: Box | None = None
-) -> tuple[NDArray[np.float32], Box]:
+@dataclass(frozen=True)
+class CoarseAlpha:
+    """What the network saw.
+
+    Attributes:
+        alpha: float32 hxw, 0..1, at the network's resolution.
+        region: The part of the image that it covers; all else is background.
+        shape: Height and width of the image.
+    """
+
+    alpha: NDArray[np.float32]
+    region: Box
+    shape: tuple[int, int]
+
+    @property
+    def pixel(self) -> float:
+        """Side of one of the network's pixels, in pixels of the image."""
+        left, top, right, bottom = self.region
+        return max((right - left) / self.alpha.shape[1], (bottom - top) / self.alpha.shape[0])
+
+    def full(self) -> NDArray[np.uint8]:
+        """Alpha at the size of the image, uint8 HxW."""
+        small = np.rint(self.alpha * np.float32(255)).astype(np.uint8)
+        left, top, right, bottom = self.region
+        size = (right - left, bottom - top)
+        shrinks = size[0] <= small.shape[1] and size[1] <= small.shape[0]
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        full = cv2.resize(small, size, interpolation=how)
+        if size == (self.shape[1], self.shape[0]):
+            return full
+        out = np.zeros(self.shape, np.uint8)
+        out[top:bottom, left:right] = full
+        return out
+
+    def trust(self) -> NDArray[np.float32]:
+        """How far the network's decision, subject or not, holds: float32 hxw, 0..1.
+
+        Nothing at its outline, which it draws roughly; away from it, as much as its alpha is
+        decided.
+        """
+        inside = (self.alpha > 0.5).astype(np.uint8)
+        distance = np.maximum(
+            cv2.distanceTransform(inside, cv2.DIST_L2, 5),
+            cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5),
+        )
+        away = (distance - (0.5 + _TRUST_FROM)) / (_TRUST_TO - _TRUST_FROM)
+        weight: NDArray[np.float32] = np.clip(away, 0, 1) * np.abs(2 * self.alpha - 1)
+        return weight.astype(np.float32)
+
+    def sample(
+        self, plane: NDArray[np.float32], left: int, top: int, step: int, size: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """Sample a plane of the network's resolution on a grid of the image.
+
+        Args:
+            plane: float32 hxw, such as :attr:`alpha`.
+            left: First column of the image that the grid covers.
+            top: First row.
+            step: Pixels of the image per grid cell.
+            size: Height and width of the grid.
+
+        Returns:
+            float32 of that size, 0 outside the region.
+        """
+        x0, y0, x1, y1 = self.region
+        fx, fy = plane.shape[1] / (x1 - x0), plane.shape[0] / (y1 - y0)
+        # Centre of grid cell i: image coordinate left + (i + 1/2) step, pixel edges at integers.
+        grid = np.array(
+            [
+                [fx * step, 0, fx * (left + step / 2 - x0) - 0.5],
+                [0, fy * step, fy * (top + step / 2 - y0) - 0.5],
+            ],
+            np.float64,
+        )
+        inner = cv2.warpAffine(
+            plane,
+            grid,
+            (size[1], size[0]),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        columns = left + (np.arange(size[1]) + 0.5) * step
+        rows = top + (np.arange(size[0]) + 0.5) * step
+        inner[(rows < y0) | (rows > y1)] = 0
+        inner[:, (columns < x0) | (columns > x1)] = 0
+        return inner
+
+
+def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = None) -> CoarseAlpha:
     """Run the network on the picture, or on the neighbourhood of the box.
 
     Args:
@@ -27,50 +118,21 @@ def coarse_alpha(
         box: Where the subject is, inside the picture; None for the whole picture.
 
     Returns:
-        The coarse alpha, float32 0..1 at the network's resolution, and the region of the image
-        that it covers.
+        The coarse alpha.
 
     Raises:
         ValueError: The network gave something that is no alpha.
     """
     height, width = rgb.shape[:2]
-    region = (0, 0, width, height)
+    left, top, right, bottom = box or (0, 0, width, height)
     if box is not None:
-        left, top, right, bottom = box
         mx, my = round((right - left) * _BOX_MARGIN), round((bottom - top) * _BOX_MARGIN)
-        region = (
-            max(left - mx, 0),
-            max(top - my, 0),
-            min(right + mx, width),
-            min(bottom + my, height),
-        )
-    left, top, right, bottom = region
+        left, top = max(left - mx, 0), max(top - my, 0)
+        right, bottom = min(right + mx, width), min(bottom + my, height)
     alpha = np.asarray(network.predict(np.ascontiguousarray(rgb[top:bottom, left:right])))
     if alpha.ndim != 2 or alpha.size == 0:
         raise ValueError(f"the network gave an alpha of shape {alpha.shape}; HxW is needed")
     if alpha.dtype == np.uint8:
-        alpha = alpha.astype(np.float32) / np.float32(255)
-    return np.clip(np.nan_to_num(alpha.astype(np.float32, copy=False)), 0, 1), region
-
-
-def upsample(alpha: NDArray[np.float32], region: Box, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Bring a coarse alpha to full size.
-
-    Args:
-        alpha: float32 hxw, 0..1.
-        region: The part of the image that it covers.
-        shape: Height and width of the image.
-
-    Returns:
-        uint8 HxW, 0 outside the region.
-    """
-    small = np.rint(alpha * np.float32(255)).astype(np.uint8)
-    left, top, right, bottom = region
-    size = (right - left, bottom - top)
-    shrinks = size[0] <= small.shape[1] and size[1] <= small.shape[0]
-    full = cv2.resize(small, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    if size == (shape[1], shape[0]):
-        return full
-    out = np.zeros(shape, np.uint8)
-    out[top:bottom, left:right] = full
-    return out
+        alpha = alpha.astype(np.float32) * np.float32(1 / 255)
+    alpha = np.clip(np.nan_to_num(alpha.astype(np.float32, copy=False)), 0, 1)
+    return CoarseAlpha(np.ascontiguousarray(alpha), (left, top, right, bottom), (height, width))

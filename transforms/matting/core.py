@@ -11,23 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.matting.alpha import refine_alpha
-from transforms.matting.coarse import coarse_alpha, upsample
+from transforms.matting.coarse import CoarseAlpha, coarse_alpha
 from transforms.matting.foreground import straight_alpha
+from transforms.matting.islands import drop_islands
+from transforms.matting.judgement import FLAGS, confidence, flags, subject_box
 from transforms.matting.network import Predictor, load_model
-from transforms.matting.trimap import make_trimap
+from transforms.matting.refiner import Refiner
+from transforms.matting.shadow import add_shadow, find_shadow
+from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, make_trimap
 from transforms.parameters import Box, MattingParameters
 
-__all__ = ["FLAGS", "BoxOutsideError", "MattingCore", "Matte"]
+__all__ = ["FLAGS", "BoxOutsideError", "Matte", "MattingCore"]
 
-FLAGS = (
-    "empty",
-    "nearly_empty",
-    "touches_border",
-    "several_subjects",
-    "low_confidence",
-    "very_soft",
-    "tiny_subject",
-)
+# Width of the unknown band in the network's own pixels, which its outline is uncertain by; the
+# parameter erode_size is the least.
+_BAND = {"off": 2.0, "auto": 4.0, "on": 8.0}
+_HAIRY = 0.5  # uncertain pixels per pixel of outline at which "auto" takes the wide band
+# Alpha this near to clear or solid is noise that no eye sees, but that every file stores.
+_CLEAR, _SOLID = 5, 250
 
 
 class BoxOutsideError(ValueError):
@@ -93,6 +94,7 @@ class MattingCore:
             if isinstance(model, (str, os.PathLike))
             else model
         )
+        self._refiner = Refiner()
         self.model_name: str = getattr(self.network, "name", type(self.network).__name__)
         self.model_sha256: str = getattr(self.network, "sha256", "")
 
@@ -117,18 +119,56 @@ class MattingCore:
         rgb, own = _split(image)
         shape = rgb.shape[:2]
         box = _clip_box(params.box, shape)
-        coarse, region = coarse_alpha(self.network, rgb, box)
-        full = upsample(coarse, region, shape)
-        scale = max(region[2] - region[0], region[3] - region[1]) / max(coarse.shape)
-        band = max(params.erode_size, round(4 * scale)) if scale > 1 else params.erode_size
-        trimap = make_trimap(full, params.foreground_threshold, params.background_threshold, band)
-        alpha = refine_alpha(rgb, trimap, full, solve=params.hair_optimization != "off")
-        if box is not None:
-            alpha = _only_inside(alpha, box)
-        if own is not None:
-            alpha = np.minimum(alpha, own)
+        coarse = coarse_alpha(self.network, rgb, box)
+        sure = confidence(coarse.alpha)
+        if float(coarse.alpha.max()) <= 0.5:
+            alpha = np.zeros(shape, np.uint8)
+        else:
+            alpha = self._alpha(rgb, own, coarse, params)
+            if box is not None:
+                alpha = _only_inside(alpha, box)
+            if own is not None:
+                alpha = np.minimum(alpha, own)
         rgba = None if params.only_mask else straight_alpha(rgb, alpha)
-        return _judge(alpha, rgba, coarse)
+        if rgba is not None and own is not None:
+            given = (own < 255) & (alpha > 0)  # the input says these colours itself
+            rgba[given, :3] = image[given, :3]
+        found = flags(alpha, sure)
+        if params.keep_shadow:
+            shadow = find_shadow(rgb, alpha)
+            if own is not None:
+                shadow = np.minimum(shadow, own)
+            if box is not None:
+                shadow = _only_inside(shadow, box)
+            alpha, rgba = add_shadow(alpha, rgba, shadow)
+        coverage = float(cv2.mean(alpha)[0]) / 255
+        return Matte(alpha, rgba, subject_box(alpha), coverage, sure, found)
+
+    def _alpha(
+        self,
+        rgb: NDArray[np.uint8],
+        own: NDArray[np.uint8] | None,
+        coarse: CoarseAlpha,
+        params: MattingParameters,
+    ) -> NDArray[np.uint8]:
+        """The subject's alpha, uint8 HxW."""
+        full = coarse.full()
+        hair = params.hair_optimization
+        if hair == "auto" and _hairiness(coarse.alpha) > _HAIRY:
+            hair = "on"
+        band = max(params.erode_size, round(_BAND[hair] * coarse.pixel))
+        trimap = make_trimap(full, params.foreground_threshold, params.background_threshold, band)
+        if own is not None:
+            trimap[own == 0] = BACKGROUND
+        if not (trimap == FOREGROUND).any():
+            # A subject thinner than the band: its brightest parts stand for it.
+            peak = int(full.max())
+            trimap[(full >= max(peak - 5, 128)) & (trimap == UNKNOWN)] = FOREGROUND
+        alpha = refine_alpha(rgb, trimap, coarse, refiner=self._refiner, solve=hair != "off")
+        alpha = drop_islands(alpha, full)
+        alpha[alpha < _CLEAR] = 0
+        alpha[alpha > _SOLID] = 255
+        return alpha
 
 
 def _split(image: Any) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
@@ -165,17 +205,11 @@ def _only_inside(alpha: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     return out
 
 
-def _judge(
-    alpha: NDArray[np.uint8], rgba: NDArray[np.uint8] | None, coarse: NDArray[np.float32]
-) -> Matte:
-    left, top, width, height = cv2.boundingRect(alpha)
-    box = (left, top, left + width, top + height) if width else None
-    coverage = float(cv2.mean(alpha)[0]) / 255
-    weight = float(coarse.sum(dtype=np.float64))
-    confidence = (
-        float((coarse * np.abs(2 * coarse - 1)).sum(dtype=np.float64)) / weight
-        if weight > 0
-        else 1.0
-    )
-    flags = ["empty"] if box is None else []
-    return Matte(alpha, rgba, box, coverage, confidence, tuple(flags))
+def _hairiness(alpha: NDArray[np.float32]) -> float:
+    """Uncertain pixels beyond the usual blur of an outline, per pixel of outline."""
+    inside = (alpha > 0.5).astype(np.uint8)
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    outline = cv2.morphologyEx(inside, cv2.MORPH_GRADIENT, cross)
+    far = cv2.distanceTransform(1 - outline, cv2.DIST_L2, 3) > 2.5
+    soft = (alpha > 0.1) & (alpha < 0.9) & far
+    return float(np.count_nonzero(soft)) / max(cv2.countNonZero(outline) / 2, 1)

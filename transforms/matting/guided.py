@@ -12,6 +12,7 @@ into tiles, to the bit.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -135,7 +136,7 @@ def _affine(
     return [_smooth(w) for w in (wr, wg, wb, one)]
 
 
-def _smooth(x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _smooth(x: NDArray[Any]) -> NDArray[np.float32]:
     """Mean over 3x3, in one fixed order of summation."""
     x = np.pad(x, 1, mode="edge")
     x = x[:-2] + x[1:-1] + x[2:]

@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 __all__ = ["solve_band"]
 
 _EPSILON = 1e-6  # regularises a window's covariance; colours in 0..1
-_PRIOR_WEIGHT = np.float32(0.01)
 
 
 def solve_band(
     image: NDArray[np.float32],
     start: NDArray[np.float32],
     unknown: NDArray[np.bool_],
-    prior: NDArray[np.float32],
-    certainty: NDArray[np.float32],
+    target: NDArray[np.float32],
+    tie: NDArray[np.float32],
     steps: int,
 ) -> NDArray[np.float32]:
     """Solve for alpha in the band.
@@ -32,8 +31,8 @@ def solve_band(
         image: float32 HxWx3, 0..1.
         start: float32 HxW: 0 and 1 where alpha is known, a first guess elsewhere.
         unknown: Where alpha is sought.
-        prior: float32, one value per unknown pixel, that the solution is weakly tied to.
-        certainty: float32 0..1, how much it is tied.
+        target: float32, one value per unknown pixel, that the solution is tied to.
+        tie: float32, how much; a pixel's bond to its neighbours is of the order of 1.
         steps: Steps of conjugate gradients.
 
     Returns:
@@ -45,13 +44,12 @@ def solve_band(
 
     def multiply(values: NDArray[np.float32]) -> NDArray[np.float32]:
         np.take(values, neighbours, out=gathered, mode="clip")
-        product: NDArray[np.float32] = np.einsum("ij,ij->i", rows, gathered)
+        product: NDArray[np.float32] = np.einsum("ij,ij->j", rows, gathered)
         return product
 
-    tie = _PRIOR_WEIGHT * certainty
     x = field[places].copy()
-    residual = tie * (prior - x) - multiply(field)
-    inverse = 1 / np.maximum(rows[:, 12] + tie, np.float32(1e-4))
+    residual = tie * (target - x) - multiply(field)
+    inverse = 1 / np.maximum(rows[12] + tie, np.float32(1e-4))
     field[:] = 0
     z = residual * inverse
     direction = z.copy()
@@ -86,52 +84,60 @@ def _stencil(
     """The Laplacian's rows of the unknown pixels.
 
     Returns:
-        Weights nx25 over each pixel's 5x5 neighbourhood, where each neighbour stands in the
-        picture padded by two and flattened (nx25), and where the pixels themselves do (n).
+        Weights 25xn over each pixel's 5x5 neighbourhood, where each neighbour stands in the
+        picture padded by two and flattened (25xn), and where the pixels themselves do (n).
     """
     height, width = unknown.shape
-    padded = cv2.copyMakeBorder(image, 2, 2, 2, 2, cv2.BORDER_REPLICATE).reshape(-1, 3)
     stride = width + 4
     touched = cv2.dilate(unknown.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
     touched[0] = touched[-1] = False  # windows must lie in the picture
     touched[:, 0] = touched[:, -1] = False
     wy, wx = np.nonzero(touched)
-    windows = wy.size
     centres = (wy + 2) * stride + wx + 2
-    nine = np.array([dy * stride + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)])
-    d = padded[centres[:, None] + nine]
-    d -= d.mean(1, keepdims=True)  # centred, so that single precision is enough
-    covariance = np.matmul(d.transpose(0, 2, 1), d).astype(np.float64)
-    covariance += _EPSILON * np.eye(3)
-    covariance /= 9
-    inverse = _inverse3(covariance).astype(np.float32)
-    window = np.zeros((windows + 1, 9, 9), np.float32)  # the last one stands for "no window"
-    np.matmul(np.matmul(d, inverse), d.transpose(0, 2, 1), out=window[:windows])
-    window[:windows] += 1
-    window[:windows] *= np.float32(-1 / 9)
-    window[:windows, range(9), range(9)] += 1
-    which = np.full((height + 4) * stride, windows, np.int32)
-    which[centres] = np.arange(windows, dtype=np.int32)
+    count = centres.size
+    offsets = [dy * stride + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    padded = cv2.copyMakeBorder(image, 2, 2, 2, 2, cv2.BORDER_REPLICATE).reshape(-1, 3)
+    flat = np.ascontiguousarray(padded.T)
+    d = np.empty((9, 3, count), np.float32)  # colours of each window's nine pixels
+    for i, offset in enumerate(offsets):
+        np.take(flat, centres + offset, axis=1, out=d[i], mode="clip")
+    d -= d.mean(0)  # centred, so that single precision is enough
+    c = np.einsum("ikn,iln->kln", d, d).astype(np.float64)
+    # d, turned so that its inner products are those that the inverse covariance makes
+    white = _whiten(d, c + _EPSILON * np.eye(3)[:, :, None])
     uy, ux = np.nonzero(unknown)
     places = (uy + 2) * stride + ux + 2
-    rows = np.zeros((places.size, 5, 5), np.float32)
+    which = np.full((height + 4) * stride, count, np.intp)  # the last one: no window there
+    which[centres] = np.arange(count)
+    rows = np.zeros((25, places.size), np.float32)
+    near = [which[places - offset] for offset in offsets]
+    affinity = np.zeros(count + 1, np.float32)
     for i in range(9):
-        dy, dx = i // 3 - 1, i % 3 - 1
-        block = window[which[places - nine[i]], i].reshape(-1, 3, 3)
-        rows[:, 1 - dy : 4 - dy, 1 - dx : 4 - dx] += block
+        for j in range(i, 9):
+            # (1 + d_i inverse(covariance) d_j) / 9, of which the Laplacian takes 1[i = j] away
+            np.einsum("kn,kn->n", white[i], white[j], out=affinity[:count])
+            affinity[:count] += np.float32(1 / 9)
+            if i == j:
+                np.subtract(1, affinity[:count], out=affinity[:count])
+                rows[12] += affinity[near[i]]
+            else:
+                step = (j // 3 - i // 3) * 5 + j % 3 - i % 3
+                rows[12 + step] -= affinity[near[i]]
+                rows[12 - step] -= affinity[near[j]]
     five = np.array([dy * stride + dx for dy in range(-2, 3) for dx in range(-2, 3)])
-    return rows.reshape(-1, 25), (places[:, None] + five).astype(np.intp), places
+    return rows, places + five[:, None], places
 
 
-def _inverse3(m: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inverses of symmetric 3x3 matrices, nx3x3."""
-    a, b, c, d, e, f = m[:, 0, 0], m[:, 0, 1], m[:, 0, 2], m[:, 1, 1], m[:, 1, 2], m[:, 2, 2]
-    inverse = np.empty_like(m)
-    inverse[:, 0, 0] = d * f - e * e
-    inverse[:, 0, 1] = inverse[:, 1, 0] = e * c - b * f
-    inverse[:, 0, 2] = inverse[:, 2, 0] = b * e - d * c
-    inverse[:, 1, 1] = a * f - c * c
-    inverse[:, 1, 2] = inverse[:, 2, 1] = b * c - a * e
-    inverse[:, 2, 2] = a * d - b * b
-    inverse /= (a * inverse[:, 0, 0] + b * inverse[:, 0, 1] + c * inverse[:, 0, 2])[:, None, None]
-    return inverse
+def _whiten(d: NDArray[np.float32], c: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Solve L w = d with L the Cholesky factor of the 3x3 matrices c, all planes 9x3xn."""
+    l00 = np.sqrt(c[0, 0])
+    l10, l20 = c[1, 0] / l00, c[2, 0] / l00
+    l11 = np.sqrt(c[1, 1] - l10 * l10)
+    l21 = (c[2, 1] - l20 * l10) / l11
+    l22 = np.sqrt(c[2, 2] - l20 * l20 - l21 * l21)
+    w = np.empty_like(d)
+    np.multiply(d[:, 0], (1 / l00).astype(np.float32), out=w[:, 0])
+    w[:, 1] = (d[:, 1] - w[:, 0] * l10.astype(np.float32)) * (1 / l11).astype(np.float32)
+    w[:, 2] = d[:, 2] - w[:, 0] * l20.astype(np.float32) - w[:, 1] * l21.astype(np.float32)
+    w[:, 2] *= (1 / l22).astype(np.float32)
+    return w

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from transforms.matting.pushpull import push_pull
 from transforms.matting.trimap import BACKGROUND, FOREGROUND
 
-__all__ = ["colour_prior"]
+__all__ = ["ColourPrior", "colour_prior"]
 
 # Standard deviation of the colour that a mixture of two candidates may miss by, and the squared
 # distance of two candidates at which the mixture is half certain; colours in 0..1.
@@ -17,10 +19,27 @@ _SIGMA = 0.03
 _TAU = 0.03
 
 
+@dataclass(frozen=True)
+class ColourPrior:
+    """What colours say of the unknown pixels.
+
+    Attributes:
+        alpha: float32 0..1, one value per unknown pixel, in row order.
+        certainty: float32 0..1, likewise.
+        fore: float32 HxWx3, 0..1, the foreground's colours, filled in smoothly.
+        back: The background's.
+    """
+
+    alpha: NDArray[np.float32]
+    certainty: NDArray[np.float32]
+    fore: NDArray[np.float32]
+    back: NDArray[np.float32]
+
+
 def colour_prior(
     image: NDArray[np.float32], trimap: NDArray[np.uint8], unknown: NDArray[np.bool_]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Alpha and its certainty for the unknown pixels, from two candidates each side.
+) -> ColourPrior:
+    """Alpha and its certainty for the unknown pixels, from two candidates on each side.
 
     Args:
         image: float32 HxWx3, 0..1.
@@ -28,17 +47,20 @@ def colour_prior(
         unknown: Where the trimap is unknown.
 
     Returns:
-        Alpha and certainty, both float32 0..1, one value per unknown pixel in row order.
+        The prior. A side that the trimap knows no pixel of has the picture's own colours.
     """
     colour = image[unknown]
     sides: list[tuple[NDArray[np.float32], ...]] = []
+    fills = []
     for label in (FOREGROUND, BACKGROUND):
         mask = (trimap == label).astype(np.uint8)
         if mask.any():
-            smooth = push_pull(image, mask.astype(np.float32))[unknown]
-            sides.append((smooth, _nearest(image, mask, unknown)))
+            fill = push_pull(image, mask.astype(np.float32))
+            sides.append((fill[unknown], _nearest(image, mask, unknown)))
         else:
+            fill = image
             sides.append((colour,))
+        fills.append(fill)
     alpha = certainty = least = None
     for fore in sides[0]:
         for back in sides[1]:
@@ -58,7 +80,7 @@ def colour_prior(
                 certainty = np.where(better, c, certainty)
                 least = np.where(better, missed, least)
     assert alpha is not None and certainty is not None
-    return alpha.astype(np.float32), certainty.astype(np.float32)
+    return ColourPrior(alpha.astype(np.float32), certainty.astype(np.float32), fills[0], fills[1])
 
 
 def _nearest(

@@ -1,0 +1,213 @@
+"""Trimap to alpha, and the parts that it is made of."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from tests.matting.scenes import ByColour, disc
+from transforms.matting.alpha import refine_alpha
+from transforms.matting.coarse import CoarseAlpha, coarse_alpha
+from transforms.matting.foreground import straight_alpha
+from transforms.matting.islands import drop_islands, pool
+from transforms.matting.refiner import Refiner
+from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, make_trimap
+
+REFINER = Refiner()
+planes = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(coarse=planes, erode=st.integers(0, 40), more=st.integers(0, 20), low=st.integers(0, 120))
+def test_a_larger_erode_size_never_narrows_the_band(coarse, erode, more, low):
+    narrow = make_trimap(coarse, 240, low, erode)
+    wide = make_trimap(coarse, 240, low, erode + more)
+    assert set(np.unique(narrow)) <= {BACKGROUND, UNKNOWN, FOREGROUND}
+    assert ((narrow != UNKNOWN) | (wide == UNKNOWN)).all()
+    known = wide != UNKNOWN
+    assert np.array_equal(wide[known], narrow[known])
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(coarse=planes, low=st.integers(0, 100), high=st.integers(150, 255), step=st.integers(0, 40))
+def test_stricter_thresholds_never_narrow_the_band(coarse, low, high, step):
+    strict = make_trimap(coarse, high, max(low - step, 0), 3)
+    loose = make_trimap(coarse, high - step, low, 3)
+    assert ((loose != UNKNOWN) | (strict == UNKNOWN)).all()
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(trimap=planes, seed=st.integers(0, 9), refine=st.booleans())
+def test_any_trimap_gives_alpha(trimap, seed, refine):
+    trimap = np.array([BACKGROUND, UNKNOWN, FOREGROUND], np.uint8)[trimap % 3]
+    image = np.random.default_rng(seed).integers(0, 256, (*trimap.shape, 3), np.uint8)
+    alpha = refine_alpha(image, trimap, refiner=REFINER if refine else None)
+    known = trimap != UNKNOWN
+    assert alpha.dtype == np.uint8 and np.array_equal(alpha[known], trimap[known])
+
+
+@pytest.mark.parametrize("label", [BACKGROUND, UNKNOWN, FOREGROUND])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 10000), (10000, 1), (40, 50)])
+def test_one_label_everywhere(label, shape):
+    image = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
+    alpha = refine_alpha(image, np.full(shape, label, np.uint8), refiner=REFINER)
+    assert alpha.shape == shape
+    if label != UNKNOWN:
+        assert (alpha == label).all()
+
+
+@pytest.mark.parametrize("constant", [0, 128, 255])
+def test_plain_pictures_make_no_nan(constant):
+    trimap = np.full((60, 60), UNKNOWN, np.uint8)
+    trimap[:10], trimap[-10:] = BACKGROUND, FOREGROUND
+    image = np.full((60, 60, 3), constant, np.uint8)
+    with np.errstate(all="raise", under="ignore"):
+        alpha = refine_alpha(image, trimap, refiner=REFINER)
+    assert alpha[:10].max() == 0 and alpha[-10:].min() == 255
+
+
+@pytest.mark.parametrize("refiner", [None, REFINER])
+def test_the_result_does_not_show_the_tiles(refiner):
+    image, alpha = disc(700, softness=6.0, noise=6.0)
+    trimap = make_trimap(alpha, 240, 15, 61)
+    whole = refine_alpha(image, trimap, refiner=refiner, tile=4096)
+    for tile in (32, 77, 256):
+        assert np.array_equal(refine_alpha(image, trimap, refiner=refiner, tile=tile), whole)
+
+
+def test_threads_of_opencv_change_no_bit():
+    image, alpha = disc(500, softness=4.0, noise=8.0)
+    trimap = make_trimap(alpha, 240, 15, 41)
+    before = cv2.getNumThreads()
+    try:
+        results = []
+        for threads in (1, 2, 4):
+            cv2.setNumThreads(threads)
+            fine = refine_alpha(image, trimap, refiner=REFINER)
+            results.append(straight_alpha(image, fine))
+    finally:
+        cv2.setNumThreads(before)
+    assert np.array_equal(results[0], results[1]) and np.array_equal(results[0], results[2])
+
+
+def test_alpha_is_near_the_truth():
+    image, alpha = disc(400, softness=5.0, noise=4.0)
+    trimap = make_trimap(alpha, 240, 15, 31)
+    band = trimap == UNKNOWN
+    fine = refine_alpha(image, trimap, refiner=REFINER)
+    assert np.abs(fine[band].astype(int) - alpha[band]).mean() < 8
+
+
+@pytest.mark.parametrize(
+    ("image", "trimap"),
+    [
+        (np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), np.uint8)),
+        (np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4), np.uint8)),
+        (np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5), np.uint8)),
+        (np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.int32)),
+    ],
+)
+def test_misfits_are_refused(image, trimap):
+    with pytest.raises(ValueError, match="is needed"):
+        refine_alpha(image, trimap)
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (0, 200, 0)])
+def test_colours_are_freed_from_the_ground(colour):
+    fore = (180, 60, 40)
+    image, alpha = disc(240, fore=fore, back=colour, softness=8.0, noise=0)
+    rgba = straight_alpha(image, alpha)
+    assert np.array_equal(rgba[..., 3], alpha)
+    assert not rgba[alpha == 0].any()
+    assert np.array_equal(rgba[alpha == 255][:, :3], image[alpha == 255])
+    soft = (alpha > 40) & (alpha < 215)
+    assert np.abs(rgba[soft][:, :3].astype(int) - fore).mean() < 12
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(alpha=planes, seed=st.integers(0, 9))
+def test_colours_of_any_alpha(alpha, seed):
+    image = np.random.default_rng(seed).integers(0, 256, (*alpha.shape, 3), np.uint8)
+    rgba = straight_alpha(image, alpha)
+    assert np.array_equal(rgba[..., 3], alpha)
+    assert not rgba[alpha == 0].any()
+    assert np.array_equal(rgba[alpha == 255][:, :3], image[alpha == 255])
+
+
+def test_tiles_of_colours_do_not_show():
+    image, alpha = disc(600, softness=10.0)
+    whole = straight_alpha(image, alpha, tile=4096)
+    tiled = straight_alpha(image, alpha, tile=100)
+    assert np.abs(whole.astype(int) - tiled).max() <= 1
+
+
+def test_specks_go_and_subjects_stay():
+    alpha = np.zeros((200, 200), np.uint8)
+    coarse = np.zeros_like(alpha)
+    cv2.circle(alpha, (60, 60), 40, 255, -1)
+    cv2.circle(coarse, (60, 60), 40, 255, -1)
+    cv2.circle(alpha, (150, 150), 12, 255, -1)  # a second subject: the network sees it
+    cv2.circle(coarse, (150, 150), 12, 230, -1)
+    cv2.circle(alpha, (30, 170), 6, 200, -1)  # a speck that it does not see
+    coarse[160:180, 20:40] = 60
+    out = drop_islands(alpha, coarse)
+    assert not out[160:180, 20:40].any()
+    assert np.array_equal(out[:120], alpha[:120]) and np.array_equal(out[:, 100:], alpha[:, 100:])
+    assert alpha[170, 30] == 200, "the input is left alone"
+
+
+@given(plane=planes)
+@settings(max_examples=30, deadline=None, derandomize=True)
+def test_pooling_takes_the_largest(plane):
+    padded = np.pad(plane, ((0, plane.shape[0] % 2), (0, plane.shape[1] % 2)))
+    blocks = padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2)
+    assert np.array_equal(pool(plane), blocks.max((1, 3)))
+
+
+def test_coarse_alpha_lands_where_it_belongs():
+    image, alpha = disc(300, centre=(0.35, 0.6), radius=0.2)
+    coarse = coarse_alpha(ByColour(), image)
+    assert np.abs(coarse.full().astype(int) - alpha).mean() < 6
+    sampled = coarse.sample(coarse.alpha, 40, 100, 2, (90, 70))
+    there = cv2.resize(alpha[100:280, 40:180], (70, 90), interpolation=cv2.INTER_AREA) / 255
+    assert np.abs(sampled - there).mean() < 0.06
+
+
+def test_coarse_alpha_of_a_box_covers_its_neighbourhood():
+    image, _ = disc(200)
+    coarse = coarse_alpha(ByColour(), image, (50, 60, 150, 140))
+    assert coarse.region == (40, 52, 160, 148) and coarse.shape == (200, 200)
+    full = coarse.full()
+    outside = full.copy()
+    outside[52:148, 40:160] = 0
+    assert not outside.any()
+
+
+def test_nothing_is_trusted_at_the_outline():
+    plane = np.zeros((40, 40), np.float32)
+    plane[10:30, 10:30] = 1
+    trust = CoarseAlpha(plane, (0, 0, 400, 400), (400, 400)).trust()
+    assert trust[10, 20] == 0 and trust[9, 20] == 0
+    assert trust[20, 20] == 1 and trust[0, 0] == 1
+
+
+@pytest.mark.parametrize("answer", [np.zeros((0, 0)), np.zeros((3, 3, 1)), np.zeros(5)])
+def test_an_answer_that_is_no_alpha_is_refused(answer):
+    class Broken:
+        def predict(self, rgb):
+            return answer
+
+    with pytest.raises(ValueError, match="HxW is needed"):
+        coarse_alpha(Broken(), np.zeros((8, 8, 3), np.uint8))
+
+
+def test_nan_from_a_network_is_background():
+    class Broken:
+        def predict(self, rgb):
+            return np.full((4, 4), np.nan, np.float32)
+
+    assert not coarse_alpha(Broken(), np.zeros((8, 8, 3), np.uint8)).full().any()

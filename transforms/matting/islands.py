@@ -1,0 +1,61 @@
+"""Stray islands: specks of alpha that nothing supports."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["drop_islands", "pool"]
+
+_VISIBLE = 12  # alpha above it belongs to an island
+_DECIDED = 0.2  # share of an island that the network must take for subject
+_SPECK = 0.001  # of the largest island's area; smaller ones need a decided network all over
+_PIXELS = 1 << 20  # islands are found at this size at most
+
+
+def drop_islands(alpha: NDArray[np.uint8], coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Clear the islands that the network does not support; the largest always stays.
+
+    Args:
+        alpha: uint8 HxW.
+        coarse: uint8 HxW, the network's alpha.
+
+    Returns:
+        uint8 HxW; ``alpha`` itself if nothing is to be dropped.
+    """
+    small, seen, step = alpha, coarse, 1
+    while small.size > _PIXELS and min(small.shape) > 1:
+        small, seen, step = pool(small), pool(seen), step * 2
+    visible = (small > _VISIBLE).view(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(visible, connectivity=8)
+    if count <= 2:
+        return alpha
+    area = stats[:, cv2.CC_STAT_AREA]
+    decided = np.bincount(labels[seen > 127].ravel(), minlength=count) / area
+    largest = int(area[1:].max())
+    needed = np.where(area < _SPECK * largest, 0.9, _DECIDED)
+    dropped = decided < needed
+    dropped[0] = False
+    dropped[1 + int(area[1:].argmax())] = False
+    if not dropped.any():
+        return alpha
+    clear = dropped[labels].view(np.uint8)
+    # An island's faint rim goes with it, another island's does not.
+    clear = cv2.dilate(clear, np.ones((5, 5), np.uint8))
+    clear &= (dropped[labels] | (labels == 0)).view(np.uint8)
+    if step > 1:
+        clear = np.repeat(np.repeat(clear, step, 0), step, 1)[: alpha.shape[0], : alpha.shape[1]]
+    out = alpha.copy()
+    out[clear > 0] = 0
+    return out
+
+
+def pool(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The largest of each 2x2 pixels, uint8; half the size, rounded up."""
+    rows = plane[0::2].copy()
+    np.maximum(rows[: plane.shape[0] // 2], plane[1::2], out=rows[: plane.shape[0] // 2])
+    out = rows[:, 0::2].copy()
+    half = plane.shape[1] // 2
+    np.maximum(out[:, :half], rows[:, 1::2], out=out[:, :half])
+    return out
