@@ -55,7 +55,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         outcome = report.outcome
         if report.skipped and isinstance(report.longrepr, tuple):
             outcome = str(report.longrepr[2]).removeprefix("Skipped: ")
-        _results.setdefault(str(facts["store"]), {})[str(facts["holds"])] = outcome
+        results = _results.setdefault(str(facts["store"]), {})
+        results[str(facts["holds"])] = outcome
+        results["command"] = str(facts.get("command", results.get("command", "")))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -117,7 +117,8 @@ from apache_beam.io.filesystems import FileSystems
 os.environ["ALPHABEAM_TEST_TOKEN"] = "hunter22"
 sdk_worker_main.create_harness(os.environ, dry_run=True)
 system = FileSystems.get_filesystem("fsspec+webdav://folder/a")
-print(json.dumps(system._options("webdav://folder/a")))
+from transforms.storage.connections import options_of
+print(json.dumps(options_of("webdav", system._options)))
 """
 
 
@@ -142,7 +143,7 @@ def test_plugin_and_options_of_a_portable_worker() -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     given = json.loads(done.stdout)
-    assert given == {"webdav": {"base_url": "http://h", "password": "hunter22"}}
+    assert given == {"base_url": "http://h", "password": "hunter22"}
 
 
 @pytest.fixture

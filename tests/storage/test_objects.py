@@ -293,3 +293,11 @@ def test_options_that_a_store_does_not_take() -> None:
     options = {"s3": {"endpoint_uri": "http://127.0.0.1:1", "anon": True}}
     code = code_of(lambda: storage.read("s3://b/a", options=options))
     assert code is ErrorCode.INVALID_PARAMETER
+
+
+def test_a_secret_that_cannot_be_resolved() -> None:
+    options = {"ftp": {"password": "${env:ALPHABEAM_NO_SUCH_VARIABLE}"}}
+    with pytest.raises(RowError) as caught:
+        storage.read("ftp://127.0.0.1/a", options=options)
+    assert caught.value.code is ErrorCode.INVALID_PARAMETER
+    assert "ALPHABEAM_NO_SUCH_VARIABLE is not set" in caught.value.message

@@ -36,9 +36,8 @@ from fsspec.registry import available_protocols
 from transforms import secrets
 from transforms.errors import ErrorCode, RowError
 from transforms.storage import objects
-from transforms.storage.connections import spellings
 from transforms.storage.faults import StorageOptions
-from transforms.storage.uris import ALIAS_PREFIX, chain, is_local, join
+from transforms.storage.uris import ALIAS_PREFIX, is_local, join
 
 __all__ = ["FsspecOptions", "FsspecPath", "beam_path", "register"]
 
@@ -83,17 +82,15 @@ class _Registration:
 _registered = _Registration()
 
 
-def _options_for(uri: str, pipeline_options: Any) -> StorageOptions:
-    """The options for the stores that a URI names, with the secrets of these in place."""
+def _options(pipeline_options: Any) -> StorageOptions:
+    """What was registered, and what the pipeline's options give; secrets are references still."""
     given: dict[str, Any] = {}
     if isinstance(pipeline_options, PipelineOptions):
         given = pipeline_options.view_as(FsspecOptions).fsspec_options or {}
     elif isinstance(pipeline_options, Mapping):  # a worker's, not yet parsed
         raw = pipeline_options.get("fsspec_options") or {}
         given = json.loads(raw) if isinstance(raw, str) else dict(raw)
-    given = {**given, **_registered.options}
-    needed = {name for link in chain(uri) for name in spellings(link.protocol)}
-    return {name: secrets.resolve(given[name]) for name in needed & given.keys()}
+    return cast(StorageOptions, {**given, **_registered.options})
 
 
 def _translate(verb: str, paths: Iterable[Any], action: Callable[[Any], Any]) -> list[Any]:
@@ -102,7 +99,7 @@ def _translate(verb: str, paths: Iterable[Any], action: Callable[[Any], Any]) ->
     for path in paths:
         try:
             done.append(action(path))
-        except (RowError, secrets.SecretError) as error:
+        except RowError as error:
             failed[path] = error
     if failed:
         raise BeamIOError(f"{verb} failed", failed)
@@ -123,8 +120,9 @@ class _FsspecFileSystem(FileSystem):
         """The scheme that Beam asks this class for."""
         return cls.SCHEME
 
-    def _options(self, uri: str) -> StorageOptions:
-        return _options_for(uri, self._given)
+    @property
+    def _options(self) -> StorageOptions:
+        return _options(self._given)
 
     def _uri(self, path: str) -> str:
         """The URI that this package knows for a Beam path."""
@@ -160,7 +158,7 @@ class _FsspecFileSystem(FileSystem):
 
         def make(one: str) -> None:
             uri = self._uri(one)
-            objects.make_folder(uri, options=self._options(uri))
+            objects.make_folder(uri, options=self._options)
 
         _translate("Mkdirs", [path], make)
 
@@ -172,7 +170,7 @@ class _FsspecFileSystem(FileSystem):
     def _list(self, dir_or_prefix: str) -> Any:
         def listed(path: str) -> list[objects.Entry]:
             uri = self._uri(path)
-            return objects.entries(uri, options=self._options(uri))
+            return objects.entries(uri, options=self._options)
 
         (found,) = _translate("List", [dir_or_prefix], listed)
         return [self._metadata(entry, dir_or_prefix) for entry in found]
@@ -180,7 +178,7 @@ class _FsspecFileSystem(FileSystem):
     def _entry(self, path: str, verb: str) -> objects.Entry:
         def looked(one: str) -> objects.Entry:
             uri = self._uri(one)
-            return objects.entry(uri, options=self._options(uri))
+            return objects.entry(uri, options=self._options)
 
         return cast(objects.Entry, _translate(verb, [path], looked)[0])
 
@@ -189,7 +187,7 @@ class _FsspecFileSystem(FileSystem):
 
         def looked(one: str) -> bool:
             uri = self._uri(one)
-            return objects.exists(uri, options=self._options(uri))
+            return objects.exists(uri, options=self._options)
 
         return bool(_translate("Exists", [path], looked)[0])
 
@@ -221,7 +219,7 @@ class _FsspecFileSystem(FileSystem):
 
         def opened(one: str) -> BinaryIO:
             uri = self._uri(one)
-            return objects.open_input(uri, options=self._options(uri))
+            return objects.open_input(uri, options=self._options)
 
         raw = _translate("Open", [path], opened)[0]
         return self._compressed(path, raw, compression_type)
@@ -236,7 +234,7 @@ class _FsspecFileSystem(FileSystem):
 
         def created(one: str) -> _Output:
             uri = self._uri(one)
-            return _Output(uri, self._options(uri))
+            return _Output(uri, self._options)
 
         raw = _translate("Create", [path], created)[0]
         return self._compressed(path, raw, compression_type)
@@ -261,7 +259,7 @@ class _FsspecFileSystem(FileSystem):
 
         def one(pair: tuple[str, str]) -> None:
             source, target = self._uri(pair[0]), self._uri(pair[1])
-            options = {**self._options(source), **self._options(target)}
+            options = self._options
             try:
                 action(source, target, options=options)
             except RowError as error:
@@ -275,14 +273,14 @@ class _FsspecFileSystem(FileSystem):
         _translate(verb, zip(sources, targets, strict=True), one)
 
     def _below(self, uri: str) -> list[str]:
-        return objects.list_objects(uri, options=self._options(uri))
+        return objects.list_objects(uri, options=self._options)
 
     def delete(self, paths: list[str]) -> None:
         """Deletes objects, and all that lies below folders."""
 
         def one(path: str) -> None:
             uri = self._uri(path)
-            options = self._options(uri)
+            options = self._options
             below = self._below(uri)
             if not below:
                 objects.delete([uri], options=options)

@@ -166,6 +166,8 @@ def diagnose(error: BaseException) -> Fault:
         return Fault(error.code, error.message)
     if isinstance(error, ImportError):
         return Fault(ErrorCode.MISSING_DEPENDENCY, _reason(error))
+    if isinstance(error, SecretError):
+        return Fault(ErrorCode.INVALID_PARAMETER, str(error))
     for cause in _causes(error):
         fault = _recognise(cause)
         if fault is not None:
