@@ -42,6 +42,11 @@ class _Positions:
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 below = (*location, key.value)
+                if below in self._marks:
+                    raise JobFileError(
+                        f"{self._mark(key.start_mark)}: {_dotted(below)}: stands here a second "
+                        f"time, first at {self._marks[below]}; leave one out"
+                    )
                 self._marks[below] = self._mark(key.start_mark)
                 self.add(value, below)
         elif isinstance(node, yaml.SequenceNode):
@@ -111,7 +116,8 @@ def _parse_yaml(text: str, name: str, positions: _Positions) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise JobFileError(f"{where}: not YAML: {error.problem or error}") from None
+        reason = ", ".join(part for part in (error.context, error.problem) if part)
+        raise JobFileError(f"{where}: not YAML: {reason or error}") from None
     except yaml.YAMLError as error:
         raise JobFileError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
@@ -120,7 +126,10 @@ def _parse_yaml(text: str, name: str, positions: _Positions) -> dict[str, Any]:
             + ("empty" if values is None else type(values).__name__)
         )
     assert node is not None
-    positions.add(node)
+    try:
+        positions.add(node)
+    except RecursionError:
+        raise JobFileError(f"{name}:1:1: an alias refers to what it is part of") from None
     return values
 
 
@@ -167,8 +176,18 @@ def _resolve_environment(
     except SecretError as error:
         complaints.append(f"{positions.of(location)}: {_dotted(location)}: {error}")
         return value
-    # A whole value that is one reference may stand for a number or a truth value.
-    return yaml.safe_load(resolved) if value.startswith("${") and value.endswith("}") else resolved
+    return (
+        _number_or_truth(resolved) if value.startswith("${") and value.endswith("}") else resolved
+    )
+
+
+def _number_or_truth(text: str) -> Any:
+    """What a value that is one reference stands for; what is no number is text."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return value if isinstance(value, (bool, int, float)) else text
 
 
 def _dotted(location: _Location) -> str:
@@ -222,10 +241,11 @@ def _resolve_paths(job: Job, name: str) -> Job:
 
     def resolved(uri: str) -> str:
         # Absolute, because fingerprints hold URIs and must not depend on the working directory.
-        uri = storage.resolve(folder, uri)
-        if not storage.is_local(uri) or "://" in uri:
-            return uri
-        return os.path.abspath(os.path.expanduser(uri)) + ("/" if uri.endswith("/") else "")
+        slash = "/" if uri.endswith("/") else ""  # means a folder
+        uri = storage.resolve(folder, uri).rstrip("/")
+        if storage.is_local(uri) and "://" not in uri:
+            uri = os.path.abspath(os.path.expanduser(uri))
+        return uri + slash
 
     backend = job.backend
     if isinstance(backend, LocalBackend) and ("/" in backend.model or ".onnx" in backend.model):

@@ -65,6 +65,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import tempfile
 import time
 from collections import Counter
@@ -80,6 +81,7 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms import storage
+from transforms.errors import ErrorCode
 from transforms.records import DONE, FAILED, Row
 
 __all__ = [
@@ -397,9 +399,16 @@ def read_committed(
     return _read_marker(storage.read(uri, options=storage_options))
 
 
+def _from_anywhere(row: Row) -> str:
+    """The image's URI; a relative path would mean another file beside the failures."""
+    if "://" in row.image or not row.image or row.error_code == ErrorCode.INVALID_URI.value:
+        return row.image
+    return os.path.abspath(os.path.expanduser(row.image))
+
+
 def failure_record(row: Row) -> str:
     """A failed row as a line of a JSONL manifest that runs the image again."""
-    record: dict[str, Any] = {"id": row.id, "image": row.image}
+    record: dict[str, Any] = {"id": row.id, "image": _from_anywhere(row)}
     if row.box is not None:
         record["box"] = list(row.box)
     record.update({name: getattr(row, name) for name in _MANIFEST_COLUMNS})

@@ -14,6 +14,8 @@ from typing import Any
 __all__ = ["SecretError", "references", "resolve"]
 
 _REFERENCE = re.compile(r"\$\{(env|file):([^}:]+?)(?::-([^}]*))?\}")
+# What was surely meant for a reference, such as ${NAME}: it must not be used as the secret itself.
+_MISTAKE = re.compile(r"\$\{(?!(?:env|file):[^}:]+?(?::-[^}]*)?\})(\w*)")
 
 
 class SecretError(ValueError):
@@ -41,9 +43,15 @@ def resolve(value: Any) -> Any:
         A new value of the same form.
 
     Raises:
-        SecretError: A variable is not set and has no default, or a file cannot be read.
+        SecretError: A variable is not set and has no default, a file cannot be read, or a
+            ``${`` begins no reference.
     """
     if isinstance(value, str):
+        if mistake := _MISTAKE.search(value):
+            raise SecretError(
+                f"{mistake.group(0)}…: no reference; write ${{env:NAME}}, "
+                "${env:NAME:-default} or ${file:/path}"
+            )
         return _REFERENCE.sub(_replacement, value)
     if isinstance(value, Mapping):
         return {key: resolve(item) for key, item in value.items()}

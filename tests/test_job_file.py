@@ -1,0 +1,276 @@
+"""The job file: bounds, positions of complaints, ``--set``, references, the committed schema."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.job import SCHEMA_FILE, Job, schema_text
+from pipelines.job_file import JobFileError, load_job, parse_job
+
+LEAST = "input:\n  manifest: m.csv\noutput:\n  directory: out\n"
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
+
+
+def complaint(text: str, *settings: str) -> str:
+    with pytest.raises(JobFileError) as caught:
+        parse_job(text, "configs/x.yaml", settings)
+    return str(caught.value)
+
+
+def test_the_least_job_is_complete() -> None:
+    job = parse_job(LEAST, "/jobs/shoes.yaml")
+    assert job.name == "shoes"
+    assert job.input.manifest == "/jobs/m.csv"
+    assert job.output.directory == "/jobs/out"
+    assert (job.backend.kind, job.engine.kind, job.max_failures) == ("local", "local", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "uri", "expected"),
+    [
+        ("jobs/a.yaml", "m.csv", "{cwd}/jobs/m.csv"),
+        ("jobs/a.yaml", "../m.csv", "{cwd}/m.csv"),
+        ("a.yaml", "m.csv", "{cwd}/m.csv"),
+        ("/jobs/a.yaml", "/data/m.csv", "/data/m.csv"),
+        ("/jobs/a.yaml", "s3://b/m.csv", "s3://b/m.csv"),
+        ("s3://b/jobs/a.yaml", "../m.csv", "s3://b/m.csv"),
+        ("/jobs/a.yaml", "images/", "/jobs/images/"),
+        ("/jobs/a.yaml", "images/*.jpg", "/jobs/images/*.jpg"),
+    ],
+)
+def test_paths_are_relative_to_the_job_file(name: str, uri: str, expected: str) -> None:
+    import os
+
+    job = parse_job(LEAST.replace("m.csv", uri), name)
+    assert job.input.manifest == expected.format(cwd=os.getcwd())
+
+
+def test_an_unknown_key_says_where_and_what_was_meant() -> None:
+    text = "input:\n  manifest: m.csv\n  formt: csv\noutput:\n  directory: out\n"
+    assert complaint(text) == (
+        "configs/x.yaml:3:3: input.formt: extra inputs are not permitted (did you mean 'format'?)"
+    )
+
+
+def test_every_complaint_of_a_file_at_once() -> None:
+    text = (
+        "inptu: {}\ninput:\n  manifest: m.csv\n  max_pixels: 0\n"
+        "matting:\n  erode_size: 41\n  hair_optimization: maybe\nengine:\n  xyzzy: 1\n"
+    )
+    lines = sorted(complaint(text).splitlines())
+    assert len(lines) == 6
+    for line, part in zip(
+        lines,
+        (
+            "configs/x.yaml:1:1: inptu: extra inputs are not permitted (did you mean 'input'?)",
+            "configs/x.yaml:1:1: output: is missing; it has no default",
+            "configs/x.yaml:4:3: input.max_pixels: input should be greater than or equal to 1, got",
+            "configs/x.yaml:6:3: matting.erode_size: input should be less than or equal to 40, got",
+            "configs/x.yaml:7:3: matting.hair_optimization: input should be 'auto', 'on' or 'off'",
+            "configs/x.yaml:9:3: engine.xyzzy: extra inputs are not permitted (known here: kind, ",
+        ),
+        strict=True,
+    ):
+        assert line.startswith(part), line
+
+
+def bounds() -> list[tuple[str, Any, bool]]:
+    """Every numeric bound of the schema: dotted key, a value at it or beyond it, is it good."""
+    schema = json.loads(schema_text())
+    cases: list[tuple[str, Any, bool]] = []
+
+    def walk(node: dict[str, Any], path: str) -> None:
+        for name, field in node.get("properties", {}).items():
+            key = f"{path}{name}"
+            options = field.get("anyOf") or field.get("oneOf") or field.get("allOf") or [field]
+            for option in options:
+                if "$ref" in option:
+                    kind = option["$ref"].rsplit("/", 1)[-1]
+                    if kind != "PicpikBackend":  # its own tests go through it
+                        walk(schema["$defs"][kind], f"{key}.")
+                if "minimum" in option:
+                    cases.append((key, option["minimum"], True))
+                    cases.append((key, option["minimum"] - 1, False))
+                if "maximum" in option:
+                    cases.append((key, option["maximum"], True))
+                    cases.append((key, option["maximum"] + 1, False))
+                if "enum" in option:
+                    cases.extend((key, value, True) for value in option["enum"])
+                    cases.append((key, "none of them", False))
+
+    walk(schema, "")
+    return cases
+
+
+def test_there_are_bounds_for_every_number() -> None:
+    keys = {key for key, _, _ in bounds()}
+    assert {
+        "input.max_pixels", "input.max_bytes", "input.threads", "matting.erode_size",
+        "matting.foreground_threshold", "matting.background_threshold", "engine.processes",
+        "engine.threads", "engine.pixels_in_flight", "max_failures", "input.format",
+        "output.cutout_format", "matting.hair_optimization",
+    } <= keys  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value", "good"), bounds())
+def test_every_bound(key: str, value: Any, good: bool) -> None:
+    settings = [f"{key}={value}"]
+    if good and key == "matting.foreground_threshold" and value == 0:
+        assert "must be under foreground_threshold 0" in complaint(LEAST, *settings)
+    elif good and key == "matting.background_threshold" and value == 255:
+        assert "must be under foreground_threshold 240" in complaint(LEAST, *settings)
+    elif good:
+        job: Any = parse_job(LEAST, "/x.yaml", settings)
+        for part in key.split("."):
+            job = getattr(job, part)
+        assert job == value or key.endswith("hair_optimization")
+    else:
+        assert complaint(LEAST, *settings).startswith(f"--set {key}: {key}: ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["nothing"], "--set nothing: write key=value"),
+        (["=5"], "write key=value"),
+        (["a..b=5"], "write key=value"),
+        (["matting.erode_size=[5"], "the value is not YAML"),
+        (["matting.erode_size=five"], "--set matting.erode_size: matting.erode_size: input should"),
+        (["matting.erode_size='5'"], "input should be a valid integer, got '5'"),
+        (["matting.erode_size=true"], "input should be a valid integer, got True"),
+        (["matting.erode_size=5.5"], "input should be a valid integer"),
+        (["input.manifest="], "input should be a valid string, got None"),
+        (["input=5"], "input: input should be"),
+        (["mating.erode_size=5"], "--set mating.erode_size: mating: extra inputs are"),
+        (["backend.model_sha256=abc"], "string should match pattern"),
+        (["output.directory=''"], "at least 1 character"),
+    ],
+)  # fmt: skip
+def test_wrong_settings(settings: list[str], says: str) -> None:
+    message = complaint(LEAST, *settings)
+    assert says in message and "\n" not in message
+
+
+def test_settings_take_yaml_values_and_the_last_wins() -> None:
+    job = parse_job(
+        LEAST,
+        "/x.yaml",
+        [
+            "matting.erode_size=3", "matting.erode_size=5", "matting.only_mask=true",
+            "storage.s3={endpoint_url: 'http://h:1', anon: true}", "name=a=b",
+            "input.manifest=s3://b/k=v/m.csv", "matting.hair_optimization=off",
+        ],
+    )  # fmt: skip
+    assert (job.matting.erode_size, job.matting.only_mask, job.name) == (5, True, "a=b")
+    assert job.storage == {"s3": {"endpoint_url": "http://h:1", "anon": True}}
+    assert job.input.manifest == "s3://b/k=v/m.csv"
+    assert job.matting.hair_optimization == "off"
+
+
+@pytest.mark.parametrize(("written", "meant"), [("on", "on"), ("off", "off"), ("'on'", "on")])
+def test_a_bare_on_is_no_truth_value(written: str, meant: str) -> None:
+    job = parse_job(LEAST + f"matting:\n  hair_optimization: {written}\n", "/x.yaml")
+    assert job.matting.hair_optimization == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "configs/x.yaml:1:1: a job file is a mapping with 'input' and 'output'; this one is"),
+        ("# nothing\n", "this one is empty"),
+        ("- a\n", "this one is list"),
+        ("input: [\n", "configs/x.yaml:2:1: not YAML: "),
+        ("input:\n\tmanifest: m\n", "configs/x.yaml:2:1: not YAML: "),
+        ("a: !!python/object:os.system x\n", "configs/x.yaml:1:4: not YAML: "),
+        ("a: \x00\n", "not YAML: "),
+        ("a: 1\n---\nb: 2\n", "not YAML: expected a single document in the stream, but found"),
+        ("a: &x [*x]\n", "an alias refers to what it is part of"),
+        (LEAST + "output:\n  directory: b\n", "configs/x.yaml:5:1: output: stands here a second "
+         "time, first at configs/x.yaml:3:1; leave one out"),
+        ("1: 2\n" + LEAST, "configs/x.yaml:1:1"),
+    ],
+)  # fmt: skip
+def test_what_is_no_job_file(text: str, says: str) -> None:
+    message = complaint(text)
+    assert says in message and "\n" not in message
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(JobFileError, match=r"none\.yaml: the job file cannot be read: .*No such"):
+        load_job(str(tmp_path / "none.yaml"))
+    (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
+    with pytest.raises(JobFileError, match="is not UTF-8 text"):
+        load_job(str(tmp_path / "latin.yaml"))
+    with pytest.raises(JobFileError, match="cannot be read"):
+        load_job(str(tmp_path))
+
+
+# ------------------------------------------------------------------------------------- references
+
+
+def test_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP", "shoes")
+    monkeypatch.setenv("SIZE", "7")
+    monkeypatch.setenv("YES", "true")
+    monkeypatch.setenv("ODD", "@home: [")
+    monkeypatch.delenv("NOT_SET", raising=False)
+    text = (
+        "name: ${env:ODD}\ninput:\n  manifest: s3://${env:SHOP}/${env:NOT_SET:-all}.csv\n"
+        "output:\n  directory: /out/${env:SHOP}\n"
+        "matting:\n  erode_size: ${env:SIZE}\n  only_mask: ${env:YES}\n"
+    )
+    job = parse_job(text, "/x.yaml")
+    assert job.input.manifest == "s3://shoes/all.csv"
+    assert job.output.directory == "/out/shoes"
+    assert (job.matting.erode_size, job.matting.only_mask) == (7, True)
+    assert job.name == "@home: ["
+
+
+def test_a_variable_that_is_not_set_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOT_SET", raising=False)
+    message = complaint(LEAST.replace("m.csv", "${env:NOT_SET}"))
+    assert message.startswith("configs/x.yaml:2:3: input.manifest: ${env:NOT_SET}: the environment")
+    assert "no reference" in complaint(LEAST.replace("m.csv", "${SHOP}"))
+
+
+def test_secrets_of_stores_stay_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUSH", "the-secret")
+    text = LEAST + "storage:\n  s3:\n    key: k\n    secret: ${env:HUSH}\n"
+    job = parse_job(text, "/x.yaml")
+    assert job.storage["s3"]["secret"] == "${env:HUSH}"
+    assert "the-secret" not in repr(job) + job.model_dump_json()
+
+
+# ---------------------------------------------------------------------------- schema and configs
+
+
+def test_the_committed_schema_is_current() -> None:
+    assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_text(), "run: python -m pipelines.job"
+
+
+def test_every_setting_is_described() -> None:
+    schema = json.loads(schema_text())
+    for name, section in {"Job": schema, **schema["$defs"]}.items():
+        for key, field in section["properties"].items():
+            reference = "$ref" in field or "oneOf" in field
+            assert field.get("description") or reference, f"{name}.{key} has no description"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_config_is_good_and_names_the_schema(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# yaml-language-server: $schema=job.schema.json\n")
+    for name, default in re.findall(r"\$\{env:(\w+)(:-)?", text):
+        if not default:
+            monkeypatch.setenv(name, "1")
+    job = load_job(str(path))
+    assert isinstance(job, Job) and job.name == path.stem
+    assert yaml.safe_load(text)["output"]["directory"]

@@ -1,0 +1,153 @@
+"""Rows: their schema, their coder, their fingerprints."""
+
+from __future__ import annotations
+
+import re
+import typing
+
+import apache_beam as beam
+import pytest
+from apache_beam.portability.api import schema_pb2
+from apache_beam.typehints.schemas import named_tuple_to_schema
+from apache_beam.utils.timestamp import Timestamp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transforms.errors import ErrorCode, RowError
+from transforms.parameters import MattingParameters
+from transforms.records import DONE, FAILED, Row, local_task_uid
+
+FULL = Row(
+    id="a/ä", image="s3://b/ä #%20.jpg", status=DONE, line=7, backend="local", task_uid="u" * 20,
+    request_uuid="r", cutout="c", mask="m", width=3, height=4, source_format="png",
+    source_bytes=10**12, source_sha256="5", source_version="v", box=[1, 2, 3, 4], erode_size=0,
+    foreground_threshold=255, background_threshold=0, hair_optimization="on", only_mask=True,
+    keep_shadow=True, model="n", model_sha256="6", subject_box=[0, 0, 1, 1], coverage=0.5,
+    confidence=0.25, flags=["empty"], credits=3, read_ms=1.5, remove_ms=2.5, write_ms=3.5,
+    attempts=2, error_stage="read", error_code="not_found", error_message="gone",
+    fingerprint="f", run_id="r1", finished_at=Timestamp(micros=1_700_000_000_123_456),
+    extra={"sku": "5", "": "ö"},
+)  # fmt: skip
+
+
+def test_the_full_row_above_is_full() -> None:
+    assert all(value not in (None, "", ()) for value in FULL)
+
+
+def kinds(field: schema_pb2.FieldType) -> list[str]:
+    """All type names within a field."""
+    inner = {
+        "array_type": lambda t: [t.array_type.element_type],
+        "iterable_type": lambda t: [t.iterable_type.element_type],
+        "map_type": lambda t: [t.map_type.key_type, t.map_type.value_type],
+    }
+    kind = field.WhichOneof("type_info")
+    if kind == "logical_type":
+        return [field.logical_type.urn]
+    return [kind, *(name for t in inner.get(kind, lambda _: [])(field) for name in kinds(t))]
+
+
+def test_every_field_is_a_plain_type_of_beams_schemas() -> None:
+    schema = named_tuple_to_schema(Row)
+    assert [field.name for field in schema.fields] == list(Row._fields)
+    for field in schema.fields:
+        for kind in kinds(field.type):
+            assert "python" not in kind and "pickle" not in kind, (field.name, kind)
+    nullable = {field.name for field in schema.fields if field.type.nullable}
+    optional = {
+        name
+        for name, hint in typing.get_type_hints(Row).items()
+        if type(None) in typing.get_args(hint)
+    }
+    assert nullable == optional
+
+
+@pytest.mark.parametrize("row", [FULL, Row(id="a", image="b")], ids=["full", "bare"])
+def test_the_coder_gives_the_row_back(row: Row) -> None:
+    coder = beam.coders.registry.get_coder(Row)
+    assert isinstance(coder, beam.coders.RowCoder)
+    again = coder.decode(coder.encode(row))
+    for name in Row._fields:
+        expected, got = getattr(row, name), getattr(again, name)
+        if isinstance(expected, (list, tuple)):
+            expected, got = list(expected), list(got)
+        assert got == expected, name
+
+
+CHANGES = {
+    "image": "other.jpg", "source_version": "2", "box": [0, 0, 1, 1], "erode_size": 3,
+    "foreground_threshold": 200, "background_threshold": 3, "hair_optimization": "off",
+    "only_mask": True, "keep_shadow": True,
+}  # fmt: skip
+
+
+def test_the_fingerprint_sees_what_makes_the_result() -> None:
+    row = Row(id="a", image="a.jpg", source_version="1")
+    prints = {row.fingerprinted("local", "m", "sha").fingerprint}
+    for name, value in CHANGES.items():
+        prints.add(row._replace(**{name: value}).fingerprinted("local", "m", "sha").fingerprint)
+    prints.add(row.fingerprinted("local", "m", "other").fingerprint)
+    prints.add(row.fingerprinted("picpik", None, None).fingerprint)
+    assert len(prints) == len(CHANGES) + 3
+    assert set(CHANGES) == {"image", "source_version", *MattingParameters.__slots__}
+
+
+def test_the_fingerprint_does_not_see_the_rest() -> None:
+    row = Row(id="a", image="a.jpg", source_version="1")
+    expected = row.fingerprinted("local", "m", "sha")
+    seen = {"image", "source_version", *MattingParameters.__slots__}
+    for name in Row._fields:
+        if name not in seen and name not in ("task_uid", "backend", "model", "model_sha256"):
+            value = getattr(FULL, name)
+            got = row._replace(**{name: value}).fingerprinted("local", "m", "sha")
+            assert got.fingerprint == expected.fingerprint, name
+            assert got.task_uid == expected.task_uid
+            assert got.request_uuid == expected.request_uuid
+
+
+def test_a_box_is_the_same_box_as_list_and_tuple() -> None:
+    one = Row(id="a", image="a", box=[1, 2, 3, 4]).fingerprinted("local", "m", "s")
+    other = Row(id="a", image="a", box=(1, 2, 3, 4)).fingerprinted("local", "m", "s")
+    assert one.fingerprint == other.fingerprint
+
+
+def test_ids_of_a_fingerprint_never_change_between_releases() -> None:
+    """What is in ledgers and at the API today must be found again."""
+    row = Row(id="a", image="s3://shop/a.jpg", source_version="v1")
+    row = row.fingerprinted("local", "catalogue", "ab" * 32)
+    assert row.fingerprint == FIXED["fingerprint"]
+    assert row.request_uuid == FIXED["request_uuid"]
+    assert row.task_uid == FIXED["task_uid"]
+
+
+FIXED = {
+    "fingerprint": "17e6de811182bdfcf82ee9eacdcfe803",
+    "request_uuid": "520caee9-1a3f-56a4-aa23-e051434e3bf8",
+    "task_uid": "g1ve4ovcdrb1alt93rtg",
+}
+
+
+@settings(deadline=None)
+@given(st.text(min_size=1))
+def test_a_task_uid_has_picpiks_form(text: str) -> None:
+    text = text.encode("utf-8", "replace").decode()
+    uid = local_task_uid(text)
+    assert re.fullmatch("[0-9a-v]{20}", uid)
+    assert uid == local_task_uid(text) != local_task_uid(text + "x")
+
+
+def test_the_apis_own_task_uid_is_kept() -> None:
+    row = Row(id="a", image="a", task_uid="cktlm6lrh4xxx8ng9nf0")
+    assert row.fingerprinted("picpik", None, None).task_uid == "cktlm6lrh4xxx8ng9nf0"
+    assert Row(id="a", image="a").fingerprinted("picpik", None, None).task_uid == ""
+
+
+def test_a_failure_is_one_line_with_a_code() -> None:
+    row = Row(id="a", image="a").failed("read", RowError(ErrorCode.NOT_FOUND, "no\nsuch\t image"))
+    assert (row.status, row.error_stage, row.error_code) == (FAILED, "read", "not_found")
+    assert row.error_message == "no such image"
+    assert row.finished_at is not None
+    row = Row(id="a", image="a").failed("write", KeyError("x" * 5000))
+    assert row.error_code == "internal"
+    assert row.error_message and len(row.error_message) == 1000
+    assert row.error_message.startswith("KeyError: ")
