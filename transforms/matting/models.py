@@ -250,7 +250,7 @@ def fetch(url: str, target: Path, digest: str = "", *, label: str | None = None)
         except Exception as error:
             raise ModelError(
                 f"model {label}: cannot be downloaded from {_without_secrets(url)} "
-                f"({_brief(error)}); on an offline machine put that file{expected} at {target}"
+                f"({_brief(error, url)}); on an offline machine put that file{expected} at {target}"
             ) from None
         if digest and (found := file_digest(Path(part), digest.partition(":")[0])) != digest:
             raise ModelError(
@@ -287,5 +287,8 @@ def _without_secrets(url: str) -> str:
     return scheme + separator + host.rsplit("@", 1)[-1] + slash + path if separator else bare
 
 
-def _brief(error: BaseException) -> str:
+def _brief(error: BaseException, url: str = "") -> str:
+    """The error in a few words; its type alone where its text might tell a secret of the URL."""
+    if "?" in url or "@" in url:
+        return type(error).__name__
     return " ".join(f"{type(error).__name__}: {error}".split())[:160]

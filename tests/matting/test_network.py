@@ -1,0 +1,268 @@
+"""Networks: loading, verifying, feeding, and what is said when that fails."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import json
+import os
+import pickle
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import tiny_onnx
+from transforms.matting import (
+    REGISTRY,
+    MattingCore,
+    ModelError,
+    Network,
+    Preprocessing,
+    load_model,
+)
+from transforms.matting import network as network_module
+from transforms.matting.models import RegisteredModel, cache_folder, cached_path, fetch
+
+PLAIN = {"input_size": 64, "multiple": 32}
+SHARED = Path(os.environ.get("ALPHABEAM_SHARED", Path(__file__).parents[3] / "shared"))
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(tiny_onnx())
+    return path
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A file server on loopback, and the folder it serves."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}", folder
+        httpd.shutdown()
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def one_line(error):
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((100, 200), (32, 64)), ((200, 100), (64, 32)), ((64, 64), (64, 64)), ((10, 1000), (1, 64))],
+)
+def test_letterbox_keeps_the_aspect_and_cuts_the_padding(tiny, shape, expected):
+    network = load_model(tiny, preprocessing=PLAIN)
+    alpha = network.predict(np.zeros((*shape, 3), np.uint8))
+    assert alpha.shape == expected and alpha.dtype == np.float32
+    assert alpha.min() > 0.99, "black is subject to this network, the padding no part of it"
+
+
+def test_stretch_makes_a_square(tiny):
+    network = load_model(tiny, preprocessing={**PLAIN, "layout": "stretch"})
+    assert network.predict(np.zeros((100, 200, 3), np.uint8)).shape == (64, 64)
+
+
+def test_dark_is_subject_where_it_is(tiny):
+    image = np.full((128, 128, 3), 255, np.uint8)
+    image[32:64, 64:96] = 0
+    alpha = load_model(tiny, preprocessing=PLAIN).predict(image)
+    assert alpha[18:30, 34:46].min() > 0.9 and alpha[:14].max() < 0.1
+
+
+def test_minmax_does_not_blow_up_an_empty_picture(tiny):
+    network = load_model(tiny, preprocessing={**PLAIN, "output": "minmax"})
+    empty = np.full((64, 64, 3), 250, np.uint8)
+    empty[:32] = 245
+    assert network.predict(empty).max() < 0.1
+    full = np.full((64, 64, 3), 250, np.uint8)
+    full[16:48, 16:48] = 0
+    assert network.predict(full).max() == pytest.approx(1, abs=1e-6)
+    assert MattingCore(network).remove(empty).flags == ("empty",)
+
+
+def test_mean_std_and_maximum(tiny):
+    grey = np.full((64, 64, 3), 51, np.uint8)
+    plain = load_model(tiny, preprocessing=PLAIN).predict(grey)
+    own_maximum = load_model(tiny, preprocessing={**PLAIN, "scale": "max"}).predict(grey)
+    shifted = load_model(tiny, preprocessing={**PLAIN, "mean": [-0.8] * 3}).predict(grey)
+    assert plain.min() > 0.99 and own_maximum.max() < 0.01 and shifted.max() < 0.01
+    spread = load_model(tiny, preprocessing={**PLAIN, "std": [0.2] * 3}).predict(grey)
+    assert spread.max() < 0.01
+
+
+def test_threads_change_no_bit(tiny):
+    image = np.random.default_rng(3).integers(0, 256, (90, 70, 3), np.uint8)
+    one = load_model(tiny, preprocessing=PLAIN).predict(image)
+    two = load_model(tiny, preprocessing=PLAIN, threads=2).predict(image)
+    assert np.array_equal(one, two)
+
+
+def test_pickle_loads_the_model_again(tiny):
+    network = load_model(tiny, preprocessing=PLAIN)
+    data = pickle.dumps(network)
+    assert len(data) < 2000
+    again = pickle.loads(data)
+    image = np.random.default_rng(3).integers(0, 256, (40, 40, 3), np.uint8)
+    assert np.array_equal(again.predict(image), network.predict(image))
+    assert (again.name, again.sha256, again.input_size) == ("tiny", sha256(tiny), 64)
+
+
+def test_json_beside_the_file_says_the_preprocessing(tiny):
+    tiny.with_suffix(".json").write_text(json.dumps({**PLAIN, "scale": 255, "licence": "MIT"}))
+    assert load_model(tiny).preprocessing == Preprocessing(64)
+    tiny.with_suffix(".json").write_text(json.dumps({"input_size": 65}))
+    with pytest.raises(ModelError, match=r"tiny\.json: input_size: 65 is no multiple of 32"):
+        load_model(tiny)
+
+
+def test_unknown_preprocessing_says_what_to_give(tiny):
+    with pytest.raises(ModelError, match="preprocessing is unknown; give one") as caught:
+        load_model(tiny)
+    assert "tiny.json" in one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "input_size: missing"),
+        ({"input_size": 0}, "input_size: a whole number"),
+        ({"input_size": True}, "input_size: a whole number"),
+        ({"input_size": 64, "layout": "tile"}, "layout: 'tile' is not one of letterbox, stretch"),
+        ({"input_size": 64, "std": [1, 0, 1]}, "std: three numbers"),
+        ({"input_size": 64, "mean": [1]}, "mean: three numbers"),
+        ({"input_size": 64, "scale": 3}, "scale: '3.0' is not one of 255, max"),
+        ({"input_size": 64, "output": "rgb"}, "output: 'rgb' is not one of"),
+    ],
+)
+def test_bad_preprocessing(values, message):
+    with pytest.raises(ValueError, match=message):
+        Preprocessing.from_mapping(values)
+
+
+def test_wrong_sha256_and_threads(tiny):
+    assert load_model(tiny, sha256=sha256(tiny).upper(), preprocessing=PLAIN)
+    with pytest.raises(ModelError, match="does not have the SHA-256 00"):
+        load_model(tiny, sha256="00", preprocessing=PLAIN)
+    with pytest.raises(ValueError, match="threads: a whole number of at least 1"):
+        load_model(tiny, preprocessing=PLAIN, threads=0)
+
+
+def test_not_a_model(tmp_path):
+    path = tmp_path / "not.onnx"
+    path.write_text("<html>")
+    with pytest.raises(ModelError, match=r"not\.onnx is not a usable ONNX file") as caught:
+        load_model(path, preprocessing=PLAIN)
+    one_line(caught)
+    with pytest.raises(ModelError, match=r"no such file, and not one of catalogue, u2net"):
+        load_model("catalog")
+
+
+def test_url_is_fetched_once_verified_always(server, tiny, tmp_path):
+    url, folder = server
+    (folder / "m.onnx").write_bytes(tiny.read_bytes())
+    cache = tmp_path / "cache"
+    good = sha256(tiny)
+    network = load_model(f"{url}/m.onnx", sha256=good, cache=cache, preprocessing=PLAIN)
+    assert network.name == "m" and network.sha256 == good
+    (folder / "m.onnx").unlink()
+    load_model(f"{url}/m.onnx", sha256=good, cache=cache, preprocessing=PLAIN)
+    (kept,) = cache.iterdir()
+    kept.write_bytes(b"rotten")
+    with pytest.raises(ModelError, match="is not the published file") as caught:
+        load_model(f"{url}/m.onnx", sha256=good, cache=cache, preprocessing=PLAIN)
+    assert str(kept) in one_line(caught)
+
+
+def test_a_wrong_download_leaves_nothing_behind(server, tmp_path):
+    url, folder = server
+    (folder / "m.onnx").write_bytes(b"something else")
+    cache = tmp_path / "cache"
+    with pytest.raises(ModelError, match="gave a file of digest sha256:"):
+        fetch(f"{url}/m.onnx", cache / "m.onnx", "sha256:" + "0" * 64)
+    assert not list(cache.iterdir())
+
+
+def test_offline_says_which_file_to_put_where(monkeypatch, tmp_path):
+    model = RegisteredModel(
+        "far", "http://127.0.0.1:9/far.onnx", "md5:abc", 5, "MIT", True, Preprocessing(64), ""
+    )
+    monkeypatch.setitem(REGISTRY, "far", model)
+    monkeypatch.setenv("ALPHABEAM_CACHE", str(tmp_path / "models"))
+    with pytest.raises(ModelError) as caught:
+        load_model("far")
+    said = one_line(caught)
+    for part in ("model far", model.url, "md5:abc", str(tmp_path / "models" / "far.onnx")):
+        assert part in said
+    assert not [p for p in (tmp_path / "models").iterdir()]
+
+
+def test_secrets_of_a_url_are_not_told(tmp_path):
+    with pytest.raises(ModelError) as caught:
+        load_model("http://user:secret@127.0.0.1:9/m.onnx?token=hidden", cache=tmp_path)
+    assert "secret" not in one_line(caught) and "hidden" not in one_line(caught)
+
+
+def test_a_cache_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match="set ALPHABEAM_CACHE to a writable folder"):
+        fetch("http://127.0.0.1:9/m.onnx", tmp_path / "file" / "m.onnx")
+
+
+def test_non_commercial_licence_must_be_accepted(tmp_path, monkeypatch):
+    with pytest.raises(ModelError, match="not for commercial use; set accept_license"):
+        load_model("bria-rmbg")
+    monkeypatch.setattr(network_module, "fetch", lambda *args, **kwargs: None)
+    with pytest.raises(FileNotFoundError):  # past the licence, and nothing was downloaded
+        load_model("bria-rmbg", accept_license=True, cache=tmp_path)
+
+
+def test_registry_is_complete(monkeypatch, tmp_path):
+    for name, model in REGISTRY.items():
+        assert model.name == name and model.licence and model.megabytes > 0
+        if name != "catalogue":
+            assert model.url.startswith("https://") and model.preprocessing
+            kind, _, digest = model.digest.partition(":")
+            assert len(digest) == {"md5": 32, "sha256": 64}[kind]
+    monkeypatch.setenv("ALPHABEAM_CACHE", str(tmp_path))
+    assert cached_path("u2net") == tmp_path / "u2net.onnx" == cache_folder() / "u2net.onnx"
+    assert cached_path("catalogue").is_file()
+    one, two = cached_path("s3://a/m.onnx"), cached_path("s3://b/m.onnx")
+    assert one != two and one.name.startswith("m-")
+
+
+def test_the_embedded_model_sees_subjects_and_empty_pictures():
+    core = MattingCore()
+    assert core.model_name == "catalogue" and len(core.model_sha256) == 64
+    empty = core.remove(np.full((300, 400, 3), 225, np.uint8))
+    assert empty.coverage < 0.01
+    image = np.full((300, 400, 3), 235, np.uint8)
+    image[80:240, 140:260] = (150, 40, 30)
+    found = core.remove(image)
+    assert found.coverage == pytest.approx(160 * 120 / (300 * 400), rel=0.15)
+
+
+def test_u2netp_by_its_file_name():
+    path = SHARED / "models" / "u2netp.onnx"
+    if not path.is_file():
+        pytest.skip(f"no {path}; set ALPHABEAM_SHARED")
+    network = load_model(path)
+    assert isinstance(network, Network) and network.preprocessing.scale == "max"
+    assert network.sha256 == "4fa6fa29b2a50795cbf3f2079ce78fa0e43c8d2c76cda1a62b2dac6a32dadfe5"
+    assert network.predict(np.full((60, 90, 3), 200, np.uint8)).max() < 0.5
