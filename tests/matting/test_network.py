@@ -215,8 +215,8 @@ def test_offline_says_which_file_to_put_where(monkeypatch, tmp_path):
 
 def test_secrets_of_a_url_are_not_told(tmp_path):
     with pytest.raises(ModelError) as caught:
-        load_model("http://user:secret@127.0.0.1:9/m.onnx?token=hidden", cache=tmp_path)
-    assert "secret" not in one_line(caught) and "hidden" not in one_line(caught)
+        load_model("http://user:hunter2@127.0.0.1:9/m.onnx?token=hidden", cache=tmp_path)
+    assert "hunter2" not in one_line(caught) and "hidden" not in one_line(caught)
 
 
 def test_a_cache_that_cannot_be_written(tmp_path):
