@@ -45,7 +45,7 @@ from transforms.picpik import (
     prepare_upload,
 )
 from transforms.records import Picture, Row
-from transforms.secrets import resolve
+from transforms.secrets import references, resolve
 
 __all__ = ["PicpikBackend"]
 
@@ -89,11 +89,14 @@ class PicpikBackend:
         max_tasks: Most tasks to submit in this run, per process.
         ca_bundle: PEM file of the authorities to trust.
         storage_options: Options for fsspec, by protocol.
+
+    Raises:
+        ValueError: The private key is given itself: it would stand in the graph.
     """
 
     directory: str
-    public_key: str = "${env:PICPIK_PUBLIC_KEY}"
-    private_key: str = "${env:PICPIK_PRIVATE_KEY}"
+    public_key: str = field(default="${env:PICPIK_PUBLIC_KEY}", repr=False)
+    private_key: str = field(default="${env:PICPIK_PRIVATE_KEY}", repr=False)
     endpoint: str = INTERNATIONAL
     max_concurrency: int = 16
     tasks_in_flight: int = 64
@@ -111,6 +114,13 @@ class PicpikBackend:
     ca_bundle: str | None = None
     storage_options: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False)
     _shared: Shared = field(default_factory=Shared, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not references(self.private_key):
+            raise ValueError(
+                "private_key: give a reference such as ${env:PICPIK_PRIVATE_KEY} or "
+                "${file:/path}, never the key itself: it would stand in the graph"
+            )
 
     @property
     def threads(self) -> int:
@@ -198,6 +208,9 @@ class _Session:
         self._locks = _Locks()
         # Most of the threads wait for the API; few of them may hold decoded pictures.
         self._decoding = threading.Semaphore(os.cpu_count() or 1)
+        # The client lets requests wait for their turns in line. Were all the threads in it, the
+        # one request that asks for everybody's task would come last.
+        self._submitting = threading.Semaphore(backend.max_concurrency)
         # What the ledger could not be told, by fingerprint.
         self._unwritten: dict[str, Submission] = {}
         # What only a later run may buy anew: a second row with the same work fails likewise.
@@ -271,13 +284,18 @@ class _Session:
             self._budget.give_back()
             raise
         try:
-            self._ledger.put(intent)
-            task_uid = self.client.submit(
-                upload.data, upload.media_type, parameters, row.request_uuid
-            )
+            with self._submitting:
+                # As late as can be, so that a kill finds few intents that nothing came of.
+                intent = replace(intent, submitted_at=time.time())
+                self._ledger.put(intent)
+                task_uid = self.client.submit(
+                    upload.data, upload.media_type, parameters, row.request_uuid
+                )
         except SubmitUnknown as error:  # the intent stays, and says so to later runs
             self._budget.cost(None)
-            raise self._remembered(fingerprint, self._explained(error)) from None
+            with self._submitting:
+                error = self._explained(error)
+            raise self._remembered(fingerprint, error) from None
         except RowError:
             # Every other fault of the ledger's or the client's proves that nothing was bought.
             self._budget.give_back()

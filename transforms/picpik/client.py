@@ -400,7 +400,7 @@ class PicpikClient:
         failures = 0
         while True:
             if paced:
-                self._throttled(self._pace.wait())
+                self._throttled(self._pace.wait(ahead=not buys))
             try:
                 with self._slots:
                     return attempt()

@@ -106,6 +106,7 @@ class Pace:
         self._rate = requests_per_second  # None: unpaced
         self._peak = 0.0  # the rate at which the climb ends
         self._next = 0.0  # when the next request may start
+        self._next_ahead = 0.0  # when the next one that goes ahead may
         self._changed = float("-inf")  # when the rate was last set
         self._cut_at = float("-inf")
         self._recent: deque[float] = deque()
@@ -116,15 +117,27 @@ class Pace:
         with self._lock:
             return self._rate
 
-    def wait(self) -> float:
-        """Waits for this request's turn; returns the seconds waited."""
+    def wait(self, *, ahead: bool = False) -> float:
+        """Waits for this request's turn; returns the seconds waited.
+
+        Args:
+            ahead: Go ahead of the requests that wait in line, whose successors wait the longer
+                for it. For the few requests that ask after what many others have bought: at the
+                end of a long line they would come too late.
+        """
         with self._lock:
             now = self._clock()
             self._climb(now)
             turn = now
             if self._rate is not None:
-                turn = max(now, self._next)
-                self._next = turn + 1.0 / self._rate
+                space = 1.0 / self._rate
+                if ahead:
+                    turn = max(now, self._next_ahead)
+                    self._next_ahead = turn + space
+                    self._next = max(now, self._next) + space
+                else:
+                    turn = max(now, self._next)
+                    self._next = turn + space
             self._recent.append(turn)
             while self._recent[0] < now - self._WINDOW:
                 self._recent.popleft()
