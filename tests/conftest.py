@@ -37,7 +37,9 @@ def tiny_onnx(steepness: float = 20.0) -> bytes:
 
     def tensor(name: str, dims: Iterable[int], values: Iterable[float]) -> bytes:
         raw = b"".join(struct.pack("<f", v) for v in values)
-        return b"".join(_field(1, d) for d in dims) + _field(2, 1) + _field(8, name) + _field(9, raw)
+        return (
+            b"".join(_field(1, d) for d in dims) + _field(2, 1) + _field(8, name) + _field(9, raw)
+        )
 
     def value(name: str, *dims: int | str) -> bytes:
         shape = b"".join(
@@ -122,12 +124,16 @@ class Shop:
 
         return main([str(self.job), "--quiet", *arguments])
 
-    def rows(self) -> dict[str, dict[str, Any]]:
-        """The metadata by id; fails where an id occurs twice."""
+    def records(self) -> list[dict[str, Any]]:
+        """The metadata."""
         import pyarrow.dataset as ds
 
         table = ds.dataset(self.out / "metadata", exclude_invalid_files=True, format="parquet")
-        records = table.to_table().to_pylist()
+        return table.to_table().to_pylist()
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The metadata by id; fails where an id occurs twice."""
+        records = self.records()
         by_id = {record["id"]: record for record in records}
         assert len(by_id) == len(records), "an id stands in the metadata twice"
         return by_id

@@ -74,12 +74,18 @@ class FinishedRows:
             if uri.endswith(".parquet")
         ]
         keys, places = [], []
-        for number, (_uri, data) in enumerate(
+        for number, (uri, data) in enumerate(
             storage.read_many(self._files, options=storage_options)
         ):
             if isinstance(data, Exception):
                 raise data
-            table = pq.read_table(io.BytesIO(data), columns=["status", "fingerprint"])
+            try:
+                table = pq.read_table(io.BytesIO(data), columns=["status", "fingerprint"])
+            except pa.ArrowException:
+                raise ValueError(
+                    f"{storage.redact(uri)}: this file of the ledger is broken; delete it, and "
+                    "the images in it are done again"
+                ) from None
             done = np.flatnonzero(
                 pc.equal(table["status"], DONE).to_numpy(zero_copy_only=False)
             ).astype(np.uint64)

@@ -11,7 +11,8 @@ Columns, all of them in every part (`SCHEMA`):
 ========================  ==============  =========================================================
 column                    type            meaning
 ========================  ==============  =========================================================
-id                        string          the row's id; unique, letter case aside
+id                        string          the row's id; unique, letter case aside, but for rows
+                                          that failed for that (``duplicate_id``)
 image                     string          the source's URI, as resolved against the manifest
 status                    string          ``done`` or ``failed``
 line                      int64           line (Parquet: row) of the manifest, from 1

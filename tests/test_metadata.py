@@ -1,0 +1,237 @@
+"""The metadata: its schema, its commit, the failures."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.testing.util import assert_that
+
+from tests.test_records import FULL
+from transforms import metadata as module
+from transforms.errors import ErrorCode, RowError
+from transforms.manifest import Manifest, read_shard, survey
+from transforms.metadata import (
+    FAILURES,
+    SCHEMA,
+    SUCCESS,
+    Committed,
+    WriteMetadata,
+    failure_record,
+    read_committed,
+    rows_from_table,
+    table_from_rows,
+)
+from transforms.records import DONE, FAILED, Row, now
+
+
+def done(number: int, **values: Any) -> Row:
+    row = Row(id=f"i{number}", image=f"s3://b/{number}.jpg", line=number + 2, status=DONE, **values)
+    return row.fingerprinted("local", "m", "s")._replace(finished_at=now())
+
+
+def failed(number: int) -> Row:
+    row = Row(id=f"bad{number}", image=f"s3://b/bad {number}.jpg", line=number + 2)
+    return row.failed("read", RowError(ErrorCode.NOT_FOUND, "gone"))
+
+
+def commit(
+    out: Path, rows: Iterable[Row], run_id: str, options: tuple[str, ...] = (), **settings: Any
+) -> Committed:
+    given: list[Committed] = []
+
+    def check(committed: list[Committed]) -> None:
+        assert len(committed) == 1
+        given.extend(committed)
+
+    with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner", *options])) as pipeline:
+        written = (
+            pipeline
+            | beam.Create(list(rows), reshuffle=False)
+            | WriteMetadata(str(out), run_id, **settings)
+        )
+        assert_that(written, check)
+    return read_committed(str(out), run_id)
+
+
+def table(out: Path) -> pa.Table:
+    return ds.dataset(out / "metadata", format="parquet", exclude_invalid_files=True).to_table()
+
+
+# ---------------------------------------------------------------------------------------- schema
+
+
+def documented() -> dict[str, str]:
+    """Columns and types as the module's docstring has them."""
+    lines = (module.__doc__ or "").splitlines()
+    rules = [n for n, line in enumerate(lines) if line.startswith("=====")]
+    first, second, third = (m.start() for m in re.finditer("=+", lines[rules[0]]))
+    found: dict[str, str] = {}
+    for line in lines[rules[1] + 1 : rules[2]]:
+        names, kind = line[first:second].strip(), line[second:third].strip()
+        if names:
+            last = names.split(", ")
+            found |= dict.fromkeys(last, kind)
+        else:
+            found |= {name: f"{found[name]} {kind}".strip() for name in last}
+    return found
+
+
+def test_the_schema_is_the_documented_one() -> None:
+    columns = documented()
+    assert list(columns) == SCHEMA.names == list(Row._fields)
+    for name, kind in columns.items():
+        spelt = re.sub(r",? ?null$", "", kind).replace(", ", ",").replace(" ", "")
+        expected = {"float32": "float", "map<string,string>": "map<string,string>"}.get(
+            spelt, spelt
+        )
+        actual = str(SCHEMA.field(name).type)
+        actual = re.sub(r"(item|element): ", "", actual).replace("tz=", "").replace(", ", ",")
+        assert actual.replace(" ", "") == expected, name
+
+
+def test_a_column_is_null_only_where_the_docstring_says_so() -> None:
+    bare = table_from_rows([Row(id="a", image="b", run_id="r", finished_at=now())])
+    for name, kind in documented().items():
+        if bare[name].null_count:
+            assert kind.endswith("null"), name
+
+
+def test_rows_come_back_as_they_were() -> None:
+    bare = Row(id="a", image="b")
+    full = FULL._replace(flags=("empty",))
+    for row, again in zip(
+        (full, bare), rows_from_table(table_from_rows([full, bare])), strict=True
+    ):
+        assert again == row
+
+
+# ---------------------------------------------------------------------------------------- commit
+
+
+def test_a_run_is_whole_with_its_marker(tmp_path: Path) -> None:
+    rows = [*(done(n, credits=2, run_id="r0") for n in range(3)), done(3, credits=5), failed(9)]
+    committed = commit(tmp_path, rows, "r1")
+    assert committed.rows == 5
+    assert committed.statuses == {DONE: 4, FAILED: 1}
+    assert committed.errors == {"not_found": 1}
+    assert committed.credits == 5, "what an earlier run paid is not this one's"
+    assert committed.finished_before == 3
+    assert (tmp_path / "metadata" / "r1" / SUCCESS).is_file()
+    assert table(tmp_path)["id"].to_pylist() == ["i0", "i1", "i2", "i3", "bad9"]
+    assert set(table(tmp_path)["run_id"].to_pylist()) == {"r0", "r1"}
+    assert table(tmp_path).schema.equals(SCHEMA)
+
+
+def test_a_later_run_replaces_earlier_ones_and_the_ledger(tmp_path: Path) -> None:
+    commit(tmp_path, [done(0), failed(1)], "r1")
+    assert (tmp_path / FAILURES).exists()
+    stale = tmp_path / "ledger" / "rows" / "killed" / "x.parquet"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"of a run that was killed")
+    commit(tmp_path, [done(0), done(2)], "r2")
+    assert table(tmp_path)["id"].to_pylist() == ["i0", "i2"]
+    assert not list((tmp_path / "metadata" / "r1").rglob("*.*"))
+    assert not [path for path in (tmp_path / "ledger").rglob("*") if path.is_file()]
+    assert not (tmp_path / FAILURES).exists(), "no failures are left"
+
+
+def test_an_empty_run_is_whole_too(tmp_path: Path) -> None:
+    committed = commit(tmp_path, [], "r1")
+    assert (committed.rows, committed.statuses) == (0, {})
+    assert table(tmp_path).num_rows == 0
+    assert table(tmp_path).schema.equals(SCHEMA)
+
+
+def test_a_replayed_commit_changes_nothing(tmp_path: Path) -> None:
+    commit(tmp_path, [done(0), failed(1)], "r1")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    again = module._commit(
+        None, ["nowhere.parquet"], directory=str(tmp_path), run_id="r1", storage_options=None
+    )
+    assert again == read_committed(str(tmp_path), "r1")
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_replayed_bundles_add_no_row(tmp_path: Path) -> None:
+    rows = [done(n) for n in range(20)]
+    committed = commit(tmp_path, rows, "r1", ("--direct_runner_bundle_repeat=2",))
+    assert committed.rows == 20
+    assert table(tmp_path)["id"].to_pylist() == [row.id for row in rows]
+
+
+def test_groups_reach_the_ledger_while_the_run_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_GROUP_ROWS", 4)
+    fn = module._WriteGroupsFn(str(tmp_path), "r1", None, None)
+    fn.start_bundle()
+    names = [name for n in range(11) for name in fn.process(done(n))]
+    written = sorted((tmp_path / "ledger" / "rows" / "r1").iterdir())
+    assert len(names) == len(written) == 2
+    assert sum(pa.parquet.read_table(path).num_rows for path in written) == 8
+    names += [value.value for value in fn.finish_bundle()]
+    assert len(set(names)) == 3
+
+
+def test_a_slow_group_is_written_before_it_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_GROUP_SECONDS", -1.0)
+    fn = module._WriteGroupsFn(str(tmp_path), "r1", None, None)
+    fn.start_bundle()
+    assert len(list(fn.process(done(0)))) == 1
+
+
+def test_large_runs_have_several_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_GROUP_ROWS", 4)
+    monkeypatch.setattr(module, "_PART_ROWS", 8)
+    rows = [done(n) for n in range(30)]
+    assert commit(tmp_path, rows, "r1").rows == 30
+    assert len(list((tmp_path / "metadata" / "r1").glob("part-*.parquet"))) == 4
+    assert sorted(table(tmp_path)["line"].to_pylist()) == [row.line for row in rows]
+
+
+def test_an_unfinished_run_is_not_committed(tmp_path: Path) -> None:
+    with pytest.raises(RowError) as caught:
+        read_committed(str(tmp_path), "r1")
+    assert caught.value.code is ErrorCode.NOT_FOUND
+
+
+# -------------------------------------------------------------------------------------- failures
+
+
+def test_failures_are_a_manifest(tmp_path: Path) -> None:
+    bad = failed(1)._replace(
+        box=(1, 2, 3, 4), erode_size=7, only_mask=True, hair_optimization="off",
+        extra={"sku": "ä", "colour": "red\n"},
+    )  # fmt: skip
+    commit(tmp_path, [done(0), bad, failed(2)], "r1")
+    manifest = Manifest(str(tmp_path / FAILURES))
+    surveyed = survey(manifest)
+    rows = sorted(
+        (row for shard in surveyed.shards for row in read_shard(manifest, shard)),
+        key=lambda row: row.id,
+    )
+    assert [row.id for row in rows] == ["bad1", "bad2"]
+    assert rows[0].image == bad.image and rows[0].extra == bad.extra
+    assert rows[0].parameters == bad.parameters
+    assert {row.status for row in rows} == {"pending"}
+
+
+def test_failures_can_be_run_from_their_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    row = Row(id="a", image="photos/a.jpg").failed("read", RowError(ErrorCode.NOT_FOUND, "gone"))
+    assert json.loads(failure_record(row))["image"] == str(tmp_path / "photos/a.jpg")
+    for image in ("s3://b/a.jpg", "memory://a b#.jpg", "", "/abs/a.jpg"):
+        assert json.loads(failure_record(row._replace(image=image)))["image"] == image
