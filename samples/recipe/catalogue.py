@@ -53,9 +53,9 @@ class Sample:
     scene: str
     setting: Mapping[str, Any]
     view: View
-    light: Light = Light()
+    light: Light = field(default_factory=Light)
     clutter: Sequence[Piece] = ()
-    samples: int = 40
+    samples: int = 32
 
 
 def _place(pieces: Sequence[Piece]) -> list[bpy.types.Object]:
@@ -82,79 +82,625 @@ _WHITE = {"ground": (0.97, 0.97, 0.97), "ground back": 3.0}
 
 SAMPLES: tuple[Sample, ...] = (
     Sample(
-        "bottle", "Amber bottle with pump, 250 ml", "care", "white sweep",
-        [Piece("bottle", {
-            "glass": True, "body": (0.72, 0.36, 0.1), "content": (0.35, 0.14, 0.03), "radius": 0.36,
-            "height": 0.95, "shoulder": 0.2, "neck": 0.38, "round": 0.14, "closure": "pump",
-            "lid": (0.04, 0.04, 0.04), "paper": (0.95, 0.93, 0.88), "ink": (0.1, 0.1, 0.1),
-            "wrap": 200, "title": "ALBA", "ornament": "leaf", "label band": False, "label frame": False,
-            "label top": 0.86,
-        }, turn=12)],
-        "sweep", _WHITE, View((800, 1000), 0, 8, 90, 0.8),
+        "bottle",
+        "Amber bottle with pump, 250 ml",
+        "care",
+        "white sweep",
+        [
+            Piece(
+                "bottle",
+                {
+                    "glass": True,
+                    "body": (0.72, 0.36, 0.1),
+                    "content": (0.35, 0.14, 0.03),
+                    "radius": 0.36,
+                    "height": 0.95,
+                    "shoulder": 0.2,
+                    "neck": 0.38,
+                    "round": 0.14,
+                    "closure": "pump",
+                    "lid": (0.04, 0.04, 0.04),
+                    "paper": (0.95, 0.93, 0.88),
+                    "ink": (0.1, 0.1, 0.1),
+                    "wrap": 200,
+                    "title": "ALBA",
+                    "ornament": "leaf",
+                    "label band": False,
+                    "label frame": False,
+                    "label top": 0.86,
+                },
+                turn=12,
+            )
+        ],
+        "sweep",
+        _WHITE,
+        View((800, 1000), 0, 8, 90, 0.8),
     ),
     Sample(
-        "vase", "Speckled vase with pampas", "home", "terracotta sweep",
-        [Piece("vase", {
-            "glaze": (0.9, 0.87, 0.8), "speckle": 0.9, "roughness": 0.35, "belly": 0.42, "foot": 0.24,
-            "neck": 0.13, "mouth": 0.18, "waist": 0.42, "grasses": True, "plume": (0.72, 0.58, 0.42),
-            "stems": 7,
-        })],
-        "sweep", {"ground": (0.72, 0.42, 0.31), "ground back": 2.5}, View((800, 1000), 0, 7, 85, 0.86),
+        "vase",
+        "Speckled vase with pampas",
+        "home",
+        "terracotta sweep",
+        [
+            Piece(
+                "vase",
+                {
+                    "glaze": (0.9, 0.87, 0.8),
+                    "speckle": 0.9,
+                    "roughness": 0.35,
+                    "belly": 0.42,
+                    "foot": 0.24,
+                    "neck": 0.13,
+                    "mouth": 0.18,
+                    "waist": 0.42,
+                    "grasses": True,
+                    "plume": (0.72, 0.58, 0.42),
+                    "stems": 7,
+                },
+            )
+        ],
+        "sweep",
+        {"ground": (0.72, 0.42, 0.31), "ground back": 2.5},
+        View((800, 1000), 0, 7, 85, 0.86),
     ),
     Sample(
-        "gift", "Gift box with bow", "gifts", "pink sweep",
-        [Piece("gift", {
-            "paper": (0.95, 0.94, 0.9), "patterned": False, "ribbon": (0.75, 0.1, 0.16), "width": 1.0,
-            "depth": 0.95, "height": 0.62, "bow": 0.42, "bow turn": 20,
-        }, turn=-28)],
-        "sweep", {"ground": (0.95, 0.62, 0.66), "ground back": 2.2}, View((900, 900), 0, 24, 80, 0.72),
+        "gift",
+        "Gift box with bow",
+        "gifts",
+        "pink sweep",
+        [
+            Piece(
+                "gift",
+                {
+                    "paper": (0.95, 0.94, 0.9),
+                    "patterned": False,
+                    "ribbon": (0.75, 0.1, 0.16),
+                    "width": 1.0,
+                    "depth": 0.95,
+                    "height": 0.62,
+                    "bow": 0.42,
+                    "bow turn": 20,
+                },
+                turn=-28,
+            )
+        ],
+        "sweep",
+        {"ground": (0.95, 0.62, 0.66), "ground back": 2.2},
+        View((900, 900), 0, 24, 80, 0.72),
     ),
     Sample(
-        "mug", "Stoneware mug, dipped", "kitchen", "oak table",
-        [Piece("mug", {
-            "glaze": (0.86, 0.85, 0.8), "speckle": 0.8, "gloss": 0.15, "dipped": True,
-            "dip colour": (0.16, 0.3, 0.42), "dip": 0.42, "full": True, "drink": (0.25, 0.13, 0.06),
-            "radius": 0.42, "height": 0.86, "flare": 0.02,
-        }, turn=-25)],
-        "table", {"top": "oak", "top shade": 0.95, "wall": "paint", "wall colour": (0.83, 0.83, 0.8),
-                  "table front": 0.85, "table depth": 1.8, "wall gap": 1.0, "top width": 0.42},
-        View((1000, 750), 0, 18, 75, 0.62, (-0.08, 0.0)), Light(side=1, warmth=0.5),
+        "mug",
+        "Stoneware mug, dipped",
+        "kitchen",
+        "oak table",
+        [
+            Piece(
+                "mug",
+                {
+                    "glaze": (0.86, 0.85, 0.8),
+                    "speckle": 0.8,
+                    "gloss": 0.15,
+                    "dipped": True,
+                    "dip colour": (0.16, 0.3, 0.42),
+                    "dip": 0.42,
+                    "full": True,
+                    "drink": (0.25, 0.13, 0.06),
+                    "radius": 0.42,
+                    "height": 0.86,
+                    "flare": 0.02,
+                },
+                turn=-25,
+            )
+        ],
+        "table",
+        {
+            "top": "oak",
+            "top shade": 0.95,
+            "wall": "paint",
+            "wall colour": (0.83, 0.83, 0.8),
+            "table front": 0.85,
+            "table depth": 1.8,
+            "wall gap": 1.0,
+            "top width": 0.42,
+        },
+        View((1000, 750), 0, 18, 75, 0.62, (-0.08, 0.0)),
+        Light(side=1, warmth=0.5),
     ),
     Sample(
-        "plant", "Spider plant in a clay pot", "plants", "off-white sweep",
-        [Piece("plant", {"kind": "spider", "variegated": True, "terracotta": True,
-                         "green": (0.25, 0.46, 0.14)})],
-        "sweep", {"ground": (0.93, 0.91, 0.86)}, View((800, 960), 0, 10, 85, 0.84),
+        "plant",
+        "Spider plant in a clay pot",
+        "plants",
+        "off-white sweep",
+        [
+            Piece(
+                "plant",
+                {
+                    "kind": "spider",
+                    "variegated": True,
+                    "terracotta": True,
+                    "green": (0.25, 0.46, 0.14),
+                },
+            )
+        ],
+        "sweep",
+        {"ground": (0.93, 0.91, 0.86)},
+        View((800, 960), 0, 10, 85, 0.84),
     ),
     Sample(
-        "basket", "Copper wire basket", "home", "grey concrete",
-        [Piece("basket", {"metal": (0.9, 0.55, 0.42), "wires": 22, "turns": 0.09, "handles": True,
-                          "filled": False, "gauge": 0.009, "bulge": 0.05}, turn=20)],
-        "table", {"top": "concrete", "top colour": (0.62, 0.62, 0.61), "wall": "paint",
-                  "wall colour": (0.66, 0.67, 0.68), "table front": 2.5, "table depth": 2.4, "wall gap": 0.0},
+        "basket",
+        "Copper wire basket",
+        "home",
+        "grey concrete",
+        [
+            Piece(
+                "basket",
+                {
+                    "metal": (0.9, 0.55, 0.42),
+                    "wires": 22,
+                    "turns": 0.09,
+                    "handles": True,
+                    "filled": False,
+                    "gauge": 0.009,
+                    "bulge": 0.05,
+                },
+                turn=20,
+            )
+        ],
+        "table",
+        {
+            "top": "concrete",
+            "top colour": (0.62, 0.62, 0.61),
+            "wall": "paint",
+            "wall colour": (0.66, 0.67, 0.68),
+            "table front": 2.5,
+            "table depth": 2.4,
+            "wall gap": 0.0,
+        },
         View((1000, 800), 0, 20, 80, 0.74),
     ),
     Sample(
-        "tumbler", "Iced orange in a tumbler", "drinks", "pale blue sweep",
-        [Piece("tumbler", {"tint": (1.0, 0.62, 0.1), "cloud": 1.0, "drink": True, "cubes": 3,
-                           "straw": True, "slice": True, "straw colour": (0.1, 0.5, 0.6),
-                           "peel": (0.95, 0.5, 0.05), "flesh": (0.98, 0.62, 0.15), "level": 0.8})],
-        "sweep", {"ground": (0.7, 0.84, 0.9)}, View((750, 1000), 0, 10, 85, 0.76),
+        "tumbler",
+        "Iced orange in a tumbler",
+        "drinks",
+        "pale blue sweep",
+        [
+            Piece(
+                "tumbler",
+                {
+                    "tint": (1.0, 0.55, 0.03),
+                    "cloud": 1.0,
+                    "drink": True,
+                    "cubes": 3,
+                    "straw": True,
+                    "slice": True,
+                    "straw colour": (0.1, 0.5, 0.6),
+                    "peel": (0.95, 0.5, 0.05),
+                    "flesh": (0.98, 0.62, 0.15),
+                    "level": 0.8,
+                },
+            )
+        ],
+        "sweep",
+        {"ground": (0.7, 0.84, 0.9)},
+        View((750, 1000), 0, 10, 85, 0.76),
     ),
     Sample(
-        "lamp", "Desk lamp, mustard", "lighting", "desk and wall",
-        [Piece("lamp", {"enamel": (0.9, 0.64, 0.12), "gloss": 0.3, "arm": (0.78, 0.78, 0.8),
-                        "lower lean": 18, "upper lean": 52, "shade tilt": 28, "cable": True}, turn=30)],
-        "table", {"top": "walnut", "wall": "paint", "wall colour": (0.36, 0.45, 0.47),
-                  "table front": 0.75, "table depth": 1.5, "wall gap": 0.0},
-        View((800, 1000), 0, 8, 80, 0.8), Light(sky=0.55),
+        "lamp",
+        "Desk lamp, mustard",
+        "lighting",
+        "desk and wall",
+        [
+            Piece(
+                "lamp",
+                {
+                    "enamel": (0.9, 0.64, 0.12),
+                    "gloss": 0.3,
+                    "arm": (0.78, 0.78, 0.8),
+                    "lower lean": 18,
+                    "upper lean": 52,
+                    "shade tilt": 28,
+                    "cable": True,
+                },
+                turn=30,
+            )
+        ],
+        "table",
+        {
+            "top": "walnut",
+            "wall": "paint",
+            "wall colour": (0.36, 0.45, 0.47),
+            "table front": 0.75,
+            "table depth": 1.5,
+            "wall gap": 0.0,
+        },
+        View((800, 1000), 0, 8, 80, 0.8),
+        Light(sky=0.55),
     ),
     Sample(
-        "teddy", "Plush bear", "toys", "light grey sweep",
-        [Piece("teddy", {"fur": (0.63, 0.42, 0.25), "ribbon": True, "silk": (0.15, 0.3, 0.5)}, turn=18)],
-        "sweep", {"ground": (0.86, 0.86, 0.87)}, View((880, 960), 0, 12, 85, 0.82),
+        "teddy",
+        "Plush bear",
+        "toys",
+        "light grey sweep",
+        [
+            Piece(
+                "teddy",
+                {
+                    "fur": (0.76, 0.56, 0.38),
+                    "density": 2.6,
+                    "fur length": 0.05,
+                    "ribbon": True,
+                    "silk": (0.15, 0.3, 0.5),
+                },
+                turn=18,
+            )
+        ],
+        "sweep",
+        {"ground": (0.86, 0.86, 0.87)},
+        View((880, 960), 0, 12, 85, 0.82),
     ),
-)  # fmt: skip
+    Sample(
+        "sandals",
+        "Cork sandals, two straps",
+        "shoes",
+        "sand sweep",
+        [
+            Piece(
+                "sandals",
+                {
+                    "cork": True,
+                    "bed": (0.72, 0.55, 0.4),
+                    "strap": (0.3, 0.17, 0.1),
+                    "buckle": (0.83, 0.66, 0.36),
+                    "outsole": (0.2, 0.16, 0.13),
+                    "thread": (0.8, 0.66, 0.45),
+                },
+                turn=-32,
+            )
+        ],
+        "sweep",
+        {"ground": (0.86, 0.8, 0.71)},
+        View((1000, 800), 0, 32, 85, 0.8),
+    ),
+    Sample(
+        "handbag",
+        "Leather handbag, bottle green",
+        "bags",
+        "beige sweep",
+        [
+            Piece(
+                "handbag",
+                {
+                    "hide": (0.1, 0.27, 0.2),
+                    "gloss": 0.4,
+                    "metal": (0.83, 0.66, 0.36),
+                    "thread": (0.6, 0.55, 0.38),
+                    "width": 1.25,
+                    "height": 0.85,
+                    "depth": 0.36,
+                    "flap": 0.42,
+                    "strap": 0.55,
+                },
+                turn=-24,
+            )
+        ],
+        "sweep",
+        {"ground": (0.9, 0.84, 0.77)},
+        View((800, 1000), 0, 12, 85, 0.8),
+    ),
+    Sample(
+        "chair",
+        "Spindle chair, oak and black",
+        "furniture",
+        "furnished room",
+        [
+            Piece(
+                "chair",
+                {
+                    "painted": True,
+                    "paint": (0.07, 0.075, 0.08),
+                    "one timber": False,
+                    "timber": ((0.84, 0.66, 0.45), (0.6, 0.43, 0.27)),
+                    "stool": False,
+                    "spindles": 7,
+                    "back": 0.95,
+                },
+                turn=-38,
+            )
+        ],
+        "floor",
+        {
+            "floor": "oak",
+            "floor shade": 0.95,
+            "floor width": 0.16,
+            "wall": "paint",
+            "wall colour": (0.8, 0.81, 0.77),
+            "skirting colour": (0.94, 0.94, 0.92),
+            "back wall": 0.95,
+            "skirting height": 0.11,
+        },
+        View((800, 1000), 0, 13, 60, 0.68, (0.07, -0.04)),
+        Light(warmth=0.6, size=2.6),
+        (
+            Piece(
+                "plant",
+                {
+                    "kind": "broad",
+                    "terracotta": False,
+                    "pot": "ceramic",
+                    "pot colour": (0.9, 0.9, 0.88),
+                    "variegated": False,
+                    "green": (0.13, 0.33, 0.13),
+                },
+                at=(-0.62, 0.55, 0),
+                size=0.95,
+                seed=5,
+            ),
+            Piece(
+                "basket",
+                {"metal": (0.12, 0.12, 0.13), "turns": 0.08, "filled": False},
+                at=(0.75, 0.66, 0),
+                size=0.34,
+            ),
+        ),
+    ),
+    Sample(
+        "mills",
+        "Salt and pepper mills",
+        "kitchen",
+        "cluttered kitchen",
+        [
+            Piece(
+                "mill",
+                {
+                    "lacquered": False,
+                    "timber": ((0.45, 0.3, 0.2), (0.22, 0.13, 0.08)),
+                    "metal": (0.78, 0.78, 0.8),
+                    "waist": 0.15,
+                    "tall": 1.35,
+                },
+                at=(-0.27, 0, 0),
+            ),
+            Piece(
+                "mill",
+                {
+                    "lacquered": False,
+                    "timber": ((0.9, 0.78, 0.6), (0.72, 0.56, 0.38)),
+                    "metal": (0.78, 0.78, 0.8),
+                    "waist": 0.17,
+                    "tall": 1.0,
+                },
+                at=(0.27, -0.08, 0),
+                size=0.8,
+                seed=2,
+            ),
+        ],
+        "table",
+        {
+            "top": "marble",
+            "top scale": 0.6,
+            "wall": "tiles",
+            "wall colour": (0.88, 0.9, 0.88),
+            "wall width": 0.62,
+            "bond": 0.5,
+            "table front": 1.3,
+            "table depth": 1.25,
+            "wall gap": 0.0,
+        },
+        View((1000, 800), 0, 11, 70, 0.74, (0.1, -0.03), 0.35),
+        Light(side=1, warmth=0.3),
+        (
+            Piece(
+                "mug",
+                {"glaze": (0.75, 0.36, 0.25), "dipped": False, "full": False},
+                at=(-1.0, 0.55, 0),
+                size=0.5,
+                turn=200,
+            ),
+            Piece(
+                "bottle",
+                {
+                    "glass": True,
+                    "body": (0.45, 0.6, 0.3),
+                    "content": (0.75, 0.65, 0.15),
+                    "closure": "cork",
+                    "title": "OLIVA",
+                    "height": 1.5,
+                    "radius": 0.3,
+                },
+                at=(-0.72, 0.95, 0),
+                size=1.1,
+                turn=-10,
+                seed=4,
+            ),
+            Piece(
+                "basket",
+                {
+                    "metal": (0.12, 0.12, 0.13),
+                    "filled": True,
+                    "fruit": (0.95, 0.75, 0.12),
+                    "handles": False,
+                },
+                at=(0.95, 0.72, 0),
+                size=0.8,
+            ),
+        ),
+    ),
+    Sample(
+        "brush",
+        "Shaving brush, ivory handle",
+        "care",
+        "bathroom shelf",
+        [
+            Piece(
+                "brush",
+                {
+                    "handle": (0.93, 0.9, 0.82),
+                    "wooden": False,
+                    "ferrule": (0.83, 0.66, 0.36),
+                    "bristle": (0.82, 0.74, 0.62),
+                    "flare": 0.5,
+                },
+            )
+        ],
+        "shelf",
+        {
+            "top": "walnut",
+            "wall": "paint",
+            "wall colour": (0.35, 0.42, 0.38),
+            "shelf back": 0.75,
+            "shelf above": 2.2,
+        },
+        View((800, 1000), 0, 8, 85, 0.66, (-0.04, -0.02), 0.3),
+        Light(),
+        (
+            Piece(
+                "bottle",
+                {"glass": True, "body": (0.72, 0.36, 0.1), "closure": "dropper"},
+                at=(0.62, 0.36, 0),
+                size=0.9,
+                seed=3,
+            ),
+            Piece(
+                "carton",
+                {"parcel": False, "body": (0.8, 0.72, 0.6), "width": 0.8, "height": 0.9},
+                at=(-0.62, 0.42, 0),
+                size=0.75,
+                turn=15,
+                seed=6,
+            ),
+        ),
+    ),
+    Sample(
+        "wheel",
+        "Front wheel, 32 spokes",
+        "bicycles",
+        "grey workshop",
+        [
+            Piece(
+                "wheel",
+                {"tyre": (0.035, 0.035, 0.04), "rim": (0.78, 0.78, 0.8), "spokes": 32},
+                turn=-30,
+            )
+        ],
+        "floor",
+        {
+            "floor": "concrete",
+            "floor colour": (0.5, 0.5, 0.5),
+            "wall": "concrete",
+            "wall colour": (0.72, 0.72, 0.7),
+            "back wall": 0.8,
+            "skirting": False,
+        },
+        View((900, 900), 0, 8, 70, 0.94, (0.1, -0.02)),
+    ),
+    Sample(
+        "headphones",
+        "Over-ear headphones, silver",
+        "audio",
+        "yellow sweep",
+        [
+            Piece(
+                "headphones",
+                {
+                    "shell": (0.88, 0.88, 0.87),
+                    "pad": (0.2, 0.2, 0.21),
+                    "gloss": 0.3,
+                    "metal": (0.78, 0.78, 0.8),
+                },
+                turn=-32,
+            )
+        ],
+        "sweep",
+        {"ground": (0.97, 0.77, 0.13), "ground back": 2.5},
+        View((900, 900), 0, 10, 85, 0.7),
+    ),
+    Sample(
+        "cushion",
+        "Linen cushion with fringe",
+        "textiles",
+        "warm white",
+        [
+            Piece(
+                "cushion",
+                {
+                    "patterned": False,
+                    "cloth": (0.7, 0.42, 0.3),
+                    "second cloth": (0.78, 0.52, 0.4),
+                    "two tone": True,
+                    "trim": "fringe",
+                    "yarn": (0.93, 0.88, 0.78),
+                    "threads": 46,
+                    "height": 0.92,
+                    "lean": 16,
+                    "puff": 0.26,
+                },
+                turn=-14,
+            )
+        ],
+        "sweep",
+        {"ground": (0.95, 0.94, 0.91)},
+        View((900, 900), 0, 10, 85, 0.8),
+    ),
+    Sample(
+        "towels",
+        "Bath towels, set of three",
+        "textiles",
+        "bathroom shelf",
+        [
+            Piece(
+                "towels",
+                {
+                    "towels": 3,
+                    "towel 0": (0.28, 0.4, 0.44),
+                    "towel 1": (0.62, 0.73, 0.72),
+                    "towel 2": (0.93, 0.92, 0.88),
+                },
+                turn=-20,
+            )
+        ],
+        "table",
+        {
+            "top": "oak",
+            "top shade": 1.0,
+            "wall": "tiles",
+            "wall colour": (0.93, 0.94, 0.94),
+            "bond": 1.0,
+            "wall width": 0.4,
+            "table front": 0.8,
+            "table depth": 1.1,
+            "wall gap": 0.0,
+        },
+        View((1000, 750), 0, 14, 80, 0.66, (0.02, 0.0)),
+    ),
+    Sample(
+        "watch",
+        "Wrist watch, tan strap",
+        "watches",
+        "dark slate",
+        [
+            Piece(
+                "watch",
+                {
+                    "case": (0.78, 0.78, 0.8),
+                    "hide": (0.55, 0.32, 0.17),
+                    "dial": (0.95, 0.94, 0.9),
+                    "thread": (0.9, 0.82, 0.66),
+                    "hour": 304,
+                    "minute": 48,
+                    "second": 210,
+                    "accent": (0.7, 0.2, 0.1),
+                    "numerals": False,
+                    "radius": 0.46,
+                },
+                turn=-26,
+            )
+        ],
+        "sweep",
+        {"ground": (0.2, 0.215, 0.23), "ground back": 2.0},
+        View((800, 1000), 0, 9, 90, 0.74),
+        Light(rim=0.9),
+    ),
+)
 
 
 # ------------------------------------------------------------------------------- by chance

@@ -23,7 +23,7 @@ _LINES = (
 
 
 def _rgb(colour: Colour) -> tuple[int, int, int]:
-    r, g, b = (int(round(255 * float(c))) for c in colour[:3])
+    r, g, b = (round(255 * float(c)) for c in colour[:3])
     return r, g, b
 
 
@@ -38,9 +38,7 @@ def title(dice: Dice) -> str:
     return dice.pick("title", _WORDS)
 
 
-def label(
-    dice: Dice, paper: Colour, ink: Colour, size: tuple[int, int] = (768, 768)
-) -> np.ndarray:
+def label(dice: Dice, paper: Colour, ink: Colour, size: tuple[int, int] = (768, 768)) -> np.ndarray:
     """A shop label: name, rule, small lines, an ornament (h x w x 3, float 0..1)."""
     w, h = size
     image = Image.new("RGB", size, _rgb(paper))
@@ -52,7 +50,9 @@ def label(
         draw.rectangle((0, int(h * 0.8), w, h), fill=_rgb(accent))
     if dice.chance("label frame", 0.5):
         inset = int(0.04 * h)
-        draw.rectangle((inset, inset, w - inset, h - inset), outline=_rgb(ink), width=max(h // 150, 2))
+        draw.rectangle(
+            (inset, inset, w - inset, h - inset), outline=_rgb(ink), width=max(h // 150, 2)
+        )
     letters = int(min(h * 0.17, 1.35 * w / max(len(word), 4)))
     _text(draw, (w / 2, h * 0.47), word, letters, ink)
     draw.line((w * 0.4, h * 0.6, w * 0.6, h * 0.6), fill=_rgb(ink), width=max(h // 180, 2))
@@ -68,14 +68,20 @@ def label(
         draw.ellipse((x - r / 2, y - r / 2, x + r / 2, y + r / 2), fill=_rgb(accent))
         for a in np.linspace(0, 2 * np.pi, 16, endpoint=False):
             c, s = np.cos(a), np.sin(a)
-            draw.line((x + 0.7 * r * c, y + 0.7 * r * s, x + r * c, y + r * s),
-                      fill=_rgb(accent), width=max(h // 160, 2))
+            draw.line(
+                (x + 0.7 * r * c, y + 0.7 * r * s, x + r * c, y + r * s),
+                fill=_rgb(accent),
+                width=max(h // 160, 2),
+            )
     elif ornament == "leaf":
         for side in (-1, 1):
             for k in range(4):
                 ly = y + r - k * r * 0.55
-                draw.line((x, ly, x + side * r * 0.75, ly - r * 0.55),
-                          fill=_rgb(ink), width=max(h // 90, 2))
+                draw.line(
+                    (x, ly, x + side * r * 0.75, ly - r * 0.55),
+                    fill=_rgb(ink),
+                    width=max(h // 90, 2),
+                )
         draw.line((x, y + r * 1.2, x, y - r * 1.2), fill=_rgb(ink), width=max(h // 140, 2))
     return np.asarray(image, dtype=np.float32) / 255
 
@@ -103,7 +109,9 @@ def pattern(dice: Dice, name: str = "pattern", size: int = 512) -> np.ndarray:
     return picture.astype(np.float32)
 
 
-def dial(paper: Colour, ink: Colour, accent: Colour, numerals: bool, size: int = 1024) -> np.ndarray:
+def dial(
+    paper: Colour, ink: Colour, accent: Colour, numerals: bool, size: int = 1024
+) -> np.ndarray:
     """The face of a watch or clock, without hands; what lies outside the circle is paper."""
     image = Image.new("RGB", (size, size), _rgb(paper))
     draw = ImageDraw.Draw(image)
@@ -113,8 +121,11 @@ def dial(paper: Colour, ink: Colour, accent: Colour, numerals: bool, size: int =
         outer, inner = 0.95, 0.85 if i % 5 == 0 else 0.915
         wide = size // 70 if i % 5 == 0 and not numerals else size // 220
         x, y = np.sin(a), -np.cos(a)
-        draw.line((c + c * inner * x, c + c * inner * y, c + c * outer * x, c + c * outer * y),
-                  fill=_rgb(ink), width=wide)
+        draw.line(
+            (c + c * inner * x, c + c * inner * y, c + c * outer * x, c + c * outer * y),
+            fill=_rgb(ink),
+            width=wide,
+        )
         if numerals and i % 5 == 0:
             _text(draw, (c + c * 0.72 * x, c + c * 0.72 * y), str(i // 5 or 12), size // 11, ink)
     _text(draw, (c, c * 0.62), "HOLM", size // 20, ink)

@@ -157,12 +157,16 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     samples = commands.add_parser("samples", help="the committed catalogue")
     samples.add_argument("--only", nargs="*", default=[], metavar="ID")
-    samples.add_argument("--draft", type=float, default=1.0, help="scale of the pictures, for looks")
+    samples.add_argument(
+        "--draft", type=float, default=1.0, help="scale of the pictures, for looks"
+    )
     samples.add_argument("--out", type=Path, default=HERE)
     training = commands.add_parser("training", help="other pictures, at random")
     training.add_argument("--count", type=int, required=True)
     training.add_argument("--seed", type=int, required=True)
-    training.add_argument("--size", type=int, default=320, help="side of a square of the same area, pixels")
+    training.add_argument(
+        "--size", type=int, default=320, help="side of a square of the same area, pixels"
+    )
     training.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     if arguments.command == "samples":

@@ -121,8 +121,8 @@ def stage(
     low, high = v.min(0), v.max(0)
     k = size / float((high - low).max())
     middle = Vector(((low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]))
-    root.matrix_world = Matrix.Translation(Vector(at)) @ Matrix.Scale(k, 4) @ (
-        Matrix.Translation(-middle) @ lean
+    root.matrix_world = (
+        Matrix.Translation(Vector(at)) @ Matrix.Scale(k, 4) @ (Matrix.Translation(-middle) @ lean)
     )
     bpy.context.view_layer.update()
     return made
@@ -182,9 +182,9 @@ def light(setup: Light) -> None:
         obj = s.link(bpy.data.objects.new("softbox", lamp))
         obj.location = tuple(place)
         obj.rotation_mode = "QUATERNION"
-        obj.rotation_quaternion = Vector(
-            (np.array(place) - np.array((0, 0, 0.4)))
-        ).to_track_quat("Z", "Y")
+        obj.rotation_quaternion = Vector(np.array(place) - np.array((0, 0, 0.4))).to_track_quat(
+            "Z", "Y"
+        )
         obj.visible_camera = False
 
     softbox((2.4 * setup.side, -1.8, setup.height), setup.size, setup.key, warm)
@@ -238,16 +238,25 @@ def _stuff(dice: Dice, name: str, options: Sequence[str]) -> bpy.types.Material:
     kind = dice.pick(name, options)
     shade = dice.between(f"{name} shade", 0.35, 1.0)
     if kind == "oak":
-        return m.planks((0.80 * shade, 0.64 * shade, 0.46 * shade),
-                        (0.56 * shade, 0.40 * shade, 0.26 * shade),
-                        dice.between(f"{name} width", 0.25, 0.7), 4.0)
+        return m.planks(
+            (0.80 * shade, 0.64 * shade, 0.46 * shade),
+            (0.56 * shade, 0.40 * shade, 0.26 * shade),
+            dice.between(f"{name} width", 0.25, 0.7),
+            4.0,
+        )
     if kind == "walnut":
-        return m.planks((0.47, 0.32, 0.22), (0.22, 0.13, 0.08),
-                        dice.between(f"{name} width", 0.3, 0.9), 5.0)
+        return m.planks(
+            (0.47, 0.32, 0.22), (0.22, 0.13, 0.08), dice.between(f"{name} width", 0.3, 0.9), 5.0
+        )
     if kind == "painted boards":
         colour = np.array(dice.colour(f"{name} colour", (0.0, 0.4), (0.5, 0.95)))
-        return m.planks(tuple(colour), tuple(colour * 0.9),
-                        dice.between(f"{name} width", 0.25, 0.6), 6.0, gap=0.008)
+        return m.planks(
+            tuple(colour),
+            tuple(colour * 0.9),
+            dice.between(f"{name} width", 0.25, 0.6),
+            6.0,
+            gap=0.008,
+        )
     if kind == "marble":
         return m.marble(scale=dice.between(f"{name} scale", 0.5, 1.5))
     if kind == "dark marble":
@@ -259,8 +268,12 @@ def _stuff(dice: Dice, name: str, options: Sequence[str]) -> bpy.types.Material:
     if kind == "leather":
         return m.leather(dice.colour(f"{name} colour", (0.1, 0.6), (0.15, 0.6)), grain=25)
     if kind == "tiles":
-        return m.tiles(dice.colour(f"{name} colour", (0.0, 0.4), (0.7, 0.98)), (0.8, 0.79, 0.77),
-                       dice.between(f"{name} width", 0.25, 0.8), dice.pick("bond", (0.5, 1.0)))
+        return m.tiles(
+            dice.colour(f"{name} colour", (0.0, 0.4), (0.7, 0.98)),
+            (0.8, 0.79, 0.77),
+            dice.between(f"{name} width", 0.25, 0.8),
+            dice.pick("bond", (0.5, 1.0)),
+        )
     return m.plain(dice.colour(f"{name} colour", (0.0, 0.6), (0.3, 0.97)))
 
 
@@ -277,8 +290,13 @@ def table_ground(dice: Dice) -> None:
     """A table with its front edge in the picture, and a wall behind it."""
     front = dice.between("table front", 0.45, 1.1)
     depth = dice.between("table depth", 1.4, 3.0)
-    table = s.block((9, front + depth, 0.12), _stuff(dice, "top", _TOPS[:6]),
-                    (0, (depth - front) / 2, -0.06), edge=0.015, name="table")
+    table = s.block(
+        (9, front + depth, 0.12),
+        _stuff(dice, "top", _TOPS[:6]),
+        (0, (depth - front) / 2, -0.06),
+        edge=0.015,
+        name="table",
+    )
     table.location[2] = -0.06
     gap = dice.between("wall gap", 0.05, 2.0)
     _plane(_stuff(dice, "wall", _WALLS), (-12, depth + gap, -5), (24, 0, 0), (0, 0, 14))
@@ -287,21 +305,30 @@ def table_ground(dice: Dice) -> None:
 
 def floor_ground(dice: Dice) -> None:
     """A room's floor and wall, with a skirting board."""
-    back = dice.between("wall", 0.5, 2.2)
-    _plane(_stuff(dice, "floor", ("oak", "walnut", "concrete", "painted boards")),
-           (-12, -10, 0), (24, 0, 0), (0, 24, 0))
+    back = dice.between("back wall", 0.5, 2.2)
+    _plane(
+        _stuff(dice, "floor", ("oak", "walnut", "concrete", "painted boards")),
+        (-12, -10, 0),
+        (24, 0, 0),
+        (0, 24, 0),
+    )
     _plane(_stuff(dice, "wall", _WALLS), (-12, back, 0), (24, 0, 0), (0, 0, 12))
     if dice.chance("skirting", 0.8):
         height = dice.between("skirting height", 0.06, 0.16)
-        s.block((24, 0.03, height), m.plain(dice.colour("skirting", (0, 0.1), (0.7, 0.97)), 0.4),
-                (0, back - 0.015, height / 2), edge=0.008)
+        s.block(
+            (24, 0.03, height),
+            m.plain(dice.colour("skirting colour", (0, 0.1), (0.7, 0.97)), 0.4),
+            (0, back - 0.015, height / 2),
+            edge=0.008,
+        )
 
 
 def bokeh_ground(dice: Dice) -> None:
     """A table in front of something far away and out of focus: blotches of light and colour."""
     depth = dice.between("table depth", 1.2, 2.5)
-    s.block((12, 3 + depth, 0.1), _stuff(dice, "top", _TOPS[:6]), (0, (depth - 3) / 2, -0.05),
-            edge=0.01)
+    s.block(
+        (12, 3 + depth, 0.1), _stuff(dice, "top", _TOPS[:6]), (0, (depth - 3) / 2, -0.05), edge=0.01
+    )
     rng = dice.rng("bokeh")
     base = np.array(dice.colour("bokeh", (0.05, 0.6), (0.1, 0.8)))
     pixels = np.zeros((96, 160, 3), dtype=np.float32) + base
@@ -317,8 +344,9 @@ def bokeh_ground(dice: Dice) -> None:
         cover = (1 / (1 + np.exp(np.clip(d / soft, -30, 30))))[..., None] * rng.uniform(0.3, 1)
         tone = np.clip(base * rng.uniform(0.3, 1.6) + rng.normal(0, 0.15, 3), 0, 1)
         pixels = pixels * (1 - cover) + tone * cover
-    wall = _plane(m.printed(pixels.astype(np.float32), 0.9), (-8, depth + 2, -4), (16, 0, 0),
-                  (0, 0, 10))
+    wall = _plane(
+        m.printed(pixels.astype(np.float32), 0.9), (-8, depth + 2, -4), (16, 0, 0), (0, 0, 10)
+    )
     layer = wall.data.uv_layers[0]
     for loop, uv in zip(wall.data.loops, layer.uv, strict=True):
         uv.vector = [(0, 0), (0, 1), (1, 0), (1, 1)][loop.vertex_index]
@@ -329,8 +357,12 @@ def shelf_ground(dice: Dice) -> None:
     stuff = _stuff(dice, "top", ("oak", "walnut", "painted boards", "paint"))
     back = dice.between("shelf back", 0.35, 0.8)
     s.block((12, back + 0.5, 0.06), stuff, (0, (back - 0.5) / 2, -0.03), edge=0.008)
-    _plane(_stuff(dice, "wall", ("paint", "painted boards", "tiles")),
-           (-12, back, -6), (24, 0, 0), (0, 0, 12))
+    _plane(
+        _stuff(dice, "wall", ("paint", "painted boards", "tiles")),
+        (-12, back, -6),
+        (24, 0, 0),
+        (0, 0, 12),
+    )
     above = dice.between("shelf above", 1.25, 1.7)
     s.block((12, back + 0.3, 0.06), stuff, (0, (back - 0.3) / 2, above), edge=0.008)
     s.block((12, back + 0.5, 0.06), stuff, (0, (back - 0.5) / 2, -above), edge=0.008)

@@ -283,9 +283,7 @@ def sheet(
     if not unit_uv:
         lu = float(np.linalg.norm(np.diff(grid, axis=0), axis=-1).sum(0).mean())
         lv = float(np.linalg.norm(np.diff(grid, axis=1), axis=-1).sum(1).mean())
-    uv = np.stack(
-        np.meshgrid(np.linspace(0, lu, n), np.linspace(0, lv, m), indexing="ij"), axis=-1
-    )
+    uv = np.stack(np.meshgrid(np.linspace(0, lu, n), np.linspace(0, lv, m), indexing="ij"), axis=-1)
     faces = [
         (i * m + j, (i + 1) * m + j, (i + 1) * m + j + 1, i * m + j + 1)
         for i in range(n - 1)
@@ -333,9 +331,7 @@ def block(
 ) -> bpy.types.Object:
     """A box of `size` about `centre` with rounded edges; each face carries UV 0..1."""
     half = np.asarray(size, dtype=float) / 2
-    corners = np.array(
-        [(x, y, z) for z in (-1, 1) for y in (-1, 1) for x in (-1, 1)], dtype=float
-    )
+    corners = np.array([(x, y, z) for z in (-1, 1) for y in (-1, 1) for x in (-1, 1)], dtype=float)
     quads = [(0, 1, 5, 4), (1, 3, 7, 5), (3, 2, 6, 7), (2, 0, 4, 6), (4, 5, 7, 6), (2, 3, 1, 0)]
     mesh = bpy.data.meshes.new(name)
     mesh.from_pydata([tuple(c) for c in corners * half], [], quads)
@@ -474,7 +470,7 @@ def fur(
     bend = np.asarray(comb) + rng.normal(0, curl, root.shape)
     s = np.linspace(0, 1, steps)[None, :, None]
     points = root[:, None] + size[:, None] * (lean[:, None] * s + bend[:, None] * s**2 * 0.6)
-    wiggle = rng.normal(0, 0.06 * curl * length / 0.25, (len(root), steps, 3)) * s
+    wiggle = rng.normal(0, 0.08 * curl * length, (len(root), steps, 3)) * s
     return strands(points + wiggle, radius, material, name=f"{skin.name} fur")
 
 
