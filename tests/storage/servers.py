@@ -25,6 +25,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 # The full counts and combinations make docs/storage.md; fewer keep the everyday run short.
 FULL = bool(os.environ.get("ALPHABEAM_STORES_FULL"))
+MANY = 10_000 if FULL else 120  # objects in one folder
+FILLED = "jobs/test_many_objects"  # which some servers have filled when they start
 
 
 class Missing(Exception):
@@ -66,7 +68,7 @@ def free_port() -> int:
 
 
 def launch(
-    command: list[str], port: int, *, env: dict[str, str] | None = None, seconds: float = 30
+    command: list[str], port: int, *, env: dict[str, str] | None = None, seconds: float = 90
 ) -> Callable[[], None]:
     """Starts a server, waits until it accepts connections; returns what stops it."""
     log = tempfile.TemporaryFile()  # noqa: SIM115
@@ -158,24 +160,42 @@ def _fill_disk(folder: Path, count: int) -> None:
         (folder / f"{index:05d}.txt").write_bytes(b"%d" % index)
 
 
+def _fill_http(port: int, method: str, path: str, headers: dict[str, str], count: int) -> None:
+    """Bare requests on one connection: the libraries take ten times as long."""
+    import http.client
+
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    for index in range(count):
+        name = path.replace("{}", f"{index:05d}.txt")
+        connection.request(method, name, b"%d" % index, {"Content-Type": "text/plain", **headers})
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status < 300, answer.status
+    connection.close()
+
+
 # ---- S3
 
+_S3_SERVER = """
+    import sys
+    from moto.s3.models import s3_backends
+    from moto.server import main
+    port, folder, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    backend = s3_backends["123456789012"]["aws"]
+    backend.create_bucket("alphabeam", "us-east-1")
+    for index in range(count):
+        backend.put_object("alphabeam", f"{folder}/{index:05d}.txt", b"%d" % index)
+    main(["-H", "127.0.0.1", "-p", port])
+"""
 _S3_KEYS = {"key": "testing", "secret": "testing-secret"}
 
 
 def start_s3() -> Store:
     """moto; permissions are enforced by a second one, since that slows every request down."""
     need("moto", "flask", "flask_cors", "s3fs")
-    import boto3
-
     port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    stop = launch(command, port)
+    stop = launch(_python(_S3_SERVER, str(port), FILLED, str(MANY)), port)
     url = f"http://127.0.0.1:{port}"
-    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing-secret"}
-    boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys).create_bucket(
-        Bucket="alphabeam"
-    )
     options = {"s3": {"endpoint_url": url, **_S3_KEYS}}
     return Store(
         "s3",
@@ -183,6 +203,7 @@ def start_s3() -> Store:
         options,
         command="moto_server -H 127.0.0.1 -p PORT",
         missing_bucket="s3://no-such-bucket/jobs",
+        fill=lambda below, count: None,
         stop=stop,
     )
 
@@ -272,12 +293,18 @@ def start_azure() -> Store:
 
     service = BlobServiceClient.from_connection_string(connection(f"AccountKey={_AZURE_KEY}"))
     service.create_container("alphabeam")
-    reading = generate_account_sas(
-        account,
-        _AZURE_KEY,
-        ResourceTypes(service=True, container=True, object=True),
-        AccountSasPermissions(read=True, list=True),
-        datetime.now(timezone.utc) + timedelta(hours=4),
+    reading, writing = (
+        generate_account_sas(
+            account,
+            _AZURE_KEY,
+            ResourceTypes(service=True, container=True, object=True),
+            permissions,
+            datetime.now(timezone.utc) + timedelta(hours=4),
+        )
+        for permissions in (
+            AccountSasPermissions(read=True, list=True),
+            AccountSasPermissions(write=True, create=True),
+        )
     )
     wrong_key = "d3Jvbmcga2V5IHdyb25nIGtleSB3cm9uZyBrZXkgd3Jvbmcga2V5IHdyb25nIGtleSE="
 
@@ -291,6 +318,13 @@ def start_azure() -> Store:
         command="azurite-blob --blobHost 127.0.0.1 --blobPort PORT --inMemoryPersistence "
         "--skipApiVersionCheck",
         missing_bucket="abfs://no-such-container/jobs",
+        fill=lambda below, count: _fill_http(
+            port,
+            "PUT",
+            f"/{account}/alphabeam/{FILLED}/{{}}?{writing}",
+            {"x-ms-blob-type": "BlockBlob", "x-ms-version": "2021-08-06"},
+            count,
+        ),
         denied=("abfs://alphabeam/jobs", options(f"SharedAccessSignature={reading}")),
         wrong=("abfs://alphabeam/jobs", options(f"AccountKey={wrong_key}")),
         stop=stop,
@@ -305,6 +339,8 @@ _GCS_SERVER = """
     http.server.HTTPServer = http.server.ThreadingHTTPServer
     http.server.BaseHTTPRequestHandler.protocol_version = "HTTP/1.1"
     from gcp_storage_emulator.server import create_server
+    from gcp_storage_emulator.storage import Storage
+    Storage._write_config_to_file = lambda self: None  # all objects' index, with every object
     port = int(sys.argv[1])
     create_server("127.0.0.1", port, in_memory=True, default_bucket="alphabeam").start()
     threading.Event().wait()
@@ -323,6 +359,13 @@ def start_gcs() -> Store:
         command="gcp-storage-emulator start --host 127.0.0.1 --port PORT --in-memory "
         "(with a ThreadingHTTPServer; GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT=false)",
         missing_bucket="gs://no-such-bucket/jobs",
+        fill=lambda below, count: _fill_http(
+            port,
+            "POST",
+            "/upload/storage/v1/b/alphabeam/o?uploadType=media&name=" + FILLED + "/{}",
+            {},
+            count,
+        ),
         not_applicable={
             "denied": "the emulator checks no permissions",
             "wrong_credentials": "the emulator checks no credentials",

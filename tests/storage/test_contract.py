@@ -23,7 +23,6 @@ from tests.storage.conftest import Stores
 from transforms import storage
 from transforms.errors import ErrorCode, RowError
 
-MANY = 10_000 if servers.FULL else 120
 LARGE = 20 if servers.FULL else 6  # MB
 
 WRITABLE = [name for name in servers.START if "permissions" not in name]
@@ -55,7 +54,8 @@ def store(request: pytest.FixtureRequest, stores: Stores) -> servers.Store:
 def folder(store: servers.Store, request: pytest.FixtureRequest) -> Iterator[str]:
     uri = storage.join(store.root, request.node.originalname)
     yield uri
-    storage.delete(storage.list(uri, options=store.options), options=store.options)
+    if not (servers.FULL and uri.endswith("many_objects")):  # the server ends soon after
+        storage.delete(storage.list(uri, options=store.options), options=store.options)
 
 
 def refused(code: ErrorCode, action: Any, *needles: str) -> str:
@@ -115,7 +115,7 @@ def test_large_object(store: servers.Store, folder: str) -> None:
 def test_many_objects(store: servers.Store, folder: str) -> None:
     """10 000 small objects are listed in full, and read at once in order."""
     if store.fill:
-        store.fill(folder, MANY)
+        store.fill(folder, servers.MANY)
     else:
         from concurrent.futures import ThreadPoolExecutor
 
@@ -127,13 +127,16 @@ def test_many_objects(store: servers.Store, folder: str) -> None:
                     b"%d" % index,
                     options=store.options,
                 )
-                for index in range(MANY)
+                for index in range(servers.MANY)
             ]
             for put in puts:
                 put.result()
-    wanted = [storage.join(folder, f"{index:05d}.txt") for index in range(MANY)]
+    wanted = [storage.join(folder, f"{index:05d}.txt") for index in range(servers.MANY)]
     assert storage.list(folder, options=store.options) == wanted
-    assert len(storage.glob(storage.join(folder, "*7.txt"), options=store.options)) == MANY // 10
+    assert (
+        len(storage.glob(storage.join(folder, "*7.txt"), options=store.options))
+        == servers.MANY // 10
+    )
     some = wanted[:100]
     read = list(storage.read_many([*some, folder + "/none"], options=store.options))
     assert [uri for uri, _ in read] == [*some, folder + "/none"]

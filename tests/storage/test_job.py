@@ -1,0 +1,103 @@
+"""The whole job, from one store to another, with two worker processes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow.dataset
+import pytest
+import yaml
+from PIL import Image
+
+from tests.storage import servers
+from tests.storage.conftest import Stores
+from transforms import storage
+
+SAMPLES = servers.REPOSITORY / "samples"
+NAMES = {"s3": "secret", "abfs": "connection_string"}
+
+
+def references(options: Any, environment: dict[str, str]) -> dict[str, Any]:
+    """The options as a job file gives them: secrets by reference."""
+    given = {protocol: dict(values) for protocol, values in options.items()}
+    for protocol, name in NAMES.items():
+        if protocol in given:
+            environment[f"ALPHABEAM_TEST_{protocol.upper()}"] = given[protocol][name]
+            given[protocol][name] = f"${{env:ALPHABEAM_TEST_{protocol.upper()}}}"
+    return given
+
+
+@pytest.mark.parametrize(("source", "target"), [("s3", "azure"), ("gcs", "sftp")])
+def test_from_store_to_store(source: str, target: str, stores: Stores, tmp_path: Path) -> None:
+    if source == "gcs" and not servers.FULL:
+        pytest.skip("only with ALPHABEAM_STORES_FULL=1: takes half a minute")
+    photos = sorted((SAMPLES / "images").glob("*.jpg"))[: None if servers.FULL else 3]
+    if not photos:
+        pytest.skip("samples/images is not there")
+    read, write = stores[source], stores[target]
+    folder = storage.join(read.root, "job")
+    lines = ["id,image"]
+    for path in photos:
+        buffer = io.BytesIO()
+        image = Image.open(path)
+        image.thumbnail((1024, 1024) if servers.FULL else (256, 256))
+        image.save(buffer, "JPEG")
+        name = f"photo #{path.stem}+ä.jpg"
+        uri = storage.join(folder, "photos", name)
+        storage.put(uri, buffer.getvalue(), options=read.options)
+        lines.append(f"{path.stem},photos/{name}")
+    lines.append("gone,photos/gone.jpg")
+    manifest = storage.join(folder, "manifest.csv")
+    storage.put(manifest, "\n".join(lines).encode(), options=read.options)
+    output = storage.join(write.root, "job", source)
+    environment = {**os.environ, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+    job = {
+        "input": {"manifest": manifest},
+        "output": {"directory": output},
+        "engine": {"kind": "local", "processes": 2},
+        "max_failures": 1,
+        "storage": {
+            **references(read.options, environment),
+            **references(write.options, environment),
+        },
+    }
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job, allow_unicode=True))
+    done = subprocess.run(
+        [sys.executable, "run.py", str(tmp_path / "job.yaml"), "--quiet"],
+        capture_output=True,
+        text=True,
+        cwd=servers.REPOSITORY,
+        env=environment,
+    )
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told[-3000:]
+    for secret in (name for name in environment if name.startswith("ALPHABEAM_TEST_")):
+        assert environment[secret] not in told
+
+    protocol = output.partition("://")[0]
+    place = output.partition("://")[2]
+    if protocol == "sftp":
+        host, _, place = place.partition("/")
+        address, _, port = host.partition(":")
+        options = {"host": address, "port": int(port), **write.options["sftp"]}
+        place = "/" + place
+    else:
+        options = dict(write.options[protocol])
+    fs = fsspec.filesystem(protocol, skip_instance_cache=True, **options)
+    parts = [name for name in fs.find(f"{place}/metadata") if name.endswith(".parquet")]
+    table = pyarrow.dataset.dataset(parts, filesystem=fs, format="parquet").to_table()
+    rows = {row["id"]: row for row in table.to_pylist()}
+    assert set(rows) == {*(path.stem for path in photos), "gone"}
+    assert rows["gone"]["status"] == "failed" and rows["gone"]["error_code"] == "not_found"
+    for path in photos:
+        row = rows[path.stem]
+        assert row["status"] == "done", json.dumps(row, default=str)
+        cutout = storage.read(storage.resolve(output, row["cutout"]), options=write.options)
+        assert Image.open(io.BytesIO(cutout)).mode == "RGBA"
