@@ -139,12 +139,15 @@ class Shop:
         return by_id
 
     def files(self, *folders: str) -> dict[str, bytes]:
-        """Everything below some folders of the output, by relative name."""
+        """Every object below some folders of the output, by relative name.
+
+        A run that was killed may leave a file that was being written, under a name of its own.
+        """
         return {
             str(path.relative_to(self.out)): path.read_bytes()
             for folder in folders
             for path in sorted((self.out / folder).rglob("*"))
-            if path.is_file()
+            if path.is_file() and path.suffix != ".partial"
         }
 
 

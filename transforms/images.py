@@ -38,7 +38,8 @@ _FORMATS = tuple(
 )
 # Pillow refuses over 178 956 970 pixels by itself (twice its MAX_IMAGE_PIXELS); ours stay under.
 _PILLOW_MAX_PIXELS = 178_000_000
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# It warns of odd images too; what matters of that is a row's error.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 _UPRIGHT = {
@@ -87,18 +88,20 @@ class ImageInfo(NamedTuple):
 
 def _open(data: bytes) -> Image.Image:
     if not data:
-        raise RowError(ErrorCode.EMPTY_FILE, "the file is empty (0 bytes)")
+        raise RowError(ErrorCode.EMPTY_FILE, "the file is empty (0 bytes); upload it again")
     try:
         return Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError:
         raise RowError(
-            ErrorCode.TOO_LARGE, f"the header says over {_PILLOW_MAX_PIXELS} pixels"
+            ErrorCode.TOO_LARGE,
+            f"the header says over {_PILLOW_MAX_PIXELS} pixels; save the image smaller",
         ) from None
     except UnidentifiedImageError:
         raise _not_an_image(data) from None
     except Exception as error:  # broken files raise nearly anything
         raise RowError(
-            ErrorCode.TRUNCATED_IMAGE, f"the image's header is broken or cut off: {_told(error)}"
+            ErrorCode.TRUNCATED_IMAGE,
+            f"the image's header is broken or cut off ({_told(error)}); upload it again",
         ) from None
 
 
@@ -109,15 +112,20 @@ def _told(error: BaseException) -> str:
 def _not_an_image(data: bytes) -> RowError:
     start = data[:32]
     if start.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n", b"RIFF", b"II*\0", b"MM\0*", b"GIF8")):
-        return RowError(ErrorCode.TRUNCATED_IMAGE, "the image's header is broken or cut off")
+        return RowError(
+            ErrorCode.TRUNCATED_IMAGE,
+            "the image's header is broken, cut off, or of a kind that cannot be read; "
+            "upload it again, or save it as PNG or JPEG",
+        )
     if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in start):
         return RowError(
             ErrorCode.NOT_AN_IMAGE,
-            f"the file is text, not an image; it starts with {start.decode()!r}",
+            f"the file is text, not an image; look what the URI serves: {start.decode()!r}",
         )
     return RowError(
         ErrorCode.NOT_AN_IMAGE,
-        f"no known image format; the file starts with the bytes {start[:8].hex(' ')}",
+        f"no known image format; the file starts with the bytes {start[:8].hex(' ')}; "
+        f"save it as one of {', '.join(_FORMATS)}",
     )
 
 
@@ -138,7 +146,8 @@ def _info(image: Image.Image, data: bytes, limits: Limits) -> ImageInfo:
     if width * height > limits.max_pixels:
         raise RowError(
             ErrorCode.TOO_LARGE,
-            f"{width} x {height} pixels are over max_pixels {limits.max_pixels}",
+            f"{width} x {height} pixels are over max_pixels {limits.max_pixels}; "
+            "raise it, or save the image smaller",
         )
     if width < 1 or height < 1:
         raise RowError(ErrorCode.NOT_AN_IMAGE, f"the image is {width} x {height} pixels")
@@ -198,7 +207,8 @@ def decode(data: bytes, limits: Limits | None = None) -> np.ndarray:
             image.load()
         except Exception as error:  # broken files raise nearly anything
             raise RowError(
-                ErrorCode.TRUNCATED_IMAGE, f"the image is broken or cut off: {_told(error)}"
+                ErrorCode.TRUNCATED_IMAGE,
+                f"the image is broken or cut off ({_told(error)}); upload it again",
             ) from None
         icc = image.info.get("icc_profile")
         upright = _to_8_bit(image)
