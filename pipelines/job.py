@@ -115,7 +115,8 @@ class PicpikBackend(_Section):
     """Submit again what may have been bought without its TaskUID being known."""
 
     max_credits: int | None = Field(None, ge=0)
-    """Stop submitting once this run's tasks have cost as much."""
+    """Stop submitting once this run's tasks have cost as much. Tasks that have not ended yet count
+    at the highest price seen, and the first task alone shows the price."""
 
     max_tasks: int | None = Field(None, ge=0)
     """Most tasks to submit in one run."""

@@ -46,11 +46,17 @@ class Progress:
             mark = _FAILED
         elif row.run_id not in (None, self.run_id):
             mark = _SKIPPED
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        try:
-            os.write(descriptor, mark)
-        finally:
-            os.close(descriptor)
+        _append(self.path, mark)
+        if row.credits and mark != _SKIPPED:
+            _append(self.path + ".credits", b"c" * row.credits)  # the file's size is the sum
+
+
+def _append(path: str, marks: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(descriptor, marks)
+    finally:
+        os.close(descriptor)
 
 
 class ProgressBar:
@@ -68,6 +74,7 @@ class ProgressBar:
         self._began = time.monotonic()
         self._total: int | None = None
         self._marks = {_DONE: 0, _SKIPPED: 0, _FAILED: 0}
+        self._credits = 0
         self._bar = tqdm(
             disable=quiet or not self._terminal,
             dynamic_ncols=True,
@@ -106,12 +113,13 @@ class ProgressBar:
         return f"{sum(self._marks.values())}/{self._total}"
 
     def _pace(self) -> str:
-        """Images a second of this run's own work, failures, time left."""
+        """Images a second of this run's own work, failures, time left, credits spent."""
         worked = self._marks[_DONE] + self._marks[_FAILED]
         seconds = time.monotonic() - self._began
         left = (self._total or 0) - sum(self._marks.values())
         time_left = tqdm.format_interval(seconds / worked * left) if worked else "?"
-        return f"{worked / seconds:.1f} images/s, {self._marks[_FAILED]} failed, {time_left} left"
+        pace = f"{worked / seconds:.1f} images/s, {self._marks[_FAILED]} failed, {time_left} left"
+        return pace + (f", {self._credits} credits" if self._credits else "")
 
     def _look(self) -> None:
         if self._total is None and os.path.exists(self._progress.path + ".total"):
@@ -124,3 +132,5 @@ class ProgressBar:
                 marks = file.read()
             for mark in self._marks:
                 self._marks[mark] += marks.count(mark)
+        if os.path.exists(self._progress.path + ".credits"):
+            self._credits = os.path.getsize(self._progress.path + ".credits")
