@@ -240,7 +240,9 @@ def test_flags():
     assert "touches_border" in flags_of(centre=(0.95, 0.5))
     assert "tiny_subject" in flags_of(size=640, radius=0.03)
     assert "nearly_empty" in flags_of(size=640, radius=0.03)
-    assert "very_soft" in flags_of(softness=40.0)
+    image, alpha = disc(softness=40.0)
+    seen = Says(cv2.resize(alpha, (40, 40), interpolation=cv2.INTER_AREA))
+    assert "very_soft" in MattingCore(seen).remove(image).flags
     grey = np.full((24, 24), 0.55, np.float32)
     assert "low_confidence" in MattingCore(Says(grey)).remove(disc(60)[0]).flags
 

@@ -2,8 +2,9 @@
 
 The picture and the trimap are halved until the unknown band is small enough to be solved; there
 closed-form matting runs in the band, tied to what colours and network say. Going up, alpha is
-doubled with the picture as its guide, and mended once by the learned refiner on the finest level
-whose band is not too large for it. So the cost grows with the band, and hardly with the picture.
+doubled with the picture as its guide, solved once more while the band is small, and mended by the
+learned refiner on the finest level whose band is not too large for it. So the cost grows with the
+band, and hardly with the picture.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from numpy.typing import NDArray
 from transforms.matting.coarse import CoarseAlpha
 from transforms.matting.guided import TILE, upsample_guided, upsample_guided_u8
 from transforms.matting.laplacian import solve_band
-from transforms.matting.prior import colour_prior
+from transforms.matting.prior import ColourPrior, colour_prior
 from transforms.matting.refiner import Refiner
 from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
 __all__ = ["refine_alpha"]
 
-_SOLVED_BAND = 8_000  # unknown pixels at most where the band is solved
+_COARSEST_BAND = 8_000  # unknown pixels at most where the band is solved first,
+_SOLVED_BAND = 32_000  # where it is solved again,
 _REFINED_BAND = 100_000  # and where it is refined
-_STEPS = 80
+_FIRST_STEPS = 80
+_NEXT_STEPS = 40  # from a good start
 _COLOUR_TIE = np.float32(0.01)
 _NETWORK_TIE = np.float32(0.1)
 _MARGIN = 32  # known pixels around the band that the colours are taken from
@@ -62,22 +65,31 @@ def refine_alpha(
     rows = slice(top, top + height + 2 * _MARGIN)
     columns = slice(left, left + width + 2 * _MARGIN)
     levels = [(image[rows, columns], trimap[rows, columns])]
-    while _band(levels[-1][1]) > _SOLVED_BAND and min(levels[-1][1].shape) > 16:
+    while _band(levels[-1][1]) > _COARSEST_BAND and min(levels[-1][1].shape) > 16:
         levels.append(_half(*levels[-1]))
-    alpha, fore, back = _coarsest(*levels[-1], coarse, (left, top, 2 ** (len(levels) - 1)), solve)
+    prior: ColourPrior | None = None
     inner: NDArray[np.uint8] | None = None
     refined = refiner is None or not solve
-    for level in range(len(levels) - 1, -1, -1):
+    coarsest = len(levels) - 1
+    for level in range(coarsest, -1, -1):
         picture, known = levels[level]
-        if level < len(levels) - 1:
-            if level == 0 and refined:
-                inner = upsample_guided_u8(levels[1][0], alpha, picture, known, tile)
-                break
+        grid = (left, top, 2**level)
+        again = solve and _band(known) <= _SOLVED_BAND
+        if level == coarsest:
+            if solve:
+                alpha, prior = _solve(picture, known, coarse, grid, None)
+            else:
+                alpha = _unsolved(known, coarse, grid)
+        elif level == 0 and refined and not again:
+            inner = upsample_guided_u8(levels[1][0], alpha, picture, known, tile)
+        else:
             alpha = upsample_guided(levels[level + 1][0], alpha, picture, known, tile)
-        if refiner is not None and not refined:
+            if again:
+                alpha, _ = _solve(picture, known, coarse, grid, alpha)
+        if refiner is not None and prior is not None and not refined:
             refined = level == 0 or _band(levels[level - 1][1]) > _REFINED_BAND
             if refined:
-                alpha = refiner.refine(picture, known, alpha, fore, back)
+                alpha = refiner.refine(picture, known, alpha, prior.fore, prior.back)
     if inner is None:
         inner = np.rint(alpha * np.float32(255)).astype(np.uint8)
     out = trimap.copy()
@@ -85,40 +97,48 @@ def refine_alpha(
     return out
 
 
-def _coarsest(
+def _solve(
     image: NDArray[np.uint8],
     trimap: NDArray[np.uint8],
     coarse: CoarseAlpha | None,
     grid: tuple[int, int, int],
-    solve: bool,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Alpha of the smallest level, and both sides' colours filled in.
+    alpha: NDArray[np.float32] | None,
+) -> tuple[NDArray[np.float32], ColourPrior]:
+    """Solve one level, from the coarser level's alpha or, on the first, from all that is known.
 
     ``grid`` is where the level lies in the whole image: left, top, and pixels per pixel.
     """
     unknown = trimap == UNKNOWN
-    alpha = (trimap == FOREGROUND).astype(np.float32)
-    seen = trust = None
-    if coarse is not None:
-        size = trimap.shape[:2]
-        seen = coarse.sample(coarse.alpha, *grid, (size[0], size[1]))[unknown]
-        trust = coarse.sample(coarse.trust(), *grid, (size[0], size[1]))[unknown]
-    alpha[unknown] = 0.5 if seen is None else seen
-    if not solve:
-        nothing = np.zeros((1, 1, 3), np.float32)
-        return alpha, nothing, nothing
     colours = image.astype(np.float32) * np.float32(1 / 255)
     prior = colour_prior(colours, trimap, unknown)
     target, tie = prior.alpha, _COLOUR_TIE * prior.certainty
-    if seen is not None and trust is not None:
-        trust *= _NETWORK_TIE
+    guess = np.full(target.shape, 0.5, np.float32)
+    if coarse is not None:
+        height, width = trimap.shape
+        guess = coarse.sample(coarse.alpha, *grid, (height, width))[unknown]
+        trust = coarse.sample(coarse.trust(), *grid, (height, width))[unknown] * _NETWORK_TIE
         both = np.maximum(tie + trust, np.float32(1e-9))
-        target = (tie * target + trust * (seen > 0.5)) / both
+        target = (tie * target + trust * (guess > 0.5)) / both
         tie = tie + trust
-    start = np.minimum(tie / _COLOUR_TIE, 1)
-    alpha[unknown] += start * (target - alpha[unknown])
-    alpha = solve_band(colours, alpha, unknown, target, tie, _STEPS)
-    return alpha, prior.fore, prior.back
+    if alpha is not None:
+        return solve_band(colours, alpha, unknown, target, tie, _NEXT_STEPS), prior
+    alpha = (trimap == FOREGROUND).astype(np.float32)
+    alpha[unknown] = guess + np.minimum(tie / _COLOUR_TIE, 1) * (target - guess)
+    return solve_band(colours, alpha, unknown, target, tie, _FIRST_STEPS), prior
+
+
+def _unsolved(
+    trimap: NDArray[np.uint8], coarse: CoarseAlpha | None, grid: tuple[int, int, int]
+) -> NDArray[np.float32]:
+    """The coarse alpha as it is, where the trimap does not know."""
+    alpha = (trimap == FOREGROUND).astype(np.float32)
+    unknown = trimap == UNKNOWN
+    if coarse is None:
+        alpha[unknown] = 0.5
+    else:
+        height, width = trimap.shape
+        alpha[unknown] = coarse.sample(coarse.alpha, *grid, (height, width))[unknown]
+    return alpha
 
 
 def _check(image: NDArray[np.uint8], trimap: NDArray[np.uint8]) -> None:

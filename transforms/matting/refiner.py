@@ -20,8 +20,10 @@ from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 __all__ = ["Refiner"]
 
 _FILE = Path(__file__).with_name("models") / "refiner.onnx"
-_TILE = 128
-_HALO = 16  # pixels around a tile that its result depends on to speak of
+_TILE = 64
+_HALO = 12  # pixels around a tile that its result depends on to speak of
+_DECIDED = np.float32(0.02)  # alpha this near to 0 or 1, and so its neighbours, is left alone
+_NEAR = np.ones((7, 7), np.uint8)
 
 
 class Refiner:
@@ -43,7 +45,7 @@ class Refiner:
         fore: NDArray[np.float32],
         back: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Mend alpha in the unknown band.
+        """Mend alpha in the unknown band, where it is unsure.
 
         Args:
             image: uint8 HxWx3.
@@ -62,10 +64,13 @@ class Refiner:
         while -(-height // step) > fore.shape[0] or -(-width // step) > fore.shape[1]:
             step *= 2
         out = alpha.copy()
+        band = (trimap == UNKNOWN).view(np.uint8)
+        unsure = band & (np.abs(alpha - np.float32(0.5)) < 0.5 - _DECIDED).view(np.uint8)
+        unsure = cv2.dilate(unsure, _NEAR) & band
         for y in range(0, height, _TILE):
             for x in range(0, width, _TILE):
-                band = (trimap[y : y + _TILE, x : x + _TILE] == UNKNOWN).view(np.uint8)
-                bx, by, bw, bh = cv2.boundingRect(band)
+                here = unsure[y : y + _TILE, x : x + _TILE]
+                bx, by, bw, bh = cv2.boundingRect(here)
                 if bw == 0:
                     continue
                 # The tile grows to whole cells of the fills and of the network's stride.
@@ -87,7 +92,7 @@ class Refiner:
                     view[first : first + 3] = _enlarge(fill, step, left, top, h, w)
                 (mended,) = session.run(None, {"features": features})
                 inner = np.s_[y + by - top : y + by - top + bh, x + bx - left : x + bx - left + bw]
-                where = band[by : by + bh, bx : bx + bw] > 0
+                where = here[by : by + bh, bx : bx + bw] > 0
                 values = np.clip(mended[0, 0][inner], 0, 1)
                 np.copyto(out[y + by : y + by + bh, x + bx : x + bx + bw], values, where=where)
         return out

@@ -1,0 +1,327 @@
+"""Where the matting core's figures come from.
+
+    python benchmarks/matting.py scenes      # 14 scenes with trimaps, beside PyMatting
+    python benchmarks/matting.py composites  # samples on new grounds, beside rembg
+    python benchmarks/matting.py sizes       # seconds and memory from 1 to 50 megapixels
+    python benchmarks/matting.py encoding    # PNG settings: seconds and bytes
+
+PyMatting and rembg are not needed; where they are installed (``pip install pymatting rembg[cpu]``)
+their rows are printed too. The scenes are those of ``$ALPHABEAM_SHARED/data/matting`` (default
+``../shared``; alphamatting.com's training set, Rhemann et al., CVPR 2009, for evaluation only).
+All times are CPU seconds of one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+
+from transforms.encoding import encode_cutout  # noqa: E402
+from transforms.matting import MattingCore  # noqa: E402
+from transforms.matting.alpha import refine_alpha  # noqa: E402
+from transforms.matting.coarse import coarse_alpha  # noqa: E402
+from transforms.matting.foreground import straight_alpha  # noqa: E402
+from transforms.matting.refiner import Refiner  # noqa: E402
+
+__all__ = ["main", "matting_errors"]
+
+SHARED = Path(os.environ.get("ALPHABEAM_SHARED", ROOT.parent / "shared"))
+GROUNDS = ((255, 255, 255), (0, 0, 0), (255, 0, 255), (40, 120, 60))
+MEASURES = ("SAD", "MSE", "Grad", "Conn")
+
+
+def matting_errors(found: np.ndarray, truth: np.ndarray, region: np.ndarray) -> dict[str, float]:
+    """SAD / 1000, MSE, Grad / 1000 and Conn / 1000, as Rhemann et al. define them.
+
+    Args:
+        found: HxW, 0..1.
+        truth: HxW, 0..1.
+        region: bool HxW, the pixels that count.
+    """
+    difference = (found - truth)[region]
+    errors = {"SAD": np.abs(difference).sum() / 1e3, "MSE": (difference**2).mean()}
+    slope = (_slope(found) - _slope(truth)) ** 2
+    errors["Grad"] = slope[region].sum() / 1e3
+    level = np.full(truth.shape, -1.0)
+    steps = np.arange(0, 1.0001, 0.1)
+    for previous, step in itertools.pairwise(steps):
+        both = ((found >= step - 1e-9) & (truth >= step - 1e-9)).astype(np.uint8)
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(both, connectivity=4)
+        largest = 1 + stats[1:, cv2.CC_STAT_AREA].argmax() if count > 1 else -1
+        level[(level == -1) & (labels != largest)] = previous
+    level[level == -1] = 1
+
+    def connected(alpha: np.ndarray) -> np.ndarray:
+        apart = alpha - level
+        return 1 - apart * (apart >= 0.15)
+
+    errors["Conn"] = np.abs(connected(found) - connected(truth))[region].sum() / 1e3
+    return {name: float(value) for name, value in errors.items()}
+
+
+def _slope(alpha: np.ndarray, sigma: float = 1.4) -> np.ndarray:
+    half = int(np.ceil(sigma * np.sqrt(-2 * np.log(np.sqrt(2 * np.pi) * sigma * 1e-2))))
+    x = np.arange(-half, half + 1, dtype=float)
+    bell = np.exp(-(x**2) / (2 * sigma**2)) / (sigma * np.sqrt(2 * np.pi))
+    kernel = np.outer(bell, x * bell / sigma**2)
+    kernel /= np.sqrt((kernel**2).sum())
+    edge = cv2.BORDER_REPLICATE
+    return np.hypot(
+        cv2.filter2D(alpha, cv2.CV_64F, kernel, borderType=edge),
+        cv2.filter2D(alpha, cv2.CV_64F, kernel.T, borderType=edge),
+    )
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    start = time.process_time()
+    result = work()
+    return result, time.process_time() - start
+
+
+def _scenes(trimap: int) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    folder = SHARED / "data" / "matting"
+    names = sorted((folder / "image").glob("*.png"))
+    if not names:
+        raise SystemExit(f"no scenes in {folder}; set ALPHABEAM_SHARED")
+    for path in names:
+        image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        grey = cv2.imread(str(folder / f"trimap{trimap}" / path.name), cv2.IMREAD_GRAYSCALE)
+        known = np.where(grey < 10, 0, np.where(grey > 245, 255, 128)).astype(np.uint8)
+        truth = cv2.imread(str(folder / "alpha" / path.name), cv2.IMREAD_GRAYSCALE)
+        yield path.stem, image, known, truth / 255
+
+
+def scenes(args: argparse.Namespace) -> None:
+    """SAD, MSE, Grad, Conn and CPU seconds on the unknown region, mean over the scenes."""
+    refiner = Refiner()
+    methods: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+        "alphabeam": lambda image, known: refine_alpha(image, known, refiner=refiner) / 255,
+        "no refiner": lambda image, known: refine_alpha(image, known) / 255,
+    }
+    try:
+        import pymatting
+    except ImportError:
+        print("(PyMatting is not installed: its rows are missing)")
+    else:
+
+        def peer(method: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+            return lambda image, known: np.clip(
+                method(image / 255, np.where(known == 128, 0.5, known / 255)), 0, 1
+            )
+
+        methods["closed-form"] = peer(pymatting.estimate_alpha_cf)
+        if not args.quick:
+            methods["KNN"] = peer(pymatting.estimate_alpha_knn)
+    small = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    stripes = np.repeat(np.array([0, 128, 255, 255], np.uint8), 16)[:, None].repeat(64, 1)
+    for method in methods.values():
+        method(small, stripes)  # compiles and loads what it needs, outside the timing
+    print(f"{'trimap':8}{'method':14}" + "".join(f"{m:>9}" for m in MEASURES) + f"{'CPU s':>9}")
+    for trimap in (1, 2):
+        rows: dict[str, list[list[float]]] = {name: [] for name in methods}
+        for _, image, known, truth in _scenes(trimap):
+            for name, method in methods.items():
+                found, seconds = _timed(lambda m=method, i=image, k=known: m(i, k))
+                errors = matting_errors(found, truth, known == 128)
+                rows[name].append([*(errors[m] for m in MEASURES), seconds])
+        for name, values in rows.items():
+            mean = np.mean(values, 0)
+            print(f"{trimap:<8}{name:14}" + "".join(f"{v:9.4f}" for v in mean), flush=True)
+
+
+def _samples() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    for path in sorted((ROOT / "samples" / "images").glob("*.jpg")):
+        truth = ROOT / "samples" / "truth" / f"{path.stem}.png"
+        if truth.exists():
+            image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+            yield path.stem, image, cv2.imread(str(truth), cv2.IMREAD_GRAYSCALE)
+
+
+def _composite(
+    image: np.ndarray, truth: np.ndarray, megapixels: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The sample's subject on another ground, at another size: RGB, and exact straight RGBA."""
+    rgba = straight_alpha(image, truth)
+    scale = (megapixels * 1e6 / truth.size) ** 0.5
+    size = (round(truth.shape[1] * scale), round(truth.shape[0] * scale))
+    alpha = cv2.resize(truth, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
+    solid = cv2.resize(straight_alpha(image, truth)[..., :3], size, interpolation=cv2.INTER_CUBIC)
+    # Enlarged colours bleed into the zeros around the subject: weigh them by alpha.
+    weight = cv2.resize((rgba[..., 3] > 0).astype(np.float32), size)[..., None]
+    solid = np.clip(solid / np.maximum(weight, 0.05), 0, 255).astype(np.uint8)
+    rng = np.random.default_rng(seed)
+    ground = cv2.resize(rng.uniform(150, 240, (3, 3, 1)).astype(np.float32), size)[..., None]
+    ground = ground + rng.normal(0, 8, 3)
+    out = np.empty_like(solid)
+    for y in range(0, size[1], 512):
+        a = alpha[y : y + 512, :, None].astype(np.float32) / 255
+        mixed = solid[y : y + 512] * a + ground[y : y + 512] * (1 - a)
+        mixed += rng.normal(0, 2, mixed.shape)
+        out[y : y + 512] = np.clip(np.rint(mixed), 0, 255)
+    return out, np.dstack([solid, alpha])
+
+
+def _composite_error(found: np.ndarray, truth: np.ndarray) -> float:
+    """Mean absolute difference on new grounds around the subject's edge, in 8-bit steps."""
+    soft = cv2.dilate(cv2.inRange(truth[..., 3], 1, 254), np.ones((25, 25), np.uint8)) > 0
+    wrong = (found[..., 3] != truth[..., 3]) | soft
+    a, b = found[wrong].astype(np.float32), truth[wrong].astype(np.float32)
+    total = 0.0
+    for ground in GROUNDS:
+        over = [
+            x[:, :3] * (x[:, 3:] / 255) + np.array(ground, np.float32) * (1 - x[:, 3:] / 255)
+            for x in (a, b)
+        ]
+        total += float(np.abs(over[0] - over[1]).sum()) / 3
+    return total / len(GROUNDS) / max(int(soft.sum()), 1)
+
+
+def composites(args: argparse.Namespace) -> None:
+    """Error of the composite over new grounds, all methods from the same coarse alpha."""
+    core = MattingCore(args.model)
+    try:
+        from PIL import Image
+        from rembg.bg import alpha_matting_cutout, naive_cutout
+    except ImportError:
+        Image = None
+        print("(rembg is not installed: its rows are missing)")
+    print(f"{'sample':10}{'MP':>4}{'method':>22}{'error':>8}{'CPU s':>8}")
+    totals: dict[str, list[float]] = {}
+    for number, (name, image, truth) in enumerate(_samples()):
+        picture, exact = _composite(image, truth, args.megapixels, number)
+        coarse = coarse_alpha(core.network, picture)
+
+        class Said:
+            def predict(self, rgb: np.ndarray, alpha: np.ndarray = coarse.alpha) -> np.ndarray:
+                return alpha
+
+        ours = MattingCore(Said())
+        methods: dict[str, Callable[[], np.ndarray]] = {
+            "alphabeam": lambda p=picture, c=ours: c.remove(p).rgba
+        }
+        if Image is not None:
+            pixels, mask = Image.fromarray(picture), Image.fromarray(coarse.full())
+            methods["rembg"] = lambda i=pixels, m=mask: np.asarray(naive_cutout(i, m))
+            if args.megapixels <= 1:
+                methods["rembg, alpha matting"] = lambda i=pixels, m=mask: np.asarray(
+                    alpha_matting_cutout(i, m, 240, 10, 10)
+                )
+        for method, work in methods.items():
+            found, seconds = _timed(work)
+            error = _composite_error(found, exact)
+            totals.setdefault(method, []).append(error)
+            print(f"{name:10}{args.megapixels:4g}{method:>22}{error:8.2f}{seconds:8.2f}")
+    for method, errors in totals.items():
+        print(f"{'mean':10}{args.megapixels:4g}{method:>22}{np.mean(errors):8.2f}", flush=True)
+
+
+_ONE_SIZE = """
+import resource, sys, time
+sys.path.insert(0, {root!r})
+from benchmarks.matting import _composite, _samples
+import cv2, numpy as np
+cv2.setNumThreads(1)
+from transforms.encoding import encode_cutout
+from transforms.matting import MattingCore
+from transforms.matting.coarse import coarse_alpha
+from transforms.matting.trimap import make_trimap
+core = MattingCore()
+name, image, truth = next(_samples())
+core.remove(image)
+picture, _ = _composite(image, truth, {megapixels}, 1)
+del image, truth, _
+coarse = coarse_alpha(core.network, picture)
+band = make_trimap(coarse.full(), 240, 15, max(15, round(4 * coarse.pixel))) == 128
+share = band.mean()
+del band
+core.network = type("Said", (), {{"predict": lambda self, rgb: coarse.alpha}})()
+with open("/proc/self/clear_refs", "w") as f:
+    f.write("5")
+def peak(field):
+    return next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith(field)) / 1024
+before = peak("VmRSS")
+start = time.process_time()
+matte = core.remove(picture)
+seconds = time.process_time() - start
+used = peak("VmHWM") - before
+start = time.process_time()
+encode_cutout(matte.rgba)
+png = time.process_time() - start
+decoded = picture.nbytes / 2**20
+print(f"{megapixels:4g} MP  band {{share:5.1%}}  matting and colours {{seconds:6.2f}} s  "
+      f"PNG {{png:5.2f}} s  memory {{used:6.0f}} MiB more = {{used / decoded:4.1f}} x decoded")
+"""
+
+
+def sizes(args: argparse.Namespace) -> None:
+    """CPU seconds and peak memory of matting and colours, without the network, per size."""
+    for megapixels in args.at:
+        code = _ONE_SIZE.format(root=str(ROOT), megapixels=megapixels)
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def encoding(args: argparse.Namespace) -> None:
+    """PNG levels and strategies on one cutout: CPU seconds and bytes."""
+    name, image, truth = next(_samples())
+    _, rgba = _composite(image, truth, args.megapixels, 1)
+    rgba[rgba[..., 3] == 0] = 0
+    bgra = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA)
+    print(f"{name}, {args.megapixels:g} MP, {np.mean(rgba[..., 3] > 0):.0%} covered")
+    strategies = {"default": 0, "filtered": 1, "huffman": 2, "rle": 3, "fixed": 4}
+    for level in (0, 1, 3):
+        for label, strategy in strategies.items():
+            if level == 0 and strategy:
+                continue
+            for filters in ("", "NO_FILTERS", "FILTER_SUB", "FILTER_UP", "FAST_FILTERS"):
+                options = [cv2.IMWRITE_PNG_COMPRESSION, level, cv2.IMWRITE_PNG_STRATEGY, strategy]
+                if filters:  # OpenCV 4 has none of them
+                    if level == 0 or not hasattr(cv2, f"IMWRITE_PNG_{filters}"):
+                        continue
+                    options += [cv2.IMWRITE_PNG_FILTER, getattr(cv2, f"IMWRITE_PNG_{filters}")]
+                (_, data), seconds = _timed(lambda o=options: cv2.imencode(".png", bgra, o))
+                print(f"level {level} {label:9}{filters or 'as it comes':13}", end="")
+                print(f"{seconds:7.2f} s {len(data) / 1e6:7.2f} MB")
+    for kind in ("png", "webp"):
+        data, seconds = _timed(lambda k=kind: encode_cutout(rgba, k))
+        print(f"encode_cutout {kind:18}{seconds:7.2f} s {len(data) / 1e6:7.2f} MB", flush=True)
+
+
+def main() -> None:
+    """Run one of the benchmarks."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    kinds = parser.add_subparsers(required=True)
+    kind = kinds.add_parser("scenes", help=scenes.__doc__)
+    kind.add_argument("--quick", action="store_true", help="leave KNN out, which is slow")
+    kind.set_defaults(run=scenes)
+    kind = kinds.add_parser("composites", help=composites.__doc__)
+    kind.add_argument("--model", default="catalogue")
+    kind.add_argument("--megapixels", type=float, default=1)
+    kind.set_defaults(run=composites)
+    kind = kinds.add_parser("sizes", help=sizes.__doc__)
+    kind.add_argument("--at", type=float, nargs="+", default=[1, 4, 12, 50], metavar="MP")
+    kind.set_defaults(run=sizes)
+    kind = kinds.add_parser("encoding", help=encoding.__doc__)
+    kind.add_argument("--megapixels", type=float, default=4)
+    kind.set_defaults(run=encoding)
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()
