@@ -1,6 +1,6 @@
 """An HTTP server with the habits of real ones: redirects, etags, no length, faults, stalls.
 
-``python http_server.py PORT`` — what it has done is told under ``/seen``.
+``python http_server.py PORT [PHOTO ...]``. What it has done is told under ``/seen``.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import asyncio
 import hashlib
 import random
 import sys
+from pathlib import Path
 
 from aiohttp import web
 
 DATA = bytes(range(256)) * 400  # 102 400 bytes
 _seen: dict[str, int] = {}
 _random = random.Random(6)
+_photos: list[bytes] | None = None
 
 
 async def _count(request: web.Request) -> int:
@@ -108,6 +110,8 @@ async def unreliable(request: web.Request) -> web.StreamResponse:
     name = request.match_info["name"]
     if name.startswith("missing"):
         raise web.HTTPNotFound
+    if _photos is not None:
+        return web.Response(body=_photos[int(name.partition("-")[2]) % len(_photos)])
     return web.Response(text=name)
 
 
@@ -128,6 +132,9 @@ async def listing(request: web.Request) -> web.Response:
 
 
 def main() -> None:
+    global _photos
+    if sys.argv[2:]:
+        _photos = [Path(path).read_bytes() for path in sys.argv[2:]]
     app = web.Application()
     for path, handler in {
         "/plain": plain,

@@ -101,3 +101,46 @@ def test_from_store_to_store(source: str, target: str, stores: Stores, tmp_path:
         assert row["status"] == "done", json.dumps(row, default=str)
         cutout = storage.read(storage.resolve(output, row["cutout"]), options=write.options)
         assert Image.open(io.BytesIO(cutout)).mode == "RGBA"
+
+
+def test_an_unreliable_store(tmp_path: Path) -> None:
+    """A store that fails 10 % of its requests and stalls 1 %: each row ends with a right status."""
+    pytest.importorskip("aiohttp")
+    photos = sorted((SAMPLES / "images").glob("*.jpg"))
+    if not photos:
+        pytest.skip("samples/images is not there")
+    small = []
+    for path in photos:
+        image = Image.open(path)
+        image.thumbnail((160, 160))
+        small.append(str(tmp_path / path.name))
+        image.save(small[-1])
+    port = servers.free_port()
+    script = str(Path(__file__).with_name("http_server.py"))
+    stop = servers.launch([sys.executable, script, str(port), *small], port)
+    try:
+        names = [*(f"photo-{i}" for i in range(100 if servers.FULL else 30)), "missing-1"]
+        lines = [f"http://127.0.0.1:{port}/unreliable/{name}" for name in names]
+        (tmp_path / "manifest.txt").write_text("\n".join(lines) + "\n")
+        job = {
+            "input": {"manifest": str(tmp_path / "manifest.txt"), "format": "list"},
+            "output": {"directory": str(tmp_path / "out")},
+            "storage": {"http": {"timeout": 1}},
+            "max_failures": 1,
+        }
+        (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
+        done = subprocess.run(
+            [sys.executable, "run.py", str(tmp_path / "job.yaml"), "--quiet"],
+            capture_output=True,
+            text=True,
+            cwd=servers.REPOSITORY,
+        )
+    finally:
+        stop()
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    parts = [str(path) for path in (tmp_path / "out" / "metadata").rglob("*.parquet")]
+    rows = pyarrow.dataset.dataset(parts, format="parquet").to_table().to_pylist()
+    assert len(rows) == len(names)
+    for row in rows:
+        wanted = ("failed", "not_found") if "missing" in row["image"] else ("done", None)
+        assert (row["status"], row["error_code"] or None) == wanted, row["error_message"]

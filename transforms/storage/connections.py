@@ -101,9 +101,10 @@ def _with_defaults(protocol: str, given: dict[str, Any]) -> dict[str, Any]:
         import aiohttp
 
         client = dict(given.get("client_kwargs") or {})
+        silence_s = float(options.pop("timeout", _READ_S))
         client.setdefault(
             "timeout",
-            aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S),
+            aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=silence_s),
         )
         options["client_kwargs"] = client
         options["encoded"] = True  # by us, before
@@ -271,7 +272,9 @@ def borrow(
         )
         raise
     finally:
-        if fs is not pool.shared and keep:
+        if not keep:
+            pool.idle.clear()  # what broke this connection has broken the others too
+        elif fs is not pool.shared:
             pool.idle.append(fs)
 
 
