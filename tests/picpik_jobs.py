@@ -1,0 +1,178 @@
+"""Whole PICPIK jobs against the emulator: what the tests and the benchmark drive them with."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.conftest import Shop
+from tests.picpik_emulator import Emulator
+from transforms.ledger import Submission, Submissions
+
+__all__ = ["Kills", "PicpikShop", "check_every_row", "run_with_kills"]
+
+_ROOT = Path(__file__).parent.parent
+
+# What a killed run and an undisturbed one agree on, whatever the clock and the API's names.
+SAME = (
+    *("id", "image", "status", "line", "backend", "request_uuid", "cutout", "mask", "width"),
+    *("height", "source_sha256", "source_version", "subject_box", "coverage", "credits"),
+    *("error_code", "fingerprint", "extra"),
+)
+
+
+class PicpikShop(Shop):
+    """A shop whose job goes to an emulator; the keys come from files."""
+
+    def __init__(self, folder: Path, emulator: Emulator, **backend: Any) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        super().__init__(folder, "")
+        self.emulator = emulator
+        self.set(**backend)
+
+    def set(self, **backend: Any) -> None:
+        """Writes the job file with these settings of the backend."""
+        for name in ("public_key", "private_key"):
+            (self.folder / name).write_text(getattr(self.emulator, name) + "\n")
+        job = {
+            "input": {"manifest": "manifest.csv"},
+            "backend": {
+                "kind": "picpik",
+                "endpoint": self.emulator.endpoint,
+                "public_key": f"${{file:{self.folder}/public_key}}",
+                "private_key": f"${{file:{self.folder}/private_key}}",
+                **backend,
+            },
+            "output": {"directory": "out"},
+        }
+        self.job.write_text(yaml.safe_dump(job))
+
+    def fill(self, count: int) -> None:
+        """A manifest of so many different pictures."""
+        lines = [self.picture(f"images/p{n}.png", n) for n in range(count)]
+        self.manifest("image\n" + "\n".join(lines) + "\n")
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """The job as a process of its own."""
+        command = [sys.executable, str(_ROOT / "run.py"), str(self.job), "--quiet", "--yes"]
+        return subprocess.Popen(
+            [*command, *arguments],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+
+    def entries(self) -> Iterator[Submission]:
+        """What the ledger knows of tasks."""
+        ledger = Submissions(str(self.out))
+        for path in sorted((self.out / "ledger" / "tasks").glob("*.json")):
+            found = ledger.find(path.stem)
+            if found is not None:
+                yield found
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """The metadata's columns that do not depend on the clock or on the API's names."""
+        return {id: {name: row[name] for name in SAME} for id, row in self.rows().items()}
+
+
+@dataclass
+class Kills:
+    """What `run_with_kills` did.
+
+    Attributes:
+        at: The requests that the emulator had seen of each process when it was killed.
+        cut_off: Submissions that each kill left without a TaskUID.
+        status: The exit status of the last run, which was not killed.
+    """
+
+    at: list[int] = field(default_factory=list)
+    cut_off: list[int] = field(default_factory=list)
+    status: int = -1
+
+
+def run_with_kills(
+    shop: PicpikShop, kills: int, seed: int, say: Callable[[str], object] = lambda text: None
+) -> Kills:
+    """Runs a job, killing it (SIGKILL) some times and starting it again, then lets it end.
+
+    The moments are counted in requests that the emulator saw since the start, which a busy
+    machine does not move, and lie anywhere between the first and about the last.
+
+    Args:
+        shop: With its pictures and its job.
+        kills: How often to kill.
+        seed: Of the moments.
+        say: Told of each kill.
+    """
+    rng = random.Random(seed)
+    done = Kills()
+    rows = len((shop.folder / "manifest.csv").read_text().splitlines()) - 1
+    known_unknown: set[tuple[str, int]] = set()
+
+    def seen() -> int:
+        return sum(shop.emulator.requests.values())
+
+    def look() -> None:
+        # An intent is a submission cut off if it is still one when the process is gone.
+        cut = {(e.fingerprint, e.attempts) for e in shop.entries() if e.is_unknown}
+        done.cut_off.append(len(cut - known_unknown))
+        known_unknown.update(cut)
+
+    for number in range(kills):
+        before = seen()
+        # From the check of the keys (the first request) to the last poll. The later kills have
+        # less of the manifest before them, so all of them find work.
+        left = max(2.0, 1.1 * (rows - len(shop.emulator.submissions)) + 3)
+        moment = before + 1 + int(rng.random() * left * min(1.0, 2 / (kills - number)))
+        process = shop.start()
+        try:
+            while seen() < moment and process.poll() is None:
+                time.sleep(0.002)
+            time.sleep(rng.random() * 0.05)
+        finally:
+            process.kill()
+            process.communicate()
+        done.at.append(seen() - before)
+        look()
+        say(f"kill {number + 1}: after {done.at[-1]} requests, {done.cut_off[-1]} cut off")
+    process = shop.start()
+    _, errors = process.communicate(timeout=600)
+    done.status = process.returncode
+    if done.status not in (0, 3):
+        raise RuntimeError(errors.decode())
+    return done
+
+
+def check_every_row(shop: PicpikShop, ids: int) -> None:
+    """Each row has the right end for what the emulator did to it, and was billed once at most."""
+    emulator, rows = shop.emulator, shop.rows()
+    assert len(rows) == ids
+    # A machine or an API that is slow enough lets any task be late.
+    of_result = {"task_expired", "result_refused", "api_answer", "api_unavailable", "task_timeout"}
+    for id, row in rows.items():
+        tasks = [t for t in emulator.tasks.values() if t.sha256 == row["source_sha256"]]
+        code = row["error_code"]
+        assert row["status"] == ("failed" if code else "done"), row
+        assert len(tasks) <= 1, f"{id} was billed {len(tasks)} times"
+        if not tasks:
+            assert code in ("submit_unknown", "api_unavailable", "api_refused"), row
+        elif code == "submit_unknown":
+            assert not row["task_uid"]
+        elif tasks[0].fate:
+            assert (
+                code == {"task_error": "task_failed", "task_stuck": "task_timeout"}[tasks[0].fate]
+            ), row
+        else:
+            assert code is None or code in of_result, row
+            assert row["task_uid"] == tasks[0].uid and row["request_uuid"]
+        assert (code is not None) or (shop.out / row["cutout"]).stat().st_size

@@ -1,0 +1,541 @@
+"""The PICPIK backend without Beam's engine: what it buys, what it finds again, what it says."""
+
+from __future__ import annotations
+
+import gc
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.conftest import encoded, product
+from tests.picpik_emulator import Emulator, encode_png, running_emulator
+from transforms import picpik_backend, storage
+from transforms.errors import ErrorCode, RowError
+from transforms.images import Limits, fetch
+from transforms.ledger import Submission, Submissions
+from transforms.picpik import AnswerInvalid, ApiRefused, TaskDetail, TaskTimeout
+from transforms.picpik.throttle import Pace
+from transforms.picpik_backend import PicpikBackend
+from transforms.records import PENDING, Picture, Row
+
+LIMITS = Limits()
+
+
+class Desk:
+    """A folder with pictures and a ledger; each `session` is a process of its own to the ledger."""
+
+    def __init__(self, folder: Path, emulator: Emulator) -> None:
+        self.folder = folder
+        self.emulator = emulator
+        self.ledger = Submissions(str(folder / "out"))
+        (folder / "private_key").write_text(emulator.private_key)
+
+    def backend(self, **settings: Any) -> PicpikBackend:
+        return PicpikBackend(
+            str(self.folder / "out"),
+            public_key=self.emulator.public_key,
+            private_key=f"${{file:{self.folder}/private_key}}",
+            endpoint=self.emulator.endpoint,
+            **{"task_timeout": 20.0, "read_timeout": 10.0, **settings},
+        )
+
+    def session(self, **settings: Any) -> Callable[[Row], Picture]:
+        remove = self.backend(**settings).open(LIMITS)
+        return lambda row: remove(fetch(row, LIMITS))
+
+    def row(self, name: str = "a", seed: int = 0, data: bytes | None = None, **fields: Any) -> Row:
+        path = self.folder / f"{name}.png"
+        if not path.exists():
+            path.write_bytes(encoded(product(seed)) if data is None else data)
+        version = storage.stat(str(path)).version
+        return Row(fields.pop("id", name), str(path), source_version=version, **fields)
+
+    def entry(self, row: Row) -> Submission | None:
+        return self.ledger.find(self.backend().fingerprinted(row).fingerprint or "")
+
+    def note(self, row: Row, task_uid: str = "", age_s: float = 0.0, **fields: Any) -> None:
+        """Writes an entry as an earlier run would have."""
+        row = self.backend().fingerprinted(row)
+        self.ledger.put(
+            Submission(
+                row.fingerprint or "",
+                row.request_uuid,
+                task_uid,
+                time.time() - age_s,
+                **{"sent": "original", "row_id": row.id, **fields},
+            )
+        )
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
+    stack = []
+
+    def make(**options: Any) -> Desk:
+        running = running_emulator(**options)
+        stack.append(running)
+        return Desk(tmp_path, running.__enter__())
+
+    yield make
+    for running in stack:
+        running.__exit__(None, None, None)
+
+
+def code_of(picture: Picture) -> str | None:
+    assert picture.row.status in (PENDING, "failed")
+    return picture.row.error_code
+
+
+def test_a_picture_is_bought_once_and_says_what_it_cost(desk: Callable[..., Desk]) -> None:
+    d = desk(cost=3)
+    picture = d.session()(d.row())
+    row = picture.row
+    assert code_of(picture) is None
+    assert (row.backend, row.credits, row.attempts, row.flags) == ("picpik", 3, 1, ())
+    assert row.task_uid in d.emulator.tasks
+    assert d.emulator.tasks[row.task_uid].request_uuid == row.request_uuid
+    assert picture.data == b"" and picture.alpha is not None and picture.rgba is not None
+    entry = d.entry(d.row())
+    assert entry is not None and entry.task_uid == row.task_uid
+
+
+def test_rows_with_the_same_work_share_one_task(desk: Callable[..., Desk]) -> None:
+    d = desk(task_seconds=0.2)
+    remove = d.session()
+    with ThreadPoolExecutor(8) as pool:
+        pictures = list(pool.map(remove, [d.row(id=f"copy-{n}") for n in range(8)]))
+    assert [code_of(p) for p in pictures] == [None] * 8
+    assert len({p.row.task_uid for p in pictures}) == 1
+    assert d.emulator.billed == 1 == sum(p.row.credits or 0 for p in pictures)
+    # other parameters are other work
+    assert code_of(remove(d.row(erode_size=3))) is None
+    assert d.emulator.billed == 2
+
+
+def test_a_late_task_is_collected_by_a_later_run(desk: Callable[..., Desk]) -> None:
+    d = desk(task_seconds=1.0)
+    late = d.session(task_timeout=0.05)(d.row())
+    assert code_of(late) == "task_timeout"
+    assert "run the job again" in (late.row.error_message or "")
+    collected = d.session(resubmit_unknown=True)(d.row())
+    assert code_of(collected) is None
+    assert collected.row.task_uid == late.row.task_uid
+    assert (collected.row.attempts, collected.row.credits) == (1, 1)
+    assert d.emulator.billed == 1
+
+
+@pytest.mark.parametrize(("age_h", "billed"), [(23.9, 0), (24.1, 1)])
+def test_tasks_over_24_hours_old_are_bought_anew(
+    desk: Callable[..., Desk], age_h: float, billed: int
+) -> None:
+    d = desk()
+    row = d.row()
+    d.note(row, "gonegonegonegonegone", age_h * 3600)
+    assert d.backend().would_submit(row) == bool(billed)
+    picture = d.session(task_timeout=0.3)(row)
+    assert code_of(picture) == (None if billed else "task_timeout")
+    assert d.emulator.billed == billed
+    assert picture.row.attempts == 1 + billed
+
+
+def test_an_intent_alone_is_reported_and_not_bought(desk: Callable[..., Desk]) -> None:
+    d = desk()
+    row = d.row()
+    d.note(row, age_s=60)
+    picture = d.session()(row)
+    assert code_of(picture) == "submit_unknown"
+    assert d.backend().fingerprinted(row).request_uuid in (picture.row.error_message or "")
+    assert "resubmit_unknown" in (picture.row.error_message or "")
+    assert not d.backend().would_submit(row)
+    assert d.emulator.requests["RemoveBackground"] == 0
+
+    assert d.backend(resubmit_unknown=True).would_submit(row)
+    picture = d.session(resubmit_unknown=True)(row)
+    assert code_of(picture) is None
+    assert picture.row.flags == ("resubmitted",) and picture.row.attempts == 2
+    assert d.emulator.billed == 1
+
+
+def test_a_lost_answer_is_unknown_for_this_run_and_the_next(desk: Callable[..., Desk]) -> None:
+    d = desk(faults={"RemoveBackground:answer_lost": [0]}, task_seconds=0.5)
+    remove = d.session(resubmit_unknown=True)
+    lost = remove(d.row())
+    assert code_of(lost) == "submit_unknown"
+    (uid,) = d.emulator.tasks
+    assert uid in (lost.row.error_message or "")  # ListRunningTasks tells
+    # a second row with the same work is not bought in the same run, whatever the policy
+    assert code_of(remove(d.row(id="copy"))) == "submit_unknown"
+    assert code_of(d.session()(d.row())) == "submit_unknown"
+    assert d.emulator.billed == 1
+    again = d.session(resubmit_unknown=True)(d.row())
+    assert code_of(again) is None and "resubmitted" in again.row.flags
+    assert d.emulator.billed == 2
+
+
+def test_a_refused_resubmission_does_not_forget_the_first(desk: Callable[..., Desk]) -> None:
+    d = desk(credits=0)
+    row = d.row()
+    d.note(row)
+    refused = d.session(resubmit_unknown=True)(row)
+    assert code_of(refused) == "api_refused"
+    assert "RetCode 520" in (refused.row.error_message or "")
+    entry = d.entry(row)
+    assert entry is not None and entry.is_unknown
+    assert code_of(d.session()(row)) == "submit_unknown"
+
+
+def test_a_refusal_leaves_nothing_in_the_ledger(desk: Callable[..., Desk]) -> None:
+    d = desk(credits=0)
+    assert code_of(d.session()(d.row())) == "api_refused"
+    assert d.entry(d.row()) is None
+
+
+def test_a_task_that_ended_in_error_is_bought_anew_by_a_later_run_only(
+    desk: Callable[..., Desk],
+) -> None:
+    d = desk(faults={"task_error": [0]})
+    remove = d.session()
+    failed = remove(d.row())
+    assert code_of(failed) == "task_failed"
+    assert "ErrorCode 5001" in (failed.row.error_message or "")
+    assert failed.row.credits == 1  # the emulator bills it
+    assert code_of(remove(d.row())) == "task_failed"
+    assert d.emulator.billed == 1
+    again = d.session()(d.row())
+    assert code_of(again) is None and again.row.attempts == 2 and again.row.flags == ()
+    assert d.emulator.billed == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("result_expired", "task_expired"),
+        ("result_redirect", "result_refused"),
+        ("result_html", "api_answer"),
+        ("result_truncated", "api_answer"),
+        ("result_wrong_size", "api_answer"),
+    ],
+)
+def test_a_result_that_cannot_be_had_is_not_bought_again_while_it_lives(
+    desk: Callable[..., Desk], fault: str, code: str
+) -> None:
+    d = desk(faults={fault: list(range(6))})
+    assert code_of(d.session()(d.row())) == code
+    assert code_of(d.session(resubmit_unknown=True)(d.row())) in (code, None)
+    assert d.emulator.billed == 1
+
+
+class Failing(Submissions):
+    """A ledger whose writes fail when told to."""
+
+    fail: frozenset[int] = frozenset()
+    writes = 0
+    lock = threading.Lock()
+
+    def put(self, submission: Submission) -> None:
+        with Failing.lock:
+            Failing.writes += 1
+            number = Failing.writes
+        if number in Failing.fail:
+            raise RowError(ErrorCode.STORAGE_UNAVAILABLE, "the ledger is out of reach")
+        super().put(submission)
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> type[Failing]:
+    monkeypatch.setattr(picpik_backend, "Submissions", Failing)
+    monkeypatch.setattr(Failing, "writes", 0)
+    return Failing
+
+
+def test_without_an_intent_nothing_is_bought(
+    desk: Callable[..., Desk], failing: type[Failing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    d = desk()
+    monkeypatch.setattr(failing, "fail", frozenset({1}))
+    remove = d.session(max_tasks=1)
+    assert code_of(remove(d.row())) == "storage_unavailable"
+    assert d.emulator.requests["RemoveBackground"] == 0
+    assert code_of(remove(d.row())) is None  # and the budget was given back
+    assert d.emulator.billed == 1
+
+
+def test_a_task_whose_uid_cannot_be_written_is_still_collected(
+    desk: Callable[..., Desk], failing: type[Failing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    d = desk()
+    monkeypatch.setattr(failing, "fail", frozenset({2}))
+    remove = d.session(resubmit_unknown=True)
+    assert code_of(remove(d.row())) is None
+    assert code_of(remove(d.row(id="copy"))) is None  # found in this process's memory
+    assert d.emulator.billed == 1
+    assert code_of(d.session()(d.row())) == "submit_unknown"  # killed, and started again
+
+
+def test_a_late_task_is_written_once_the_ledger_is_back(
+    desk: Callable[..., Desk], failing: type[Failing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    d = desk(task_seconds=0.6)
+    monkeypatch.setattr(failing, "fail", frozenset({2}))
+    assert code_of(d.session(task_timeout=0.05)(d.row())) == "task_timeout"
+    assert code_of(d.session()(d.row())) is None
+    assert d.emulator.billed == 1
+
+
+def test_a_broken_entry_buys_nothing(desk: Callable[..., Desk]) -> None:
+    d = desk()
+    row = d.row()
+    d.note(row, "u" * 20)
+    (path,) = (d.folder / "out" / "ledger" / "tasks").iterdir()
+    for text in ("", "{", "[]", '{"fingerprint": 1}', json.dumps({"task_uid": None})):
+        path.write_text(text)
+        picture = d.session(resubmit_unknown=True)(row)
+        assert code_of(picture) == "submit_unknown"
+        assert path.name in (picture.row.error_message or "")
+    assert d.emulator.requests["RemoveBackground"] == 0
+
+
+def test_max_tasks_stops_submitting_and_not_collecting(desk: Callable[..., Desk]) -> None:
+    d = desk(task_seconds=0.05)
+    rows = [d.row(f"p{n}", n) for n in range(8)]
+    for row in rows[6:]:
+        assert code_of(d.session()(row)) is None  # bought by an earlier run
+    with ThreadPoolExecutor(8) as pool:
+        codes = [code_of(p) for p in pool.map(d.session(max_tasks=3), rows)]
+    assert codes.count("budget_spent") == 3 and codes.count(None) == 5
+    assert codes[6:] == [None, None]
+    assert d.emulator.billed == 5
+    assert code_of(d.session(max_tasks=0)(d.row("q", 9))) == "budget_spent"
+
+
+@pytest.mark.parametrize(("limit", "bought"), [(0, 0), (1, 1), (25, 3), (30, 3), (31, 4)])
+def test_max_credits_holds_whatever_a_task_costs(
+    desk: Callable[..., Desk], limit: int, bought: int
+) -> None:
+    d = desk(cost=10, task_seconds=0.05)
+    rows = [d.row(f"p{n}", n) for n in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        codes = [code_of(p) for p in pool.map(d.session(max_credits=limit), rows)]
+    assert d.emulator.billed == 10 * bought
+    assert codes.count(None) == bought and codes.count("budget_spent") == 8 - bought
+
+
+def test_max_credits_goes_on_when_the_first_price_is_never_told(desk: Callable[..., Desk]) -> None:
+    d = desk(faults={"RemoveBackground:gateway": [0, 1]})
+    rows = [d.row(f"p{n}", n) for n in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        codes = [code_of(p) for p in pool.map(d.session(max_credits=5), rows)]
+    # what may have been billed counts as billed
+    assert codes.count("submit_unknown") == 2
+    assert codes.count(None) == 3 and codes.count("budget_spent") == 1
+    assert d.emulator.billed == 5
+
+
+def mask_of(image: bytes) -> np.ndarray:
+    grey = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_GRAYSCALE)
+    return np.where(grey < 200, 255, 0).astype(np.uint8)
+
+
+def grey_mask(image: bytes, params: Mapping[str, Any]) -> bytes:
+    return encode_png(mask_of(image))
+
+
+def rgb_mask(image: bytes, params: Mapping[str, Any]) -> bytes:
+    return encode_png(np.dstack([mask_of(image)] * 3))
+
+
+def cutout(image: bytes, params: Mapping[str, Any]) -> bytes:
+    rgb = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    return encode_png(np.ascontiguousarray(np.dstack([rgb, mask_of(image)])))
+
+
+@pytest.mark.parametrize("only_mask", [False, True])
+@pytest.mark.parametrize("answer", [grey_mask, rgb_mask, cutout])
+def test_mask_and_cutout_come_of_whatever_form_the_api_gives(
+    desk: Callable[..., Desk], answer: Any, only_mask: bool
+) -> None:
+    d = desk(answer=answer)
+    pixels = product(4)
+    picture = d.session()(d.row(seed=4, only_mask=only_mask))
+    assert code_of(picture) is None
+    inside = pixels.max(axis=2) < 200
+    assert np.array_equal(picture.alpha, np.where(inside, 255, 0))
+    (task,) = d.emulator.tasks.values()
+    assert task.params["OnlyMask"] is only_mask
+    if only_mask:
+        assert picture.rgba is None
+    else:
+        assert picture.rgba is not None
+        assert np.array_equal(picture.rgba[inside][:, :3], pixels[inside])
+        assert not picture.rgba[~inside].any()
+    ys, xs = np.nonzero(inside)
+    box = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+    assert picture.row.subject_box == box
+    assert picture.row.coverage == pytest.approx(inside.mean())
+
+
+def test_a_box_outside_and_a_cut_off_picture_cost_nothing(desk: Callable[..., Desk]) -> None:
+    d = desk()
+    remove = d.session(max_tasks=1)
+    outside = remove(d.row(box=(500, 0, 600, 10)))
+    assert (code_of(outside), outside.row.error_stage) == ("box_outside", "remove")
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    half = remove(d.row("half", data=encoded(noise, "JPEG")[:3000]))
+    assert (code_of(half), half.row.error_stage) == ("truncated_image", "read")
+    assert code_of(remove(d.row())) is None  # the budget of one task was not used up
+    assert d.emulator.billed == 1
+
+
+def test_what_was_sent_is_recorded(desk: Callable[..., Desk]) -> None:
+    d = desk()
+    noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
+    data = encoded(noise, "JPEG", quality=100, subsampling=0)
+    assert len(data) > 150_000
+    picture = d.session(max_upload_bytes=150_000)(d.row("big", data=data))
+    assert code_of(picture) is None
+    (flag,) = picture.row.flags
+    assert flag.startswith("sent_jpeg_")
+
+
+def test_long_task_uids_and_20_mb_pictures(desk: Callable[..., Desk]) -> None:
+    d = desk(uid_length=64, answer=grey_mask)
+    noise = np.random.default_rng(0).integers(0, 255, (2600, 2600, 3), np.uint8)
+    data = encoded(noise, "PNG", compress_level=0)
+    assert len(data) > 20_000_000
+    picture = d.session(max_upload_bytes=30_000_000)(d.row("大图", data=data))
+    assert code_of(picture) is None
+    assert len(picture.row.task_uid) == 64
+    assert next(iter(d.emulator.submissions)) == picture.row.source_sha256
+
+
+def test_requests_keep_the_pace_and_the_waiting_is_counted(desk: Callable[..., Desk]) -> None:
+    d = desk()
+    backend = d.backend(requests_per_second=10.0)
+    remove = backend.open(LIMITS)
+    rows = [d.row(f"p{n}", n) for n in range(10)]
+    began = time.monotonic()
+    with ThreadPoolExecutor(10) as pool:
+        pictures = list(pool.map(lambda row: remove(fetch(row, LIMITS)), rows))
+    seconds = time.monotonic() - began
+    assert all(code_of(p) is None for p in pictures)
+    requests = sum(d.emulator.requests.values())
+    assert requests >= 11
+    assert requests / seconds <= 10 * requests / (requests - 1) + 0.5
+    assert backend.throttled_seconds > 1.0  # ten threads waited for their turns
+
+
+def test_questions_go_ahead_of_a_line_of_submissions_within_the_rate() -> None:
+    now, waited = [0.0], []
+    pace = Pace(10.0, clock=lambda: now[0], sleep=waited.append)
+    turns = [pace.wait() for _ in range(20)]
+    assert turns[-1] == pytest.approx(1.9)
+    assert pace.wait(ahead=True) == 0.0
+    assert pace.wait(ahead=True) == pytest.approx(0.1)
+    assert pace.wait() == pytest.approx(2.2)  # the two questions took their share
+
+
+class Asked:
+    """A client that answers the watch by script, and remembers how it was asked."""
+
+    def __init__(self, answer: Callable[[list[str]], list[TaskDetail]]) -> None:
+        self._answer = answer
+        self.waited_for: Callable[[], list[str]] = list
+        self.calls: list[list[str]] = []
+
+    def tasks(self, uids: list[str]) -> list[TaskDetail]:
+        self.calls.append(list(uids))
+        return self._answer(list(uids))
+
+
+def finished(uid: str) -> TaskDetail:
+    return TaskDetail(uid, status="Finished", images=("https://x/y.png",))
+
+
+def watched(client: Asked, uids: list[str], timeout: float = 10.0) -> dict[str, Any]:
+    watch = picpik_backend._Watch(client)  # type: ignore[arg-type]
+    client.waited_for = watch.waited_for
+
+    def wait(uid: str) -> Any:
+        try:
+            return watch.wait(uid, timeout)
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(len(uids)) as pool:
+        return dict(zip(uids, pool.map(wait, uids), strict=True))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picpik_backend, "_FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(picpik_backend, "_LONGEST_PAUSE_S", 0.02)
+
+
+def test_one_refused_uid_does_not_spoil_the_others(quick: None) -> None:
+    def answer(uids: list[str]) -> list[TaskDetail]:
+        if "bad" in uids:
+            raise ApiRefused("no such task")
+        return [finished(uid) for uid in uids]
+
+    outcome = watched(Asked(answer), ["a", "b", "bad", "c", "d"])
+    assert isinstance(outcome.pop("bad"), ApiRefused)
+    assert [detail.state for detail in outcome.values()] == ["finished"] * 4
+
+
+@pytest.mark.parametrize("broken", [4, 5])
+def test_a_few_broken_answers_are_waited_out_and_many_are_not(quick: None, broken: int) -> None:
+    rounds = iter(range(100))
+
+    def answer(uids: list[str]) -> list[TaskDetail]:
+        if next(rounds) < broken:
+            raise AnswerInvalid("not JSON")
+        return [finished(uid) for uid in uids]
+
+    (outcome,) = watched(Asked(answer), ["a"]).values()
+    assert isinstance(outcome, TaskDetail if broken < 5 else AnswerInvalid)
+
+
+def test_tasks_are_asked_for_together_and_ever_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(picpik_backend, "_FIRST_PAUSE_S", 0.02)
+
+    def answer(uids: list[str]) -> list[TaskDetail]:
+        while len(client.calls) == 1 and len(client.waited_for()) < 20:
+            time.sleep(0.01)  # until all the threads have started
+        return []
+
+    client = Asked(answer)
+    began = time.monotonic()
+    outcome = watched(client, [f"t{n}" for n in range(20)], timeout=3.0)
+    assert all(isinstance(error, TaskTimeout) for error in outcome.values())
+    assert time.monotonic() - began >= 3.0
+    assert max(map(len, client.calls)) == 20
+    # evenly paced it would be 150 rounds
+    assert 3 <= len(client.calls) <= 30
+
+
+def test_the_key_is_in_no_exception_entry_or_repr(desk: Callable[..., Desk]) -> None:
+    secret = "PRIVATE-4711-do-not-tell"
+    d = desk(private_key=secret, faults={"RemoveBackground:wrong_uuid": [1], "task_error": [2]})
+    backend = d.backend()
+    remove = backend.open(LIMITS)
+    pictures = [remove(fetch(d.row(f"p{n}", n), LIMITS)) for n in range(4)]
+    told = [str(p.row) for p in pictures]
+    assert {p.row.error_code for p in pictures} == {None, "submit_unknown", "task_failed"}
+    told += [path.read_text() for path in (d.folder / "out").rglob("*.json")]
+    sessions = [o for o in gc.get_objects() if isinstance(o, picpik_backend._Session)]
+    assert sessions
+    told += [repr(vars(o)) + repr(vars(o.client)) for o in sessions]
+    assert not any(secret in text for text in told)
+    with pytest.raises(ValueError, match="never the key itself") as refused:
+        PicpikBackend("out", private_key=secret)
+    assert secret not in str(refused.value)
