@@ -120,15 +120,13 @@ def kills(folder: Path, options: argparse.Namespace) -> bool:
         cut_off = sum(told.cut_off)
         flagged = sum(RESUBMITTED in row["flags"] for row in rows.values())
         billed, again = emulator.billed, sum(row["attempts"] - 1 for row in rows.values())
+        print(f"rows {count}, kills {len(told.at)}, submissions cut off {cut_off}")
+        print(f"billed {billed} = rows + {billed - count}; again {again}, rows told {flagged}")
         killed = shop.facts()
         shop.out.rename(folder / "killed")
         emulator.faults = Faults({})
         shop.run("--yes")
         same = shop.facts() == killed
-    print(f"rows {count}, kills {len(told.at)}, submissions cut off {cut_off}")
-    print(
-        f"billed {billed} = rows + {billed - count}; submitted again {again}, rows told {flagged}"
-    )
     print(f"metadata as of an undisturbed run: {same}")
     return same and again == cut_off and 0 <= billed - count <= cut_off
 
