@@ -86,7 +86,12 @@ class Catalogue(beam.PTransform):
             on_survey=self.progress.total if self.progress else None,
         )
         if not self.fresh:
-            rows |= "SkipFinished" >> SkipFinished(directory, backend, storage_options=options)
+            rows |= "SkipFinished" >> SkipFinished(
+                directory,
+                backend,
+                cutout_format=job.output.cutout_format,
+                storage_options=options,
+            )
         return (
             rows
             | "ReadImages" >> ReadImages(limits, threads=job.input.threads, storage_options=options)

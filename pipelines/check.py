@@ -133,11 +133,13 @@ def rows_to_submit(job: Job, backend: PicpikBackend, fresh: bool = False) -> int
             return None
         try:
             if finished is not None:
-                row = look_up(row, backend, finished, job.output.directory, options)
+                row, found = look_up(row, backend, finished, job.output.directory, options)
+                if found is not None:
+                    return None
             else:
                 version = storage.stat(row.image, options=options).version
                 row = row._replace(source_version=version)
-            if row.status != PENDING or not backend.would_submit(row):
+            if not backend.would_submit(row):
                 return None
         except RowError:  # it fails, and costs nothing
             return None

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.conftest import Shop, tiny_onnx
@@ -176,3 +178,36 @@ def test_an_other_cutout_format_is_written(filled_shop: FillShop, format: str) -
     assert shop.rows()["images/p0"]["cutout"] == f"cutouts/images/p0.{format}"
     data = (shop.out / f"cutouts/images/p0.{format}").read_bytes()
     assert data.startswith(b"\x89PNG" if format == "png" else b"RIFF")
+
+
+def test_a_run_over_a_part_of_the_catalogue_leaves_the_rest_finished(filled_shop: FillShop) -> None:
+    shop = filled_shop(3)
+    (shop.folder / "images/p1.png").unlink()
+    assert shop.run() == 3
+    first = runs(shop)
+    shop.picture("images/p1.png", 1)
+    assert shop.run("--set", f"input.manifest={shop.out / 'failures.jsonl'}") == 0
+    second = runs(shop)
+    assert set(second) == {"images/p1"} and second["images/p1"] != first["images/p1"]
+    assert shop.run() == 0
+    assert runs(shop) == {**first, **second}, "the others were carried over in the ledger"
+
+
+def test_outputs_follow_a_new_id_or_format_without_being_made_again(shop: Shop) -> None:
+    shop.picture("p.png")
+    shop.manifest("image,id\np.png,old\n")
+    shop.write_job()
+    assert shop.run() == 0
+    (first,) = runs(shop).values()
+    shop.manifest("image,id\np.png,new\n")
+    assert shop.run() == 0
+    assert runs(shop) == {"new": first}
+    cutouts = shop.files("cutouts")
+    assert cutouts["cutouts/new.png"] == cutouts["cutouts/old.png"]
+    assert redone(shop, "--set", "output.cutout_format=webp") == set()
+    assert shop.rows()["new"]["cutout"] == "cutouts/new.webp"
+    png, webp = (
+        cv2.imread(str(shop.out / f"cutouts/new.{kind}"), cv2.IMREAD_UNCHANGED)
+        for kind in ("png", "webp")
+    )
+    assert np.array_equal(png, webp)

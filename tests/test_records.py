@@ -121,9 +121,9 @@ def test_ids_of_a_fingerprint_never_change_between_releases() -> None:
 
 
 FIXED = {
-    "fingerprint": "17e6de811182bdfcf82ee9eacdcfe803",
-    "request_uuid": "520caee9-1a3f-56a4-aa23-e051434e3bf8",
-    "task_uid": "g1ve4ovcdrb1alt93rtg",
+    "fingerprint": "a721b2921de72d6a2fe372a1d20511f6",
+    "request_uuid": "298d6211-4fc8-588c-8168-d34caba4a185",
+    "task_uid": "aigh4olajfvi4c4molk6",
 }
 
 

@@ -1,9 +1,10 @@
 """The ledger: what is finished and what is paid for, so that neither is done twice.
 
 A finished row stands in a small Parquet group under ``ledger/rows/`` while its run is under way,
-and in ``metadata/`` once the run is whole (`transforms.metadata`). ``SkipFinished`` looks rows up
-in both by fingerprint, and hands on those it finds as they were finished; everything else stays
-pending. A row that failed is not finished.
+in ``metadata/`` once the run is whole, and in ``ledger/earlier/`` when a later run's manifest has
+it no more (`transforms.metadata`). ``SkipFinished`` looks rows up in all of them by fingerprint,
+and hands on those it finds as they were finished; everything else stays pending. A row that
+failed is not finished.
 
 A task of the API stands under ``ledger/tasks/``, one object a fingerprint: an intent before it is
 submitted, and its TaskUID as soon as that is known (`Submissions`). So whoever comes to the row
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import apache_beam as beam
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,9 +31,11 @@ import pyarrow.parquet as pq
 from apache_beam.utils.shared import Shared
 
 from transforms import storage
+from transforms.cutouts import CutoutFormat
+from transforms.encoding import encode_cutout
 from transforms.errors import ErrorCode, RowError
 from transforms.manifest import file_name
-from transforms.metadata import TASKS, rows_from_table
+from transforms.metadata import EARLIER, TASKS, rows_from_table
 from transforms.overlap import OverlappedDoFn
 from transforms.records import DONE, PENDING, Row
 
@@ -67,7 +70,7 @@ class FinishedRows:
         self._lock = threading.Lock()
         self._files = [
             uri
-            for folder in ("metadata", "ledger/rows")
+            for folder in (EARLIER, "metadata", "ledger/rows")
             for uri in storage.list(
                 storage.join(directory, *folder.split("/")), options=storage_options
             )
@@ -221,12 +224,13 @@ class SkipFinished(beam.PTransform):
 
     A row counts as finished if the same source version was worked on with the same parameters
     by the same model, and its outputs are still there. That asks the store for the source's
-    version, and for the outputs of those found. If the id has changed since, the outputs are
-    copied to their new names.
+    version, and for the outputs of those found. If the id or the cutouts' format has changed
+    since, the outputs are copied or encoded anew.
 
     Args:
         directory: The job's output.
         backend: The backend that would do the work.
+        cutout_format: The cutouts' format, as given to ``WriteCutouts``.
         threads: Rows looked up at once, per process.
         storage_options: Options for fsspec, by protocol.
     """
@@ -236,11 +240,12 @@ class SkipFinished(beam.PTransform):
         directory: str,
         backend: Backend,
         *,
+        cutout_format: CutoutFormat = "png",
         threads: int = 16,
         storage_options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__()
-        self._fn = _SkipFinishedFn(directory, backend, threads, storage_options)
+        self._fn = _SkipFinishedFn(directory, backend, cutout_format, threads, storage_options)
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         """Builds the step."""
@@ -252,12 +257,14 @@ class _SkipFinishedFn(OverlappedDoFn):
         self,
         directory: str,
         backend: Backend,
+        cutout_format: CutoutFormat,
         threads: int,
         storage_options: Mapping[str, Mapping[str, Any]] | None,
     ) -> None:
         super().__init__(threads=threads)
         self._directory = directory
         self._backend = backend
+        self._cutout_format = cutout_format
         self._storage_options = storage_options
         self._shared = Shared()
         self._finished: FinishedRows | None = None
@@ -272,9 +279,12 @@ class _SkipFinishedFn(OverlappedDoFn):
         if row.status != PENDING or not self._finished:
             return row
         try:
-            return look_up(
+            pending, found = look_up(
                 row, self._backend, self._finished, self._directory, self._storage_options
             )
+            if found is None:
+                return pending
+            return _adopt(found, row, self._directory, self._cutout_format, self._storage_options)
         except Exception as error:
             return row.failed("read", error)
 
@@ -288,8 +298,11 @@ def look_up(
     finished: FinishedRows,
     directory: str,
     storage_options: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Row:
-    """The row as it was finished earlier, or still pending; see `SkipFinished`.
+) -> tuple[Row, Row | None]:
+    """Finds what an earlier run made of a row; see `SkipFinished`.
+
+    Returns:
+        The row with its source's version, and the finished one if its outputs are still there.
 
     Raises:
         RowError: The source cannot be found, or a store refuses an answer.
@@ -297,19 +310,38 @@ def look_up(
     version = storage.stat(row.image, options=storage_options).version
     row = row._replace(source_version=version)
     found = finished.find(backend.fingerprinted(row).fingerprint or "")
-    if found is None:
-        return row
-    for name in (found.cutout, found.mask):
-        uri = storage.join(directory, name) if name else None
-        if uri and not storage.exists(uri, options=storage_options):
-            return row
-    names: list[str | None] = [found.cutout, found.mask]
-    if found.id != row.id:
-        for index, name in enumerate(names):
-            if name is not None:
-                new = f"{name.split('/', 1)[0]}/{file_name(row.id)}{os.path.splitext(name)[1]}"
-                data = storage.read(storage.join(directory, name), options=storage_options)
-                storage.put(storage.join(directory, new), data, options=storage_options)
-                names[index] = new
-    cutout, mask = names
-    return found._replace(id=row.id, line=row.line, extra=row.extra, cutout=cutout, mask=mask)
+    if found is not None:
+        for name in (found.cutout, found.mask):
+            uri = storage.join(directory, name) if name else None
+            if uri and not storage.exists(uri, options=storage_options):
+                return row, None
+    return row, found
+
+
+def _adopt(
+    found: Row,
+    row: Row,
+    directory: str,
+    cutout_format: CutoutFormat,
+    storage_options: Mapping[str, Mapping[str, Any]] | None,
+) -> Row:
+    """The finished row under the manifest's id, line and columns, its outputs named to match."""
+
+    def named(name: str | None, kind: str, extension: str) -> str | None:
+        new = f"{kind}/{file_name(row.id)}.{extension}"
+        if name is None or name == new:
+            return name
+        data = storage.read(storage.join(directory, name), options=storage_options)
+        if not name.endswith(extension):
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+            data = encode_cutout(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA), cutout_format)
+        storage.put(storage.join(directory, new), data, options=storage_options)
+        return new
+
+    return found._replace(
+        id=row.id,
+        line=row.line,
+        extra=row.extra,
+        cutout=named(found.cutout, "cutouts", cutout_format),
+        mask=named(found.mask, "masks", "png"),
+    )

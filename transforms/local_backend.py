@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 from apache_beam.utils.shared import Shared
 
 from transforms.errors import ErrorCode, RowError
 from transforms.images import Limits, decode
+from transforms.matting import MattingCore, ModelError, load_model
 from transforms.records import Picture, Row
 
-if TYPE_CHECKING:
-    from transforms.matting import MattingCore
-
 __all__ = ["LocalBackend", "remove_locally"]
+
+# Part of every fingerprint: raise it when the core gives other results for the same model, and
+# finished images are done again.
+_REVISION = 1
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,6 @@ class LocalBackend:
         return self._shared.acquire(self._load)
 
     def _load(self) -> MattingCore:
-        from transforms.matting import MattingCore, load_model
-
         network = load_model(
             self.model,
             sha256=self.sha256,
@@ -73,8 +73,7 @@ class LocalBackend:
 
     def fingerprinted(self, row: Row) -> Row:
         """The row with the fingerprint that its result by this backend has."""
-        core = self.core()
-        return row.fingerprinted("local", core.model_name, core.model_sha256)
+        return _fingerprinted(row, self.core())
 
     def open(self, limits: Limits) -> Callable[[Picture], Picture]:
         """What does the work on this worker; called once a process and step."""
@@ -95,7 +94,7 @@ def remove_locally(picture: Picture, core: MattingCore, limits: Limits | None = 
     Returns:
         The same picture with its result and without its bytes, or with its row failed.
     """
-    row = picture.row.fingerprinted("local", core.model_name, core.model_sha256)
+    row = _fingerprinted(picture.row, core)
     stage = "read"
     began = time.perf_counter()
     try:
@@ -104,7 +103,10 @@ def remove_locally(picture: Picture, core: MattingCore, limits: Limits | None = 
         row = row._replace(read_ms=(row.read_ms or 0) + 1000 * (decoded - began))
         stage, began = "remove", decoded
         check_box(row)
-        matte = core.remove(pixels, row.parameters)
+        try:
+            matte = core.remove(pixels, row.parameters)
+        except ModelError as error:
+            raise RowError(ErrorCode.MODEL_FAILED, str(error)) from None
         picture.alpha, picture.rgba = matte.alpha, matte.rgba
         row = row._replace(
             subject_box=matte.subject_box,
@@ -118,6 +120,12 @@ def remove_locally(picture: Picture, core: MattingCore, limits: Limits | None = 
         row = row.failed(stage, error)
     picture.row, picture.data = row, b""
     return picture
+
+
+def _fingerprinted(row: Row, core: MattingCore) -> Row:
+    preprocessing = getattr(core.network, "preprocessing", None)
+    method = f"{_REVISION} {preprocessing}"
+    return row.fingerprinted("local", core.model_name, core.model_sha256, method)
 
 
 def check_box(row: Row) -> None:

@@ -63,6 +63,7 @@ extra                     map<string,     every other column of the manifest
 
 from __future__ import annotations
 
+import array
 import hashlib
 import io
 import json
@@ -74,6 +75,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -101,6 +103,7 @@ __all__ = [
 SUCCESS = "_SUCCESS"
 FAILURES = "failures.jsonl"
 TASKS = "ledger/tasks"
+EARLIER = "ledger/earlier"
 # The flag of a row whose task was submitted again, though an earlier one may have been billed.
 RESUBMITTED = "resubmitted"
 
@@ -313,6 +316,7 @@ def _commit(
         for uri in storage.list(storage.join(directory, *TASKS.split("/")), options=storage_options)
     }
     collected: list[str] = []  # tasks that have given their result
+    ids = array.array("Q")  # digests of the run's ids
     waiting: list[pa.Table] = []
     parts = 0
 
@@ -343,6 +347,7 @@ def _commit(
                 collected += [
                     tasks.pop(fingerprint) for fingerprint in done if fingerprint in tasks
                 ]
+            ids.extend(map(_digest, table["id"].to_pylist()))
             waiting.append(table)
             if sum(t.num_rows for t in waiting) >= _PART_ROWS:
                 put_part()
@@ -370,15 +375,55 @@ def _commit(
         json.dumps({**committed._asdict(), "parts": parts}, indent=2).encode(),
         options=storage_options,
     )
-    for place, current in ((metadata, folder), (storage.join(directory, "ledger", "rows"), None)):
-        stale = [
-            uri
-            for uri in storage.list(place, options=storage_options)
-            if current is None or f"/{run_id}/" not in uri
-        ]
-        storage.delete(stale, options=storage_options)
+    _retire(directory, run_id, ids, storage_options)
     storage.delete(collected, options=storage_options)
     return committed
+
+
+def _retire(
+    directory: str,
+    run_id: str,
+    ids: array.array[int],
+    storage_options: Mapping[str, Mapping[str, Any]] | None,
+) -> None:
+    """Removes what a whole run replaces: earlier metadata, and the ledger's groups.
+
+    Finished rows whose ids the run's manifest does not have are kept in the ledger, so that a run
+    over a part of the catalogue does not make the rest of it be done, and paid for, again.
+    """
+    present = np.sort(np.frombuffer(ids, np.uint64))
+    mine = storage.join(directory, *EARLIER.split("/"), f"{run_id}-")
+    retired = [
+        uri
+        for place in ("metadata", EARLIER, "ledger/rows")
+        for uri in reversed(
+            storage.list(storage.join(directory, *place.split("/")), options=storage_options)
+        )
+        if f"/metadata/{run_id}/" not in uri and not uri.startswith(mine)
+    ]
+    kept = 0
+    others = [u for u in retired if u.endswith(".parquet") and f"/rows/{run_id}/" not in u]
+    for _uri, data in storage.read_many(others, options=storage_options):
+        if isinstance(data, Exception):
+            raise data
+        try:
+            table = pq.read_table(io.BytesIO(data), schema=SCHEMA)
+        except pa.ArrowException:  # nothing can be kept of a broken file
+            continue
+        digests = np.fromiter(map(_digest, table["id"].to_pylist()), np.uint64, table.num_rows)
+        done = pc.equal(table["status"], DONE).to_numpy()
+        keep = done & ~np.isin(digests, present)
+        if keep.any():
+            table = table.filter(pa.array(keep))
+            present = np.union1d(present, digests[keep])
+            uri = f"{mine}{kept:05d}.parquet"
+            storage.put(uri, encode_table(table), options=storage_options)
+            kept += 1
+    storage.delete(retired, options=storage_options)
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def _read_marker(data: bytes) -> Committed:

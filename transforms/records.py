@@ -111,11 +111,14 @@ class Row(NamedTuple):
             finished_at=now(),
         )
 
-    def fingerprinted(self, backend: str, model: str | None, model_sha256: str | None) -> "Row":
+    def fingerprinted(
+        self, backend: str, model: str | None, model_sha256: str | None, method: str = ""
+    ) -> "Row":
         """This row with what makes its result the same result, and the ids derived from it.
 
-        The fingerprint covers the URI, the source's version, the parameters, the backend and the
-        model's digest; the position in the manifest and the row's id do not matter.
+        The fingerprint covers the URI, the source's version, the parameters, the backend, the
+        model's digest and the method beside it; the position in the manifest and the row's id do
+        not matter.
         """
         parameters = self.parameters
         identity = [
@@ -123,6 +126,7 @@ class Row(NamedTuple):
             self.source_version,
             backend,
             model_sha256,
+            method,
             [getattr(parameters, name) for name in sorted(parameters.__slots__)],
         ]
         text = json.dumps(identity, ensure_ascii=True, separators=(",", ":"))
