@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -48,11 +49,14 @@ _U2NET = {
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One picture with its truth: BGR uint8, alpha float32 in 0..1; empty scenes have alpha 0."""
+    """One picture with its truth: BGR uint8, alpha float32 in 0..1.
+
+    Empty scenes have alpha 0 everywhere; photos of which nothing is known have None.
+    """
 
     name: str
     bgr: np.ndarray
-    alpha: np.ndarray
+    alpha: np.ndarray | None
 
 
 class Model:
@@ -68,6 +72,7 @@ class Model:
         self.session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
+        self.digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         self._input = self.session.get_inputs()[0].name
         self._output = self.session.get_outputs()[0].name
 
@@ -92,6 +97,18 @@ class Model:
         if self.about["output"] == "minmax":
             p = (p - p.min()) / max(p.max() - p.min(), 1e-6)
         return np.clip(cv2.resize(p[:nh, :nw], (w, h), interpolation=cv2.INTER_LINEAR), 0, 1)
+
+
+def answer(model: Model, case: Case, cache: pathlib.Path | None) -> np.ndarray:
+    """The model's alpha, from the cache where it was computed before."""
+    if cache is None:
+        return model(case.bgr)
+    picture = hashlib.sha256(case.bgr.tobytes()).hexdigest()[:16]
+    file = cache / f"{model.digest}-{model.size}-{picture}.npy"
+    if not file.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        np.save(file, model(case.bgr).astype(np.float16))
+    return np.load(file).astype(np.float32)
 
 
 def open_model(name: str, shared: pathlib.Path) -> Model:
@@ -139,9 +156,6 @@ def sample_cases() -> list[Case]:
 
 def composite_cases(bank: compose.Bank, count: int) -> list[Case]:
     """Held-out cut-outs over held-out grounds, 512 pixels long, nothing drawn."""
-    bank = dataclasses.replace(
-        bank, cutouts={name: pool for name, pool in bank.cutouts.items() if name != "drawn"}
-    )
     made = []
     for i in range(count):
         h, w = compose.frame_of(4711, i, 512)
@@ -192,8 +206,8 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
     return float((a & b).sum() / union) if union else 1.0
 
 
-def measure(cases: list[Case], model: Model) -> tuple[dict[str, float], list[float]]:
-    """Measures a model on one set: the means, and each picture's IoU."""
+def measure(cases: list[Case], answers: list[np.ndarray]) -> tuple[dict[str, float], list[float]]:
+    """Measures a model's answers on one set: the means, and each picture's IoU."""
     try:
         import py_sod_metrics as sod
     except ImportError:
@@ -201,8 +215,7 @@ def measure(cases: list[Case], model: Model) -> tuple[dict[str, float], list[flo
     if sod:
         maximum, weighted, structure = sod.Fmeasure(), sod.WeightedFmeasure(), sod.Smeasure()
     rows = []
-    for case in cases:
-        p = model(case.bgr)
+    for case, p in zip(cases, answers, strict=True):
         said, true = p > 0.5, case.alpha > 0.5
         rows.append(
             (
@@ -267,17 +280,28 @@ def _cell(bgr: np.ndarray, alpha: np.ndarray | None, side: int) -> np.ndarray:
 
 
 def write_sheet(
-    target: pathlib.Path, cases: list[Case], models: list[Model], side: int = 150, across: int = 3
+    target: pathlib.Path,
+    cases: list[Case],
+    answers: list[list[np.ndarray]],
+    side: int = 150,
+    across: int = 3,
 ) -> None:
-    """Writes a contact sheet: for each case the picture, the truth, and each model's cut-out."""
+    """Writes a contact sheet: the picture, its truth if known, and each model's cut-out.
+
+    Args:
+        target: The PNG to write.
+        cases: The pictures.
+        answers: For each picture, each model's alpha.
+        side: Side of a cell, pixels.
+        across: Pictures a row.
+    """
     strips = []
-    for case in cases:
-        cells = [_cell(case.bgr, None, side), _cell(case.bgr, case.alpha, side)]
-        cells += [_cell(case.bgr, model(case.bgr), side) for model in models]
-        strip = np.hstack(cells)
+    for case, alphas in zip(cases, answers, strict=True):
+        shown = [None, *([] if case.alpha is None else [case.alpha]), *alphas]
+        strip = np.hstack([_cell(case.bgr, alpha, side) for alpha in shown])
         strip[-1:] = strip[:, -2:] = 0
-        cv2.putText(strip, case.name[:28], (3, side - 5), 0, 0.35, (0, 0, 0), 2, cv2.LINE_AA)
-        cv2.putText(strip, case.name[:28], (3, side - 5), 0, 0.35, (255, 255, 255), 1, cv2.LINE_AA)
+        for colour, width in (((0, 0, 0), 2), ((255, 255, 255), 1)):
+            cv2.putText(strip, case.name[:28], (3, side - 5), 0, 0.35, colour, width, cv2.LINE_AA)
         strips.append(strip)
     while len(strips) % across:
         strips.append(np.full_like(strips[0], 255))
@@ -297,17 +321,22 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", help="only these sets")
     parser.add_argument("--sheets", type=int, default=36, help="pictures a contact sheet, 0: none")
     parser.add_argument("--worst", action="store_true", help="sheets of the first model's worst")
+    parser.add_argument("--cache", type=pathlib.Path, help="keep the models' answers here")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"))
     options = parser.parse_args()
     cv2.setNumThreads(1)
     models = [open_model(name, options.shared) for name in options.models]
 
     cases: dict[str, list[Case]] = {"samples": sample_cases()}
+    cases["test photos"] = [
+        Case(path.stem, _limit(cv2.imread(str(path))), None)
+        for path in sorted((options.shared / "data" / "photos").glob("*.*"))
+    ]
     wants_held_out = not options.sets or set(options.sets) - {"samples", "test photos"}
     if (options.shared / "data" / "train").is_dir() and wants_held_out:
         _, out = sources.find_sources(options.shared)
         folder = options.labels or pathlib.Path("no labels")
-        bank = banks.build_bank(out, folder, options.renders, seed=0, out=True)
+        bank = banks.build_bank(out, folder, options.renders, seed=0, out=True, drawn=0)
         n = options.count
         cases["composites"] = composite_cases(bank, n)
         cases["renders"] = [
@@ -331,20 +360,28 @@ def main() -> None:
     }
     for name, found in cases.items():
         print(f"\n{name} ({len(found)} pictures)")
-        scores = []
-        for model in models:
-            means, each = measure(found, model)
-            scores.append(each)
-            print(
-                f"  {model.name:24s}"
-                + "".join(f"{key} {value:.4f}   " for key, value in means.items())
-            )
-        order = np.argsort(scores[0]) if options.worst else np.arange(len(found))
-        worst = [f"{found[i].name} {scores[0][i]:.2f}" for i in np.argsort(scores[0])[:6]]
-        print(f"  {models[0].name}'s lowest IoU: " + ", ".join(worst))
+        answers = [[answer(model, case, options.cache) for case in found] for model in models]
+        order = np.arange(len(found))
+        if found[0].alpha is not None:
+            scores = []
+            for model, alphas in zip(models, answers, strict=True):
+                means, each = measure(found, alphas)
+                scores.append(each)
+                print(
+                    f"  {model.name:24s}"
+                    + "".join(f"{key} {value:.4f}   " for key, value in means.items())
+                )
+            rank = np.argsort(scores[0])
+            worst = [f"{found[i].name} {scores[0][i]:.2f}" for i in rank[:10]]
+            print(f"  {models[0].name}'s lowest IoU: " + ", ".join(worst), flush=True)
+            order = rank if options.worst else order
         if options.sheets:
-            file = f"{name.strip('*').replace(' ', '-')}.png"
-            write_sheet(options.out / file, [found[i] for i in order[: options.sheets]], models)
+            order = order[: options.sheets]
+            write_sheet(
+                options.out / f"{name.strip('*').replace(' ', '-')}.png",
+                [found[i] for i in order],
+                [[alphas[i] for alphas in answers] for i in order],
+            )
     print("\nmilliseconds of one core a picture: the network, and from picture to alpha")
     times = milliseconds(models)
     for name, (network, whole) in times.items():

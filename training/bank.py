@@ -72,8 +72,8 @@ def build_bank(
     labels: pathlib.Path,
     renders: pathlib.Path | None,
     seed: int,
-    photos: int = 10_000,
     out: bool = False,
+    drawn: int = _DRAWN,
 ) -> Bank:
     """Builds the bank of one side of the split.
 
@@ -82,8 +82,8 @@ def build_bank(
         labels: Folder of the teacher's labels.
         renders: Folder of renders with ``images`` and ``truth``, or None.
         seed: Seed of the drawn objects.
-        photos: How many photos to load at most.
         out: Whether this is the held-out side (which side of the renders to take).
+        drawn: How many objects to draw.
     """
     known = {label.photo: label for label in read_labels(labels)}
     cutouts: dict[str, list[Cutout]] = {"exact": [], "photos": [], "renders": [], "drawn": []}
@@ -95,12 +95,10 @@ def build_bank(
 
     for path in sources.cutouts:
         keep("exact", load_cutout(path))
-    taken = 0
     for path in sources.photos:
         label = known.get(f"{path.parent.name}/{path.name}")
-        if label is None or not label.is_sure or taken >= photos:
+        if label is None or not label.is_sure:
             continue
-        taken += 1
         picture, alpha = load_label(path, labels)
         pictures.setdefault(path.parent.name, []).append(picture)
         if _makes_a_cutout(label):
@@ -123,6 +121,6 @@ def build_bank(
         if not label.is_sure:  # nobody holds something into the picture
             scenes.append(scene)
     rng = np.random.default_rng([seed, 1 if out else 0])
-    for _ in range(_DRAWN):
+    for _ in range(drawn):
         keep("drawn", draw_object(rng, textures))
     return Bank(cutouts, pictures, textures, scenes, empties)

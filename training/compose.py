@@ -97,13 +97,14 @@ _PICTURE_WEIGHTS = {
     "renders": 0.36, "spree": 0.13, "eshop_ai": 0.12, "bagisto": 0.07, "azure": 0.04,
     "apc": 0.04, "sylius": 0.02, "clothing": 0.22,
 }  # fmt: skip
+_AMPLE = 60
 _KINDS = {"composite": 0.46, "picture": 0.46, "empty": 0.08}
 
 
 def _draw(rng: _Rng, pools: dict[str, list], weights: dict[str, float]):
-    """Draws a pool by weight, then one of its entries."""
+    """Draws a pool by weight, then one of its entries; of a small pool less is seen."""
     names = [name for name in weights if pools.get(name)]
-    p = np.array([weights[name] for name in names])
+    p = np.array([weights[name] * min(len(pools[name]) / _AMPLE, 1) for name in names])
     pool = pools[names[rng.choice(len(names), p=p / p.sum())]]
     return pool[rng.integers(len(pool))]
 
