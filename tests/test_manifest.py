@@ -22,14 +22,15 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transforms import manifest as module
 from transforms.errors import ErrorCode
 from transforms.manifest import (
     Manifest,
     ManifestError,
+    Shard,
     file_name,
     read_shard,
     row_from_record,
+    shards,
     survey,
 )
 from transforms.parameters import MattingParameters
@@ -627,7 +628,7 @@ def test_an_id_that_collides_behind_blank_lines_and_shards(tmp_path: Path) -> No
 
 def one_pass(manifest: Manifest) -> list[Row]:
     """All rows by reading the manifest as one shard."""
-    shard = module.Shard(0, None, 1)
+    shard = Shard(0, None, 1)
     return [row._replace(finished_at=None) for row in read_shard(manifest, shard)]
 
 
@@ -648,7 +649,7 @@ def test_shards_read_what_one_pass_reads(
 ) -> None:
     manifest = Manifest(str(write(tmp_path, "image,note\n" + "\n".join(lines))))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_SHARD_ROWS", rows_in_shard * module._LEAST_SHARDS)
+        patch.setattr(shards, "_SHARD_ROWS", rows_in_shard * shards._LEAST_SHARDS)
         surveyed = survey(manifest)
     rows = [
         row._replace(finished_at=None)
@@ -674,7 +675,7 @@ def test_what_the_csv_module_writes_is_read(
     writer.writerows((f"{n}{name}.jpg", note) for n, (name, note) in enumerate(records))
     manifest = Manifest(str(write(tmp_path, out.getvalue())))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_SHARD_ROWS", rows_in_shard * module._LEAST_SHARDS)
+        patch.setattr(shards, "_SHARD_ROWS", rows_in_shard * shards._LEAST_SHARDS)
         rows = read(manifest)
     plain = [(f"{n}{name}.jpg", note) for n, (name, note) in enumerate(records)]
     # A carriage return before a line feed counts as part of the line end, also inside quotes.
@@ -693,11 +694,11 @@ def test_shards_of_every_format(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     for record in records:
         (tmp_path / "images" / record["image"]).touch()
-    for name, shards in (
+    for name, count in (
         ("m.jsonl", 16), ("m.txt", 16), ("m.parquet", 8), ("m.tsv", 16), ("images/", 72),
     ):  # fmt: skip
         manifest = Manifest(str(tmp_path) + "/" + name)
-        assert len(survey(manifest).shards) == shards, name
+        assert len(survey(manifest).shards) == count, name
         rows = read(manifest)
         assert not wrong(rows)
         if name == "images/":
@@ -748,7 +749,7 @@ def test_a_large_manifest_is_not_held_in_memory(tmp_path: Path, name: str) -> No
 def test_a_survey_holds_few_bytes_a_row(tmp_path: Path) -> None:
     """What is kept of each row, without the buffers: three numbers, and the shards' places."""
     path = write(tmp_path, "".join(f"{n}\n" for n in range(4000)), "m.txt")
-    names = module._Names()
+    names = shards._Names()
     tracemalloc.start()
     try:
         for n in range(4000):
@@ -757,7 +758,7 @@ def test_a_survey_holds_few_bytes_a_row(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert held < 4000 * 32
-    assert len(survey(Manifest(str(path))).shards) <= 2 * module._LEAST_SHARDS
+    assert len(survey(Manifest(str(path))).shards) <= 2 * shards._LEAST_SHARDS
 
 
 # -------------------------------------------------------------------------------------- as a step

@@ -85,6 +85,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms import storage
 from transforms.errors import ErrorCode
+from transforms.manifest.names import digest
 from transforms.records import DONE, FAILED, Row
 
 __all__ = [
@@ -347,7 +348,7 @@ def _commit(
                 collected += [
                     tasks.pop(fingerprint) for fingerprint in done if fingerprint in tasks
                 ]
-            ids.extend(map(_digest, table["id"].to_pylist()))
+            ids.extend(map(digest, table["id"].to_pylist()))
             waiting.append(table)
             if sum(t.num_rows for t in waiting) >= _PART_ROWS:
                 put_part()
@@ -410,7 +411,7 @@ def _retire(
             table = pq.read_table(io.BytesIO(data), schema=SCHEMA)
         except pa.ArrowException:  # nothing can be kept of a broken file
             continue
-        digests = np.fromiter(map(_digest, table["id"].to_pylist()), np.uint64, table.num_rows)
+        digests = np.fromiter(map(digest, table["id"].to_pylist()), np.uint64, table.num_rows)
         done = pc.equal(table["status"], DONE).to_numpy()
         keep = done & ~np.isin(digests, present)
         if keep.any():
@@ -420,10 +421,6 @@ def _retire(
             storage.put(uri, encode_table(table), options=storage_options)
             kept += 1
     storage.delete(retired, options=storage_options)
-
-
-def _digest(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def _read_marker(data: bytes) -> Committed:

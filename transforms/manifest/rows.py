@@ -1,0 +1,188 @@
+"""From a record of a manifest to a `Row`: ids, parameters and their bounds, other columns."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from transforms import storage
+from transforms.errors import ErrorCode, RowError
+from transforms.manifest.names import default_id
+from transforms.manifest.source import ManifestError
+from transforms.parameters import MattingParameters
+from transforms.records import Row
+
+__all__ = ["columns_of", "row_from_record"]
+
+_PARAMETERS = {f.name: f for f in dataclasses.fields(MattingParameters)}
+# The API's own spellings (ErodeSize) and ours (erode_size) meet when case and "_" are dropped.
+_KNOWN_COLUMNS = {name.replace("_", ""): name for name in (*_PARAMETERS, "image", "id")}
+# What failures.jsonl adds to a row: dropped when such a file is run again as a manifest.
+_FAILURE_COLUMNS = frozenset({"error_line", "error_stage", "error_code", "error_message"})
+
+
+def columns_of(names: Iterable[str], where: str) -> dict[str, str]:
+    """Maps a manifest's own column names to ours; unknown ones are carried through."""
+    mapped: dict[str, str] = {}
+    for name in names:
+        known = _KNOWN_COLUMNS.get(name.strip().lower().replace("_", ""))
+        if known in mapped.values():
+            raise ManifestError(
+                f"{where}: two columns mean {known!r} ({name!r} is the second); leave one out"
+            )
+        mapped[name] = known or name.strip()
+    if "image" not in mapped.values():
+        found = ", ".join(repr(n) for n in mapped) or "none"
+        raise ManifestError(f"{where}: there is no column 'image'; the columns are {found}")
+    return mapped
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+def _whole_number(name: str, value: Any) -> int:
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        if isinstance(value, str):  # spreadsheets and pandas write 15.0 for 15
+            return int(re.sub(r"\.0+$", "", value.strip()))
+        number = int(value)
+        if number != value:
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise RowError(
+            ErrorCode.INVALID_PARAMETER, f"{name}: {_shown(value)} is not a whole number"
+        ) from None
+    return number
+
+
+def _truth(name: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in {"true", "1", "yes"}:
+        return True
+    if text in {"false", "0", "no"}:
+        return False
+    raise RowError(ErrorCode.INVALID_PARAMETER, f"{name}: {_shown(value)} is not true or false")
+
+
+def _box(value: Any) -> tuple[int, ...]:
+    if isinstance(value, str):
+        value = [part for part in value.strip().strip("[]()").split(",")]
+    elif isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, (list, tuple)) or len(value) != 4:
+        raise RowError(
+            ErrorCode.INVALID_PARAMETER,
+            f"box: four whole numbers left,top,right,bottom are needed, got {_shown(value)}",
+        )
+    return tuple(_whole_number("box", v) for v in value)
+
+
+def _parameters(values: Mapping[str, Any], defaults: MattingParameters) -> MattingParameters:
+    given: dict[str, Any] = {}
+    for name in _PARAMETERS:
+        value = values.get(name)
+        if value is None or (isinstance(value, str) and not value.strip()):
+            continue
+        if name == "box":
+            given[name] = _box(value)
+        elif name in ("only_mask", "keep_shadow"):
+            given[name] = _truth(name, value)
+        elif name == "hair_optimization":
+            # YAML and JSON writers turn a bare on/off into a boolean.
+            on_off = {True: "on", False: "off"}
+            text = on_off[value] if isinstance(value, bool) else str(value)
+            given[name] = text.strip().lower()
+        else:
+            given[name] = _whole_number(name, value)
+    try:
+        return dataclasses.replace(defaults, **given) if given else defaults
+    except ValueError as error:
+        raise RowError(ErrorCode.INVALID_PARAMETER, str(error)) from None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value).decode("utf-8", "replace")
+    if isinstance(value, (dict, list, bool)):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
+def _check_text(image: str, line: int) -> None:
+    """A listed file's name may be bytes that are no text; no row can hold it."""
+    try:
+        image.encode()
+    except UnicodeEncodeError:
+        raise RowError(
+            ErrorCode.INVALID_URI, f"line {line}: {image!r} is not UTF-8; rename the image"
+        ) from None
+
+
+def row_from_record(
+    values: Mapping[str, Any],
+    *,
+    folder: str = ".",
+    defaults: MattingParameters | None = None,
+    line: int = 0,
+) -> Row:
+    """Makes a row from one record of a manifest.
+
+    Args:
+        values: By our column names: ``image``, optionally ``id`` and the parameters; every other
+            key goes to the row's ``extra``.
+        folder: What a relative ``image`` is relative to.
+        defaults: Parameters that the record does not say.
+        line: Where the record stands, for messages.
+
+    Returns:
+        A pending row, or a failed one that says what is wrong with the record.
+    """
+    defaults = defaults or MattingParameters()
+    extra = {
+        str(k): _text(v)
+        for k, v in values.items()
+        if v is not None
+        and k not in _PARAMETERS
+        and k not in ("image", "id")
+        and k not in _FAILURE_COLUMNS
+    }
+    raw_image = values.get("image")
+    image = _text(raw_image).strip() if raw_image is not None else ""
+    raw_id = values.get("id")
+    id = _text(raw_id).strip() if raw_id is not None else ""
+    shown = image.encode("utf-8", "backslashreplace").decode()
+    row = Row(id=id or f"line-{line}", image=shown, line=line)
+    try:
+        if not image:
+            raise RowError(ErrorCode.MANIFEST_ROW, f"line {line}: 'image' is empty; give its URI")
+        if not image.isascii():
+            _check_text(image, line)
+        uri = storage.resolve(folder, image)
+        row = row._replace(id=id or default_id(uri, folder), image=uri)
+        if len(row.id) > 1000:
+            raise RowError(
+                ErrorCode.MANIFEST_ROW, f"line {line}: the id has over 1000 characters; shorten it"
+            )
+        parameters = _parameters(values, defaults)
+    except RowError as error:
+        if not error.message.startswith("line "):
+            error = RowError(error.code, f"line {line}: {error.message}")
+        # What was given stands in the failures as it was given, to be mended there.
+        given = {k: _text(v) for k, v in values.items() if k in _PARAMETERS and v is not None}
+        return row._replace(extra={**extra, **given}).failed("manifest", error)
+    return row._replace(
+        extra=extra,
+        **{name: getattr(parameters, name) for name in _PARAMETERS},
+    )

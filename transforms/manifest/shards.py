@@ -1,0 +1,217 @@
+"""The two passes over a manifest: `survey` looks at it, `read_shard` makes its rows."""
+
+from __future__ import annotations
+
+import array
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from transforms import storage
+from transforms.errors import ErrorCode, RowError
+from transforms.manifest.names import IMAGE_EXTENSIONS, digest, file_name, suffix
+from transforms.manifest.records import End, Record, parquet_records, text_records
+from transforms.manifest.rows import row_from_record
+from transforms.manifest.source import Manifest, ManifestError, Shard
+from transforms.records import Row
+
+__all__ = ["Collisions", "Survey", "read_shard", "survey"]
+
+_SHARD_ROWS = 2048
+_LEAST_SHARDS = 64
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over a manifest tells.
+
+    Attributes:
+        rows: How many rows there are, good and bad.
+        shards: Where they stand.
+        first_lines: For each file name that occurs more than once, by its digest: the line that
+            has it first.
+        ambiguous: Those among them that different images' default ids share.
+        first_uses: For each image that shares its default id with itself: its first line.
+    """
+
+    rows: int
+    shards: list[Shard]
+    first_lines: dict[int, int]
+    ambiguous: frozenset[int]
+    first_uses: dict[int, int]
+
+    @property
+    def collisions(self) -> Collisions:
+        """The part that reading a shard needs."""
+        return Collisions(self.first_lines, self.ambiguous, self.first_uses)
+
+
+class Collisions(NamedTuple):
+    """Ids that occur more than once; see `Survey`."""
+
+    first_lines: Mapping[int, int] = {}
+    ambiguous: frozenset[int] = frozenset()
+    first_uses: Mapping[int, int] = {}
+
+
+def survey(manifest: Manifest) -> Survey:
+    """Reads a manifest once, as a stream: its size, its shards, the ids that collide.
+
+    Args:
+        manifest: The manifest.
+
+    Returns:
+        The survey; about 24 bytes of memory a row.
+
+    Raises:
+        ManifestError: The manifest as a whole cannot be used.
+        RowError: The store refuses it.
+    """
+    if manifest.kind == "glob":
+        return _survey_glob(manifest)
+    names = _Names()
+    folder = manifest.folder
+    parquet = manifest.kind == "parquet"
+    shards: list[Shard] = []
+    begin: End | None = None  # where the shard at hand begins, and its rows so far
+    rows, rows_in_shard = 0, 0
+    end = End(0, 1)
+    for record, behind in (
+        parquet_records(manifest, None, only_names=True) if parquet else text_records(manifest)
+    ):
+        if parquet and behind.offset != end.offset:  # the first row of another row group
+            shards.append(Shard(behind.offset - 1, behind.offset, record.line))
+        elif not parquet and begin is None:
+            begin = end
+        rows += 1
+        rows_in_shard += 1
+        end = behind
+        if record.error is None:
+            named = {name: record.values.get(name) for name in ("image", "id")}
+            names.add(row_from_record(named, folder=folder, line=record.line), record)
+        if begin and end.seekable and rows_in_shard >= _SHARD_ROWS // _LEAST_SHARDS:
+            shards.append(Shard(begin.offset, end.offset, begin.line))
+            begin, rows_in_shard = None, 0
+    if begin:
+        shards.append(Shard(begin.offset, end.offset if end.seekable else None, begin.line))
+    return names.survey(rows, shards if parquet else _coalesced(shards))
+
+
+def _coalesced(shards: list[Shard]) -> list[Shard]:
+    """Joins neighbours so that a small manifest still has shards enough for every worker."""
+    step = max(1, min(_LEAST_SHARDS, len(shards) // _LEAST_SHARDS))
+    groups = [shards[i : i + step] for i in range(0, len(shards), step)]
+    return [Shard(g[0].start, g[-1].end, g[0].line) for g in groups]
+
+
+def _survey_glob(manifest: Manifest) -> Survey:
+    pattern = manifest.uri
+    if storage.is_local(pattern) and os.path.isdir(os.path.expanduser(pattern)):
+        pattern = pattern.rstrip("/") + "/"
+    uris = storage.glob(pattern, options=manifest.storage_options)
+    if any(c in manifest.uri.rsplit("/", 1)[-1] for c in "*?["):
+        chosen = [uri for uri in uris if not uri.endswith("/")]
+    else:  # a folder: its images, not the read-me beside them
+        chosen = [u for u in uris if os.path.splitext(u)[1].lower() in IMAGE_EXTENSIONS]
+    if not chosen:
+        raise ManifestError(f"{manifest.uri}: no image matches; look at the pattern")
+    names = _Names()
+    for line, uri in enumerate(chosen, 1):
+        names.add(row_from_record({"image": uri}, folder=manifest.folder, line=line), None)
+    step = max(1, min(_SHARD_ROWS, len(chosen) // _LEAST_SHARDS))
+    shards = [
+        Shard(i, None, i + 1, tuple(chosen[i : i + step])) for i in range(0, len(chosen), step)
+    ]
+    return names.survey(len(chosen), shards)
+
+
+class _Names:
+    """Finds file names that occur more than once, in 24 bytes a row."""
+
+    def __init__(self) -> None:
+        self._names = array.array("Q")
+        self._uris = array.array("Q")  # 0 where the id is the row's own, not a default
+        self._lines = array.array("Q")
+
+    def add(self, row: Row, record: Record | None) -> None:
+        own_id = record is not None and bool(str(record.values.get("id") or "").strip())
+        self._names.append(digest(file_name(row.id).casefold()))
+        self._uris.append(0 if own_id else digest(row.image) | 1)
+        self._lines.append(row.line)
+
+    def survey(self, rows: int, shards: list[Shard]) -> Survey:
+        names = np.frombuffer(self._names, np.uint64)
+        order = np.argsort(names, kind="stable")
+        same = np.flatnonzero(names[order[1:]] == names[order[:-1]])
+        members = order[np.unique(np.concatenate([same, same + 1]))]
+        first_lines: dict[int, int] = {}
+        first_uses: dict[int, int] = {}
+        uris: dict[int, set[int]] = {}
+        for index in sorted(members):  # ascending index, so the first seen is the first line
+            name, uri = self._names[index], self._uris[index]
+            first_lines.setdefault(name, self._lines[index])
+            uris.setdefault(name, set()).add(uri)
+            if uri:
+                first_uses.setdefault(uri, self._lines[index])
+        ambiguous = frozenset(name for name, of in uris.items() if len(of - {0}) > 1)
+        return Survey(rows, shards, first_lines, ambiguous, first_uses)
+
+
+def read_shard(
+    manifest: Manifest, shard: Shard, collisions: Collisions | None = None
+) -> Iterator[Row]:
+    """Reads the rows of one shard, pending ones and failed ones, in order.
+
+    Args:
+        manifest: The manifest.
+        shard: One of its shards, from `survey`.
+        collisions: From the same survey; ids that occur there are made distinct where they are
+            defaults, and refused where they are the rows' own.
+
+    Yields:
+        One row a record.
+    """
+    collisions = collisions or Collisions()
+    records: Iterable[Record]
+    if manifest.kind == "glob":
+        records = (Record(shard.line + i, {"image": u}) for i, u in enumerate(shard.uris))
+    elif manifest.kind == "parquet":
+        records = (record for record, _ in parquet_records(manifest, shard))
+    else:
+        records = (record for record, _ in text_records(manifest, shard))
+    folder = manifest.folder
+    for record in records:
+        if record.error is not None:
+            row = Row(id=f"line-{record.line}", image="", line=record.line)
+            yield row.failed("manifest", record.error)
+            continue
+        row = row_from_record(
+            record.values, folder=folder, defaults=manifest.defaults, line=record.line
+        )
+        if collisions.first_lines:
+            own_id = bool(str(record.values.get("id") or "").strip())
+            row = _distinct(row, own_id, collisions)
+        yield row
+
+
+def _distinct(row: Row, own_id: bool, collisions: Collisions) -> Row:
+    name = digest(file_name(row.id).casefold())
+    first = collisions.first_lines.get(name)
+    if first is None:
+        return row
+    if not own_id and name in collisions.ambiguous:
+        first = collisions.first_uses.get(digest(row.image) | 1, row.line)
+        row = row._replace(id=f"{row.id}-{suffix(row.image)}")
+    if first == row.line or row.error_code is not None:
+        return row
+    return row.failed(
+        "manifest",
+        RowError(
+            ErrorCode.DUPLICATE_ID,
+            f"line {row.line}: the id {row.id!r} stands on line {first} already; "
+            "ids must be unique (letter case does not count)",
+        ),
+    )

@@ -1,0 +1,107 @@
+"""Which manifest to read, in which format; and the stretches that it is read in."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, get_args
+
+from transforms import storage
+from transforms.parameters import MattingParameters
+
+__all__ = ["Manifest", "ManifestError", "ManifestFormat", "Shard"]
+
+ManifestFormat = Literal["auto", "csv", "tsv", "jsonl", "parquet", "list", "glob"]
+
+_EXTENSIONS: dict[str, ManifestFormat] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".txt": "list",
+    ".list": "list",
+    ".lst": "list",
+}
+
+
+class ManifestError(Exception):
+    """The manifest as a whole cannot be used; the message is one line for its author."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest and how to read it.
+
+    Attributes:
+        uri: Path or fsspec URL of the file; for a glob, the pattern.
+        format: One of `ManifestFormat`; ``auto`` goes by the name.
+        defaults: Parameters of rows that do not say their own.
+        storage_options: Options for fsspec, by protocol.
+    """
+
+    uri: str
+    format: ManifestFormat = "auto"
+    defaults: MattingParameters = field(default_factory=MattingParameters)
+    storage_options: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.format not in get_args(ManifestFormat):
+            raise ValueError(
+                f"manifest format {self.format!r} is not one of "
+                f"{', '.join(get_args(ManifestFormat))}"
+            )
+
+    @property
+    def kind(self) -> ManifestFormat:
+        """The format, with ``auto`` decided by the name.
+
+        Raises:
+            ManifestError: The name tells nothing.
+        """
+        if self.format != "auto":
+            return self.format
+        name = self.uri.rsplit("/", 1)[-1].lower()
+        stem = re.sub(r"\.(gz|gzip|zst|zstd)$", "", name)
+        extension = os.path.splitext(stem)[1]
+        if extension in _EXTENSIONS:
+            return _EXTENSIONS[extension]
+        if any(c in self.uri for c in "*?[") or self.uri.endswith("/"):
+            return "glob"
+        if storage.is_local(self.uri) and os.path.isdir(os.path.expanduser(self.uri)):
+            return "glob"
+        raise ManifestError(
+            f"{self.uri}: the format cannot be told from the name; "
+            "say input.format: csv, tsv, jsonl, parquet, list or glob"
+        )
+
+    @property
+    def folder(self) -> str:
+        """What relative image URIs and default ids are relative to."""
+        if self.kind == "glob":
+            fixed = re.split(r"[*?\[]", self.uri, maxsplit=1)[0]
+            if fixed == self.uri:
+                return fixed
+            folder, slash, _ = fixed.rpartition("/")
+            return folder or slash or "."
+        return storage.parent(self.uri)
+
+
+class Shard(NamedTuple):
+    """A stretch of a manifest that one worker reads.
+
+    Attributes:
+        start: First byte of a text manifest; row group of a Parquet one.
+        end: One past its last byte; None means to the end.
+        line: Line (text) or row (Parquet, glob) number of its first record, from 1.
+        uris: A glob's URIs themselves.
+    """
+
+    start: int
+    end: int | None
+    line: int
+    uris: tuple[str, ...] = ()

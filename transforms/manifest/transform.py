@@ -1,0 +1,81 @@
+"""The Beam step over `survey` and `read_shard`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import apache_beam as beam
+
+from transforms.manifest.shards import Collisions, read_shard, survey
+from transforms.manifest.source import Manifest, Shard
+from transforms.records import Row
+
+__all__ = ["ReadManifest"]
+
+
+class ReadManifest(beam.PTransform):
+    """Reads a manifest into rows: pending ones, and failed ones that say what is wrong.
+
+    Args:
+        manifest: A `Manifest`, or the URI of one.
+        redistribute: Spread the rows over all workers. Leave it on for distributed runners. One
+            machine's runner keeps what is redistributed in memory, and needs it not.
+        on_survey: Called on the worker with the number of rows, once it is known.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest | str,
+        *,
+        redistribute: bool = True,
+        on_survey: Callable[[int], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._manifest = Manifest(manifest) if isinstance(manifest, str) else manifest
+        self._redistribute = redistribute
+        self._on_survey = on_survey
+
+    def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection:
+        """Builds the step."""
+        surveyed = (
+            pbegin
+            | "Manifest" >> beam.Create([None])
+            | "Survey"
+            >> beam.ParDo(_SurveyFn(self._manifest, self._on_survey)).with_outputs(
+                "collisions", main="shards"
+            )
+        )
+        rows = (
+            surveyed.shards
+            | "SpreadShards" >> beam.Reshuffle()
+            | "ReadShards"
+            >> beam.ParDo(
+                _ReadShardFn(self._manifest), beam.pvalue.AsSingleton(surveyed.collisions)
+            )
+        )
+        return rows | "SpreadRows" >> beam.Reshuffle() if self._redistribute else rows
+
+
+class _SurveyFn(beam.DoFn):
+    def __init__(self, manifest: Manifest, on_survey: Callable[[int], None] | None) -> None:
+        self._manifest = manifest
+        self._on_survey = on_survey
+
+    def process(self, _: Any) -> Iterator[Any]:
+        result = survey(self._manifest)
+        if self._on_survey is not None:
+            self._on_survey(result.rows)
+        yield beam.pvalue.TaggedOutput("collisions", result.collisions)
+        yield from result.shards
+
+
+class _ReadShardFn(beam.DoFn):
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+
+    def process(self, shard: Shard, collisions: Collisions) -> Iterator[Row]:
+        yield from read_shard(self._manifest, shard, collisions)
+
+    def infer_output_type(self, input_type: Any) -> Any:
+        return Row
