@@ -28,7 +28,7 @@ _REFINED_BAND = 100_000  # and where it is refined
 _FIRST_STEPS = 80
 _NEXT_STEPS = 40  # from a good start
 _COLOUR_TIE = np.float32(0.01)
-_NETWORK_TIE = np.float32(0.1)
+_NETWORK_TIE = np.float32(0.05)
 _MARGIN = 32  # known pixels around the band that the colours are taken from
 
 
