@@ -143,25 +143,16 @@ def towels(dice: Dice) -> None:
         ply = dice.between(f"ply {k}", 0.075, 0.095)
         layers = dice.count(f"layers {k}", 3, 3)
         cloth = _folded(
-            m.plain(tuple(np.array(colour) * 0.8), 0.95),
+            m.plain(tuple(np.array(colour) * 0.92), 0.95),
             rng,
             (1.25 - 0.02 * k, 0.8),
             layers,
             ply,
             z,
         )
-        pile = m.hair(tuple(np.array(colour) * 0.86), colour, 0.8)
-        s.fur(
-            cloth,
-            pile,
-            rng,
-            dice.count("loops", 60000, 80000),
-            0.012,
-            0.0026,
-            (0, 0, -0.1),
-            0.6,
-            steps=3,
-        )
+        pile = m.hair(tuple(np.array(colour) * 0.94), colour, 0.8)
+        loops = dice.count("loops", 90000, 150000)
+        s.fur(cloth, pile, rng, loops, 0.0085, 0.0016, (0, 0, 0), 0.7, steps=3)
         z += ply * layers + 0.012
 
 
@@ -548,17 +539,13 @@ def watch(dice: Dice) -> None:
     )
     knob = s.slab(crown, 0.09, case, 0.006)
     bars = []
-    for x in (-1, 1):
-        for up in (-1, 1):
-            p = s.spline(
-                [
-                    (x * width * 1.1, r * 0.85 * up, 0.03),
-                    (x * width * 1.1, r * 1.08 * up, 0.0),
-                    (x * width * 1.1, r * 1.2 * up, -0.1),
-                ],
-                16,
-            )
-            bars.append(s.tube(p, np.linspace(0.06, 0.04, 16), case))
+    for up in (-1, 1):
+        for x in (-1.13 * width, 1.13 * width):
+            lug = [(x, 0.8 * r * up, 0.02), (x, 1.03 * r * up, -0.02), (x, 1.17 * r * up, -0.15)]
+            path = s.spline(lug, 16)
+            bars.append(s.tube(path, np.linspace(0.055, 0.036, 16), case))
+        pin = [(x * 1.13 * width, 1.17 * r * up, -0.15) for x in (-1, 1)]
+        bars.append(s.tube(pin, 0.018, case))
     quarter = np.pi / 2
     for part in face + bars:
         turn = part.rotation_euler[2]
