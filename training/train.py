@@ -36,12 +36,12 @@ class Plan:
         seed: Seed of everything.
     """
 
-    samples: int = 50_000
+    samples: int = 56_000
     batch: int = 16
     rate: float = 2e-3
     decay: float = 0.02
-    plateau: float = 0.35
-    sizes: tuple[tuple[float, int], ...] = ((0.0, 192), (0.5, 256), (0.92, 320))
+    plateau: float = 0.6
+    sizes: tuple[tuple[float, int], ...] = ((0.0, 192), (0.4, 256), (0.96, 320))
     average: float = 0.998
     seed: int = 0
 
