@@ -57,6 +57,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
             outcome = str(report.longrepr[2]).removeprefix("Skipped: ")
         results = _results.setdefault(str(facts["store"]), {})
         results[str(facts["holds"])] = outcome
+        if facts["holds"] == "many_objects":
+            results["many"] = str(facts.get("many", ""))
         results["command"] = str(facts.get("command", results.get("command", "")))
 
 

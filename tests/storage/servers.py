@@ -16,6 +16,7 @@ import textwrap
 import time
 import zipfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 # The full counts and combinations make docs/storage.md; fewer keep the everyday run short.
 FULL = bool(os.environ.get("ALPHABEAM_STORES_FULL"))
-MANY = 10_000 if FULL else 120  # objects in one folder
+# objects in one folder
+MANY = int(os.environ.get("ALPHABEAM_STORES_MANY", 10_000 if FULL else 120))
 FILLED = "jobs/test_many_objects"  # which some servers have filled when they start
 
 
@@ -161,17 +163,23 @@ def _fill_disk(folder: Path, count: int) -> None:
 
 
 def _fill_http(port: int, method: str, path: str, headers: dict[str, str], count: int) -> None:
-    """Bare requests on one connection: the libraries take ten times as long."""
+    """Bare requests: the libraries take ten times as long."""
     import http.client
 
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-    for index in range(count):
-        name = path.replace("{}", f"{index:05d}.txt")
-        connection.request(method, name, b"%d" % index, {"Content-Type": "text/plain", **headers})
-        answer = connection.getresponse()
-        answer.read()
-        assert answer.status < 300, answer.status
-    connection.close()
+    def some(first: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        for index in range(first, count, 16):
+            name = path.replace("{}", f"{index:05d}.txt")
+            kind = {"Content-Type": "text/plain", **headers}
+            connection.request(method, name, b"%d" % index, kind)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status < 300, answer.status
+        connection.close()
+
+    with ThreadPoolExecutor(16) as pool:
+        for done in [pool.submit(some, first) for first in range(16)]:
+            done.result()
 
 
 # ---- S3

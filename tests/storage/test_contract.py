@@ -44,7 +44,7 @@ def store(request: pytest.FixtureRequest, stores: Stores) -> servers.Store:
     holds = request.node.originalname.removeprefix("test_")
     request.node.user_properties += [("store", request.param), ("holds", holds)]
     found = stores[request.param]
-    request.node.user_properties.append(("command", found.command))
+    request.node.user_properties += [("command", found.command), ("many", servers.MANY)]
     if holds in found.not_applicable:
         pytest.skip(found.not_applicable[holds])
     return found
