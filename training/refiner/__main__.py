@@ -1,0 +1,62 @@
+"""The one command: examples, training, export, held-out figures. See the README one folder up."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import pathlib
+
+import cv2
+
+from transforms.matting.refiner import Refiner
+
+from ..sources import find_shared, find_sources
+from .examples import measure, write_examples
+from .scenes import Material
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Runs the recipe from start to finish, or goes on where it was stopped."""
+    parser = argparse.ArgumentParser(prog="python -m training.refiner", description=__doc__)
+    parser.add_argument("--shared", type=pathlib.Path, default=find_shared())
+    parser.add_argument("--work", type=pathlib.Path, required=True, help="examples, checkpoint")
+    parser.add_argument("--examples", type=int, default=1060, help="scenes to learn from")
+    parser.add_argument("--held-out", type=int, default=60, help="scenes to measure on")
+    parser.add_argument("--steps", type=int, default=1484, help="length of the run")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop, to be resumed")
+    parser.add_argument("--measure", action="store_true", help="only measure the shipped file")
+    parser.add_argument("--out", type=pathlib.Path, help="default: refiner.onnx in --work")
+    options = parser.parse_args()
+
+    cv2.setNumThreads(1)
+    sources, out = find_sources(options.shared)
+    held_out = write_examples(
+        options.work / "held_out", options.held_out, options.seed + 1, Material.load(out)
+    )
+    print("before the refiner", measure(None, held_out))
+    print("shipped file      ", measure(Refiner(), held_out), flush=True)
+    if options.measure:
+        return
+
+    import torch
+
+    from .export import export
+    from .train import Plan, train
+
+    torch.set_num_threads(options.threads)
+    examples = write_examples(
+        options.work / "examples", options.examples, options.seed, Material.load(sources)
+    )
+    plan = Plan(steps=options.steps, seed=options.seed)
+    net = train(examples, held_out, plan, options.work, options.minutes)
+    target = options.out or options.work / "refiner.onnx"
+    export(net, target)
+    print(f"{target}", measure(Refiner(target), held_out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""The refiner's training loop: AdamW, cosine decay, averaged weights."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+import pathlib
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transforms.matting.trimap import UNKNOWN
+
+from .examples import PLANES, features
+from .network import RefinerNet
+
+__all__ = ["Plan", "loss_of", "train"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a run does.
+
+    Attributes:
+        steps: How many steps; 1484 is what the shipped file had.
+        batch: Crops a step.
+        side: Side of a crop, pixels, a multiple of 4.
+        rate: Peak learning rate, reached after 100 steps.
+        decay: Weight decay.
+        average: Decay of the averaged weights per step.
+        seed: Seed of the weights and of the crops.
+    """
+
+    steps: int = 1484
+    batch: int = 8
+    side: int = 96
+    rate: float = 1.5e-3
+    decay: float = 1e-4
+    average: float = 0.998
+    seed: int = 0
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of a step."""
+        fall = 0.5 + 0.5 * math.cos(math.pi * step / self.steps)
+        return self.rate * min(1, (step + 1) / 100) * fall
+
+
+def _crop(rng: np.random.Generator, path: pathlib.Path, side: int) -> np.ndarray:
+    """A crop with some of the unknown band in it, if twenty tries find one."""
+    planes = np.load(path, mmap_mode="r")
+    for _ in range(20):
+        y, x = (int(rng.integers(n - side + 1)) for n in planes.shape[1:])
+        crop = planes[:, y : y + side, x : x + side]
+        if (crop[PLANES["trimap"]] == UNKNOWN).mean() > 0.12:
+            break
+    return np.array(crop)
+
+
+def _turn(rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:
+    """Mirrored, transposed, its colour channels in another order."""
+    if rng.random() < 0.5:
+        crop = crop[:, :, ::-1]
+    if rng.random() < 0.5:
+        crop = crop[:, ::-1]
+    if rng.random() < 0.5:
+        crop = crop.transpose(0, 2, 1)
+    if rng.random() < 0.5:
+        order, swapped = rng.permutation(3), crop.copy()
+        for name in ("image", "fore", "back"):
+            swapped[PLANES[name]] = crop[PLANES[name]][order]
+        crop = swapped
+    return np.ascontiguousarray(crop)
+
+
+def _batch(plan: Plan, step: int, paths: list[pathlib.Path]) -> np.ndarray:
+    """The crops of a step: a function of seed, step and the examples alone."""
+    rng = np.random.default_rng([plan.seed, step])
+    chosen = rng.integers(len(paths), size=plan.batch)
+    return np.stack([_turn(rng, _crop(rng, paths[i], plan.side)) for i in chosen])
+
+
+def _tensors(planes: np.ndarray, device: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Features, truth and the unknown band, 1 there and 0 elsewhere."""
+    truth = planes[:, PLANES["truth"]].astype(np.float32) / 255
+    band = (planes[:, PLANES["trimap"]] == UNKNOWN).astype(np.float32)
+    inputs = torch.from_numpy(features(planes)).to(device, memory_format=torch.channels_last)
+    return inputs, torch.from_numpy(truth).to(device), torch.from_numpy(band).to(device)
+
+
+def loss_of(alpha: Tensor, truth: Tensor, band: Tensor) -> Tensor:
+    """Over the unknown band: absolute error, a quarter of the root mean square, half the slopes'.
+
+    Args:
+        alpha: N x 1 x H x W, what the network said.
+        truth: Likewise, the true alpha.
+        band: Likewise, 1 where the trimap is unknown and 0 elsewhere.
+    """
+    off = (alpha - truth) * band
+    count = band.sum().clamp(min=1)
+    slopes = off.diff(dim=2).abs().sum() + off.diff(dim=3).abs().sum()
+    # The tiny term keeps the root's slope finite where nothing is wrong.
+    return (off.abs().sum() + 0.5 * slopes) / count + 0.25 * ((off**2).sum() / count + 1e-12).sqrt()
+
+
+def _difference(net: RefinerNet, crops: tuple[Tensor, Tensor, Tensor]) -> float:
+    inputs, truth, band = crops
+    with torch.no_grad():
+        off = (net(inputs).clamp(0, 1) - truth).abs() * band
+    return float(off.sum() / band.sum().clamp(min=1))
+
+
+def train(
+    paths: list[pathlib.Path],
+    held_out: list[pathlib.Path],
+    plan: Plan,
+    work: pathlib.Path,
+    minutes: float = math.inf,
+    every: float = 60,
+) -> RefinerNet:
+    """Trains, or goes on with a run that was stopped, and returns the averaged network.
+
+    Args:
+        paths: Files of the examples to learn from.
+        held_out: Files of the examples to look at only; a crop of each is measured in the log.
+        plan: What to do.
+        work: Folder of ``checkpoint.pt`` and ``log.jsonl``, outside the repository.
+        minutes: The run stops after this time, to be resumed by the same call.
+        every: Seconds between checkpoints, each with a line in the log.
+
+    Raises:
+        TimeoutError: ``minutes`` have passed before the plan was done; the checkpoint is there.
+        ValueError: The checkpoint belongs to another plan.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(plan.seed)
+    net = RefinerNet().to(device, memory_format=torch.channels_last)
+    averaged = copy.deepcopy(net).requires_grad_(False)
+    optimiser = torch.optim.AdamW(net.parameters(), plan.rate, weight_decay=plan.decay)
+    work.mkdir(parents=True, exist_ok=True)
+    checkpoint, done = work / "checkpoint.pt", 0
+    described = {**dataclasses.asdict(plan), "examples": len(paths)}
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        if state["plan"] != described:
+            raise ValueError(
+                f"{checkpoint} is of the plan {state['plan']}, not {described}: "
+                "give the same options, or another --work"
+            )
+        net.load_state_dict(state["net"])
+        averaged.load_state_dict(state["averaged"])
+        optimiser.load_state_dict(state["optimiser"])
+        done = state["done"]
+        print(f"resumed at step {done}", flush=True)
+    rng = np.random.default_rng(plan.seed)
+    looked_at = _tensors(np.stack([_crop(rng, path, plan.side) for path in held_out]), device)
+    begun = noted = time.monotonic()
+    losses: list[float] = []
+    while done < plan.steps:
+        for group in optimiser.param_groups:
+            group["lr"] = plan.rate_at(done)
+        inputs, truth, band = _tensors(_batch(plan, done, paths), device)
+        loss = loss_of(net(inputs), truth, band)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+        done += 1
+        keep = min(plan.average, done / (done + 20))
+        with torch.no_grad():
+            for mean, now in zip(averaged.parameters(), net.parameters(), strict=True):
+                mean.lerp_(now, 1 - keep)
+        losses.append(loss.item())
+        clock = time.monotonic()
+        if clock - noted < every and done < plan.steps:
+            continue
+        noted = clock
+        line = {
+            "step": done,
+            "loss": round(float(np.mean(losses)), 4),
+            "held_out": round(_difference(averaged, looked_at), 5),
+            "minutes": round((clock - begun) / 60, 2),
+        }
+        losses.clear()
+        print(json.dumps(line), flush=True)
+        with (work / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        state = {
+            "plan": described,
+            "net": net.state_dict(),
+            "averaged": averaged.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "done": done,
+        }
+        torch.save(state, checkpoint.with_suffix(".part"))
+        checkpoint.with_suffix(".part").replace(checkpoint)
+        if clock - begun >= minutes * 60 and done < plan.steps:
+            raise TimeoutError(f"stopped after {minutes} minutes at step {done}; run again")
+    return averaged.eval()
