@@ -343,3 +343,33 @@ def test_the_private_key_is_in_no_graph_option_log_or_file(
     assert any(b"PICPIK_SECRET" in data for data in found)  # the search does see what is there
     assert not any(SECRET.encode() in data for data in found)
     assert SECRET not in str(options.get_all_options())
+
+
+def test_the_private_key_is_in_no_dataflow_job_description(
+    picpik: Callable[..., PicpikShop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apiclient = pytest.importorskip(
+        "apache_beam.runners.dataflow.internal.apiclient",
+        reason="a Dataflow job description needs alphabeam[dataflow]",
+        exc_type=ImportError,
+    )
+    if not hasattr(apiclient, "Environment"):
+        pytest.skip("a Dataflow job description needs alphabeam[dataflow]")
+    shop = picpik(2, private_key=SECRET, public_key="public-key-4711")
+    monkeypatch.setenv("PICPIK_SECRET", SECRET)
+    shop.set(private_key="${env:PICPIK_SECRET}")
+    cloud = ["--project=none", "--region=nowhere", "--temp_location=gs://none/temp"]
+    pipeline, _ = proto_of(shop, [])
+    proto = pipeline.to_runner_api(
+        default_environment=beam.transforms.environments.DockerEnvironment("none")
+    )
+    options = beam.options.pipeline_options.PipelineOptions([*cloud, "--job_name=alphabeam"])
+    options.view_as(beam.options.pipeline_options.GoogleCloudOptions).staging_location = "gs://none"
+    job = apiclient.Job(options, proto)
+    environment = apiclient.Environment([], options, "2", "gs://none/pipeline.pb", proto, "hash")
+    description = str(job.proto) + str(environment.proto) + str(options.get_all_options())
+    assert "alphabeam" in description and "gs://none/pipeline.pb" in description
+    assert SECRET not in description
+    staged = list(payloads(proto))  # what Dataflow stages beside the description
+    assert any(b"PICPIK_SECRET" in data for data in staged)
+    assert not any(SECRET.encode() in data for data in staged)
