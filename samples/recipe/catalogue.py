@@ -641,65 +641,6 @@ SAMPLES: tuple[Sample, ...] = (
         {"ground": (0.95, 0.94, 0.91)},
         View((900, 900), 0, 10, 85, 0.8),
     ),
-    Sample(
-        "towels",
-        "Bath towels, set of three",
-        "textiles",
-        "bathroom shelf",
-        [
-            Piece(
-                "towels",
-                {
-                    "towels": 3,
-                    "towel 0": (0.28, 0.4, 0.44),
-                    "towel 1": (0.62, 0.73, 0.72),
-                    "towel 2": (0.93, 0.92, 0.88),
-                },
-                turn=-20,
-            )
-        ],
-        "table",
-        {
-            "top": "oak",
-            "top shade": 1.0,
-            "wall": "tiles",
-            "wall colour": (0.93, 0.94, 0.94),
-            "bond": 1.0,
-            "wall width": 0.4,
-            "table front": 0.8,
-            "table depth": 1.1,
-            "wall gap": 0.0,
-        },
-        View((1000, 750), 0, 14, 80, 0.66, (0.02, 0.0)),
-    ),
-    Sample(
-        "watch",
-        "Wrist watch, tan strap",
-        "watches",
-        "dark slate",
-        [
-            Piece(
-                "watch",
-                {
-                    "case": (0.78, 0.78, 0.8),
-                    "hide": (0.55, 0.32, 0.17),
-                    "dial": (0.95, 0.94, 0.9),
-                    "thread": (0.9, 0.82, 0.66),
-                    "hour": 304,
-                    "minute": 48,
-                    "second": 210,
-                    "accent": (0.7, 0.2, 0.1),
-                    "numerals": False,
-                    "radius": 0.46,
-                },
-                turn=-26,
-            )
-        ],
-        "sweep",
-        {"ground": (0.2, 0.215, 0.23), "ground back": 2.0},
-        View((800, 1000), 0, 9, 90, 0.74),
-        Light(rim=0.9),
-    ),
 )
 
 

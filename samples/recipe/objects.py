@@ -721,7 +721,7 @@ def teddy(dice: Dice) -> None:
             0.22,
             keep=grows,
         )
-    pad = m.fabric(tuple(pale), threads=50, uv=False)
+    pad = m.plain(tuple(pale), 0.9)
     for side in (-1, 1):
         sole = s.ball((0.12, 0.05, 0.125), pad, (side * 0.378, -0.625, 0.17))
         sole.rotation_euler = (0, 0, side * 0.35)

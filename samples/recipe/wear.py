@@ -839,7 +839,7 @@ def turned(dice: Dice) -> None:
         else s.fillet(np.stack([radii, z], 1), 0.08)
     )
     curve[:, 0] = np.maximum(curve[:, 0], 0.04)
-    cuts = np.sort(rng.integers(5, len(curve) - 5, int(rng.integers(0, 3))))
+    cuts = np.unique(rng.integers(2, len(curve) - 2, int(rng.integers(0, 3))))
     for k, part in enumerate(np.split(np.arange(len(curve)), cuts)):
         low, high = max(part[0] - 1, 0), part[-1]
         profile = curve[low : high + 1]
