@@ -15,7 +15,7 @@ from .network import CatalogueNet, Exported
 
 __all__ = ["INPUT_SIZE", "export"]
 
-INPUT_SIZE = 384
+INPUT_SIZE = 320
 """Default longer side of the input, pixels: what the evaluation found best."""
 
 
