@@ -74,3 +74,13 @@ def test_every_page_that_is_linked_is_there() -> None:
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_ci_runs_the_two_commands_of_the_first_screen() -> None:
+    function = re.search(r"^readme_command\(\).*$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    assert function
+    for name, end in (("run", "run.py configs/samples.yaml"), ("test", "-m pytest")):
+        script = f"{function[0]}\nreadme_command {name}"
+        shown = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
+        assert shown.stdout.strip().endswith(end)
+        assert shown.stdout.strip() in README
