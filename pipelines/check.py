@@ -15,7 +15,7 @@ from transforms.cutouts import write_cutout
 from transforms.errors import RowError
 from transforms.images import fetch
 from transforms.ledger import FinishedRows, look_up
-from transforms.local_backend import remove_locally
+from transforms.local_backend import LocalBackend, remove_locally
 from transforms.manifest import Manifest, ManifestError, Survey, read_shard, survey
 from transforms.picpik_backend import PicpikBackend
 from transforms.records import FAILED, PENDING, Row
@@ -24,8 +24,11 @@ from transforms.secrets import references, resolve
 __all__ = ["check", "probe", "rows_to_submit"]
 
 
-def probe(job: Job) -> None:
+def probe(job: Job) -> LocalBackend | PicpikBackend:
     """Makes sure that a job can begin: its secrets, manifest, model and output.
+
+    Returns:
+        The backend that was tried; a local one has its model loaded.
 
     Raises:
         SecretError: A reference cannot be resolved.
@@ -50,6 +53,7 @@ def probe(job: Job) -> None:
     uri = storage.join(job.output.directory, ".alphabeam-probe")
     storage.put(uri, b"alphabeam tries whether it may write here\n", options=job.storage or None)
     storage.delete([uri], options=job.storage or None)
+    return backend
 
 
 def check(job: Job, fresh: bool = False) -> Iterator[str]:
@@ -78,9 +82,8 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
     first, bad = _first_rows(manifest, surveyed)
     for row in bad:
         yield f"  a bad row: {row.error_code}: {row.error_message}"
-    probe(job)
+    backend = probe(job)
     yield f"output     {job.output.directory}: may be written"
-    backend = backend_of(job)
     if isinstance(backend, PicpikBackend):
         yield f"api        {backend.endpoint}: the keys are right"
         count = rows_to_submit(job, backend, fresh)
