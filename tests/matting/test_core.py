@@ -151,6 +151,23 @@ def test_box_picks_one_of_two():
     assert picked.coverage == pytest.approx(both.coverage / 2, rel=0.1)
 
 
+def test_a_neighbour_that_reaches_into_the_box_goes_and_a_second_piece_stays():
+    said = np.zeros((100, 100), np.float32)
+    said[30:70, 30:50] = said[30:70, 56:66] = 1  # two pieces of the subject
+    said[20:80, 72:99] = 1  # a neighbour, of which the box takes a sliver
+
+    class Said:
+        def predict(self, rgb):
+            height, width = rgb.shape[:2]
+            return said[:height, 22 : 22 + width] if width < 100 else said
+
+    image = np.where(said[..., None] > 0, 40, 220).astype(np.uint8).repeat(3, axis=2)
+    box = (27, 10, 77, 90)
+    matte = MattingCore(Said()).remove(image, MattingParameters(box=box, erode_size=2))
+    assert matte.alpha[50, 40] == matte.alpha[50, 60] == 255
+    assert not matte.alpha[:, 70:].any()
+
+
 def test_box_beyond_the_picture_is_refused_or_clipped():
     image, _ = disc(80)
     with pytest.raises(BoxOutsideError, match=r"box: \(80, 0, 90, 10\) lies outside.*80x80"):

@@ -19,6 +19,7 @@ _BOX_MARGIN = 0.1
 # The outline that a network draws is off by a pixel or two of its own: nearer than the first
 # distance to it nothing is trusted, farther than the second all.
 _TRUST_FROM, _TRUST_TO = 0.5, 2.5
+_ASTRIDE = 0.3  # share of an object beyond the box's edge that makes it a neighbour
 
 
 @dataclass(frozen=True)
@@ -135,4 +136,35 @@ def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = N
     if alpha.dtype == np.uint8:
         alpha = alpha.astype(np.float32) * np.float32(1 / 255)
     alpha = np.clip(np.nan_to_num(alpha.astype(np.float32, copy=False)), 0, 1)
-    return CoarseAlpha(np.ascontiguousarray(alpha), (left, top, right, bottom), (height, width))
+    coarse = CoarseAlpha(np.ascontiguousarray(alpha), (left, top, right, bottom), (height, width))
+    if box is not None:
+        _drop_neighbours(coarse, box)
+    return coarse
+
+
+def _drop_neighbours(coarse: CoarseAlpha, box: Box) -> None:
+    """Clear what reaches into the box from outside: the margin shows where it belongs.
+
+    What lies most in the box always stays, however far it reaches out.
+    """
+    visible = (coarse.alpha > 0.5).view(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(visible, connectivity=8)
+    if count <= 2:
+        return
+    height, width = coarse.alpha.shape
+    x0, y0, x1, y1 = coarse.region
+    fx, fy = width / (x1 - x0), height / (y1 - y0)
+    rows = slice(round((box[1] - y0) * fy), round((box[3] - y0) * fy))
+    columns = slice(round((box[0] - x0) * fx), round((box[2] - x0) * fx))
+    inside = np.bincount(labels[rows, columns].ravel(), minlength=count)
+    neighbour = inside < (1 - _ASTRIDE) * stats[:, cv2.CC_STAT_AREA]
+    neighbour[[0, 1 + int(inside[1:].argmax())]] = False
+    if not neighbour.any():
+        return
+    gone = neighbour[labels].view(np.uint8)
+    kept = visible & (1 - gone)
+    # Its blurred rim goes with it, but none of what stays.
+    rim = cv2.dilate(gone, np.ones((9, 9), np.uint8)) & (
+        1 - cv2.dilate(kept, np.ones((5, 5), np.uint8))
+    )
+    coarse.alpha[(gone | rim) > 0] = 0

@@ -13,7 +13,7 @@ __all__ = ["straight_alpha"]
 _MARGIN = 64  # pixels around the soft band that colours are taken from
 _LARGEST_FILL = 1_000_000  # pixels that the fills may have
 _SHARPNESS = 4  # power of alpha that weighs a pixel as foreground
-_TILE = 512
+_TILE = 128
 
 
 def straight_alpha(
@@ -33,7 +33,7 @@ def straight_alpha(
     Returns:
         uint8 HxWx4, straight alpha; colours are 0 where alpha is 0.
     """
-    out = np.dstack([cv2.bitwise_and(image, image, mask=alpha), alpha])
+    out = cv2.merge([cv2.bitwise_and(image, image, mask=alpha), alpha])
     soft = cv2.inRange(alpha, 1, 254)
     left, top, width, height = cv2.boundingRect(soft)
     if width == 0:

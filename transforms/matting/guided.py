@@ -24,7 +24,7 @@ from transforms.parameters import Box
 __all__ = ["ALPHA_STEPS", "TILE", "upsample_guided", "upsample_guided_u8"]
 
 ALPHA_STEPS = 4080  # alpha is quantised to this many steps: 16 per step of 8 bit
-TILE = 256
+TILE = 128
 _EPSILON = np.float32(1e-4 / 9 * 255**2)  # regularises the covariance; colours in 0..255
 _HALO = 3  # coarse pixels that a fine one depends on: two windows of radius 1, and the enlargement
 
@@ -138,7 +138,7 @@ def _affine(
 
 def _smooth(x: NDArray[Any]) -> NDArray[np.float32]:
     """Mean over 3x3, in one fixed order of summation."""
-    x = np.pad(x, 1, mode="edge")
+    x = cv2.copyMakeBorder(x, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     x = x[:-2] + x[1:-1] + x[2:]
     x = x[:, :-2] + x[:, 1:-1] + x[:, 2:]
     x *= np.float32(1 / 9)
@@ -147,14 +147,12 @@ def _smooth(x: NDArray[Any]) -> NDArray[np.float32]:
 
 def _double(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Bilinear enlargement by two, pixel centres aligned, in one fixed order of summation."""
-    near, far = np.float32(0.75), np.float32(0.25)
     for _ in range(2):
-        padded = np.pad(x, ((1, 1), (0, 0)), mode="edge")
+        near, far = x * np.float32(0.75), x * np.float32(0.25)
         out = np.empty((2 * x.shape[0], x.shape[1]), np.float32)
-        x = x * near
-        np.multiply(padded[:-2], far, out=out[0::2])
-        np.multiply(padded[2:], far, out=out[1::2])
-        out[0::2] += x
-        out[1::2] += x
-        x = np.ascontiguousarray(out.T)
+        np.add(near[0], far[0], out=out[0])
+        np.add(near[1:], far[:-1], out=out[2::2])
+        np.add(near[:-1], far[1:], out=out[1:-1:2])
+        np.add(near[-1], far[-1], out=out[-1])
+        x = cv2.transpose(out)
     return x

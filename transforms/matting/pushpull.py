@@ -25,14 +25,20 @@ def push_pull(colours: NDArray[np.float32], weight: NDArray[np.float32]) -> NDAr
     Returns:
         float32 HxWx3. Zero everywhere if the weight is zero everywhere.
     """
-    levels = [cv2.merge([*cv2.split(colours * weight[..., None]), weight])]
-    while min(levels[-1].shape[:2]) > 2:
-        height, width = levels[-1].shape[:2]
+    levels = [(cv2.multiply(colours, _three(weight)), weight)]
+    while min(levels[-1][1].shape) > 2:
+        height, width = levels[-1][1].shape
         half = ((width + 1) // 2, (height + 1) // 2)
-        levels.append(cv2.resize(levels[-1], half, interpolation=cv2.INTER_AREA))
-    filled = levels[-1][..., :3] / np.maximum(levels[-1][..., 3:], _TINY)
-    for level in levels[-2::-1]:
-        filled = cv2.resize(filled, level.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        known = level[..., 3:]
-        filled += np.minimum(known, 1) * (level[..., :3] / np.maximum(known, _TINY) - filled)
+        colour, known = (cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in levels[-1])
+        levels.append((colour, known))
+    colour, known = levels[-1]
+    filled = colour / np.maximum(known, _TINY)[..., None]
+    for colour, known in levels[-2::-1]:
+        filled = cv2.resize(filled, known.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        filled = cv2.multiply(filled, _three(1 - known))
+        filled += colour
     return filled
+
+
+def _three(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    return cv2.merge([plane, plane, plane])
