@@ -90,6 +90,26 @@ def test_composed_alpha_is_where_the_subject_is(bank):
         assert (alpha > 0.5).any()
 
 
+def test_what_stands_about_is_no_subject(bank):
+    only_disc = compose.Bank({"exact": bank.cutouts["exact"]}, {}, bank.textures[:1], [], [])
+    ground = np.full((96, 128, 3), 230, np.float32)
+    changed = [
+        np.abs(compose._dress(np.random.default_rng(i), only_disc, ground) - ground).max()
+        for i in range(12)
+    ]
+    assert sum(difference > 20 for difference in changed) > 6  # something stands there
+    assert (ground == 230).all()
+
+
+def test_the_ground_shows_through_openwork():
+    open_inside = []
+    for i in range(30):
+        mask = compose._openwork(np.random.default_rng(i), 160)
+        assert mask.shape == (160, 160) and mask.max() > 0.9
+        open_inside.append(mask[40:120, 40:120].min() < 0.1)
+    assert np.mean(open_inside) > 0.8
+
+
 def test_pictures_are_padded_right_and_below_by_their_last_pixel():
     plane = np.arange(6, dtype=np.uint8).reshape(2, 3)
     np.testing.assert_array_equal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))  # training/ is not installed
 
-from training.compose import draw_object
+from training.compose import Picture, draw_object
 from training.refiner.examples import PLANES, features, make_example, measure, write_examples
 from training.refiner.scenes import MARGIN, Material, draw_scene
 from transforms.matting.alpha import refine_alpha
@@ -66,6 +67,19 @@ def test_the_trimap_agrees_with_the_alpha_and_is_cut_to_its_band(material):
         assert min(scene.trimap.shape) >= 96
         assert scene.trimap.shape[1] - left - width <= MARGIN
         assert scene.trimap.shape[0] - top - height <= MARGIN
+
+
+def test_scenes_show_renders_where_there_are_any(material):
+    alpha = np.zeros((240, 300), np.uint8)
+    cv2.circle(alpha, (150, 120), 70, 255, -1, cv2.LINE_AA)
+    bgr = np.where(alpha[..., None] > 127, (0, 0, 255), (0, 255, 0)).astype(np.uint8)
+    of_renders = dataclasses.replace(material, renders=[Picture(bgr, alpha)])
+    green = 0
+    for number in range(24):
+        scene = draw_scene(2, number, of_renders)
+        outside = scene.image[scene.trimap == 0].astype(int)
+        green += bool((outside[:, 1] - outside[:, 0]).min() > 150)
+    assert 2 <= green <= 14
 
 
 def test_features_are_what_the_core_gives_its_refiner(material, monkeypatch):

@@ -13,8 +13,8 @@ from .sources import Sources, held_out
 
 __all__ = ["build_bank", "find_renders", "load_cutout", "load_label", "load_render"]
 
-_SIZE = 448
-_DRAWN = 300
+_SIZE = 480
+_DRAWN = 400
 
 
 def _shrink(image: np.ndarray, size: int = _SIZE) -> np.ndarray:
@@ -102,7 +102,7 @@ def build_bank(
         picture, alpha = load_label(path, labels)
         pictures.setdefault(path.parent.name, []).append(picture)
         if _makes_a_cutout(label):
-            keep("photos", Cutout.make(picture.bgr, alpha, 320))
+            keep("photos", Cutout.make(picture.bgr, alpha))
     for path in find_renders(renders, out):
         picture = load_render(path)
         pictures.setdefault("renders", []).append(picture)

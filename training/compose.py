@@ -42,7 +42,7 @@ class Cutout:
     levels: tuple[np.ndarray, ...]
 
     @classmethod
-    def make(cls, bgr: np.ndarray, alpha: np.ndarray, size: int = 384) -> Cutout | None:
+    def make(cls, bgr: np.ndarray, alpha: np.ndarray, size: int = 448) -> Cutout | None:
         """Cuts the subject out of `bgr`, at most `size` pixels long; None where there is none.
 
         Args:
@@ -92,10 +92,10 @@ class Bank:
     empties: list[np.ndarray]
 
 
-_CUTOUT_WEIGHTS = {"exact": 0.3, "photos": 0.32, "renders": 0.23, "drawn": 0.15}
+_CUTOUT_WEIGHTS = {"exact": 0.26, "photos": 0.3, "renders": 0.28, "drawn": 0.16}
 _PICTURE_WEIGHTS = {
-    "renders": 0.36, "spree": 0.13, "eshop_ai": 0.12, "bagisto": 0.07, "azure": 0.04,
-    "apc": 0.04, "sylius": 0.02, "clothing": 0.22,
+    "renders": 0.42, "spree": 0.12, "eshop_ai": 0.11, "bagisto": 0.06, "azure": 0.04,
+    "apc": 0.04, "sylius": 0.02, "clothing": 0.19,
 }  # fmt: skip
 _AMPLE = 60
 _KINDS = {"composite": 0.46, "picture": 0.46, "empty": 0.08}
@@ -323,12 +323,70 @@ def _outline(rng: _Rng, size: int) -> np.ndarray:
     return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA) / np.float32(255)
 
 
-def draw_object(rng: _Rng, textures: list[np.ndarray], size: int = 256) -> Cutout | None:
+def _openwork(rng: _Rng, size: int) -> np.ndarray:
+    """Bars and what shows between them, as of wheels, baskets, racks and grilles.
+
+    Returns:
+        size x size float32 mask, antialiased.
+    """
+    s = size * 2
+    mask = np.zeros((s, s), np.uint8)
+    bar = max(int(rng.uniform(0.006, 0.03) * s), 2)
+
+    def line(points: np.ndarray, width: int) -> None:
+        cv2.polylines(mask, [np.rint(points).astype(np.int32)], False, 255, width, cv2.LINE_AA)
+
+    t = np.linspace(0, 1, 40)
+    if rng.random() < 0.45:  # a wheel: rims, spokes, hub
+        turn = np.linspace(0, 2 * np.pi, 160)
+        rim = np.stack([np.cos(turn), np.sin(turn)], axis=1) * 0.45
+        squeeze = np.diag([rng.uniform(0.45, 1), 1.0])
+        a = rng.uniform(0, np.pi)
+        tilt = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]) @ squeeze
+
+        def put(points: np.ndarray) -> np.ndarray:
+            return (points @ tilt.T + 0.5) * s
+
+        hub, spokes, lean = rng.uniform(0.02, 0.15), rng.integers(3, 37), rng.uniform(0, 0.5)
+        line(put(rim), int(bar * rng.uniform(1, 6)))
+        if rng.random() < 0.5:
+            line(put(rim * rng.uniform(0.75, 0.93)), bar)
+        for k in range(spokes):
+            outer, inner = 2 * np.pi * k / spokes, 2 * np.pi * k / spokes + lean * (-1) ** k
+            ends = np.array([[np.cos(outer), np.sin(outer)], [np.cos(inner), np.sin(inner)]])
+            line(put(ends * [[0.45], [0.45 * hub]]), bar)
+        cv2.fillPoly(mask, [np.rint(put(rim * hub)).astype(np.int32)], 255, cv2.LINE_AA)
+    else:  # a grid on a bent sheet, bars along one way or both
+        corners = np.array([[0.1, 0.15], [0.9, 0.15], [0.1, 0.85], [0.9, 0.85]])
+        corners += rng.uniform(-0.08, 0.08, (4, 2)) + rng.choice([0, 0.12]) * np.array(
+            [[0, 0], [0, 0], [1, 0], [-1, 0]]
+        )
+        sag = rng.uniform(-0.12, 0.12, 2)
+
+        def sheet(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+            w = np.stack([(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v], axis=-1)
+            bent = np.stack([sag[0] * v * (1 - v) * (2 * u - 1), sag[1] * u * (1 - u)], axis=-1)
+            return (w @ corners + 4 * bent) * s
+
+        across, along = rng.integers(4, 24), rng.choice([2, 2, 3, *range(4, 16)])
+        for k in range(across):
+            line(sheet(np.full_like(t, k / (across - 1)), t), bar)
+        for k in range(along):
+            thick = int(bar * rng.uniform(1, 3)) if k in (0, along - 1) else bar
+            line(sheet(t, np.full_like(t, k / (along - 1))), thick)
+        if rng.random() < 0.5:  # the far side shows through the near one
+            shift = np.float32([[1, 0, 0], [0, rng.uniform(0.3, 1), rng.uniform(0, 0.2) * s]])
+            mask = cv2.max(mask, cv2.warpAffine(mask, shift, (s, s)))
+    return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA) / np.float32(255)
+
+
+def draw_object(rng: _Rng, textures: list[np.ndarray], size: int = 320) -> Cutout | None:
     """Draws a made-up thing of one to four parts, each with its own surface and shading."""
     colour = np.zeros((size, size, 3), np.float32)
     alpha = np.zeros((size, size), np.float32)
-    for _ in range(rng.choice([1, 1, 2, 3, 4])):
-        part = _outline(rng, size)
+    open_work = rng.random() < 0.3
+    for _ in range(1 if open_work else rng.choice([1, 1, 2, 3, 4])):
+        part = _openwork(rng, size) if open_work else _outline(rng, size)
         if rng.random() < 0.5:
             surface = _textured(rng, textures, size, size)
         else:
@@ -482,6 +540,27 @@ def _develop(rng: _Rng, x: np.ndarray, gentle: bool = False) -> np.ndarray:
     return x
 
 
+def _dress(rng: _Rng, bank: Bank, ground: np.ndarray) -> np.ndarray:
+    """Stands one to three other things about: small, aside, most of them out of focus."""
+    h, w = ground.shape[:2]
+    for _ in range(rng.integers(1, 4)):
+        cutout = _draw(rng, bank.cutouts, _CUTOUT_WEIGHTS)
+        bgr, a = _place(rng, cutout, h, w, (0.2, 0.5), truncate=False)
+        side = rng.choice([-1, 1]) * rng.uniform(0.25, 0.5) * w
+        move = np.array([[1, 0, side], [0, 1, rng.uniform(-0.25, 0.1) * h]])
+        bgr, a = (cv2.warpAffine(plane, move, (w, h)) for plane in (bgr, a))
+        bgr = _tint(rng, bgr)
+        ground = _cast(rng, ground, a)
+        sigma = float(rng.choice([0.0, rng.uniform(0.5, 6)])) * max(h, w) / 320
+        if sigma:
+            veiled = cv2.GaussianBlur(bgr * a[..., None], (0, 0), sigma)
+            a = cv2.GaussianBlur(a, (0, 0), sigma)
+            ground = ground * (1 - a[..., None]) + veiled
+        else:
+            ground = ground + a[..., None] * (bgr - ground)
+    return ground
+
+
 def compose(rng: _Rng, bank: Bank, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
     """Composes one to four cut-outs over a ground.
 
@@ -489,8 +568,11 @@ def compose(rng: _Rng, bank: Bank, h: int, w: int) -> tuple[np.ndarray, np.ndarr
         h x w x 3 uint8 BGR and its alpha, h x w float32.
     """
     count = int(rng.choice([1, 2, 3, 4], p=[0.72, 0.15, 0.08, 0.05]))
+    dressed = count < 3 and rng.random() < 0.2
     reach = (0.35, 0.97) if count == 1 else (0.2, 0.6)
-    ground = colour = None
+    if dressed:  # the product must stand out from what stands about
+        reach = (0.6, 0.97) if count == 1 else (0.45, 0.7)
+    colour = None
     alpha = np.zeros((h, w), np.float32)
     for i in range(count):
         cutout = _draw(rng, bank.cutouts, _CUTOUT_WEIGHTS)
@@ -498,8 +580,9 @@ def compose(rng: _Rng, bank: Bank, h: int, w: int) -> tuple[np.ndarray, np.ndarr
         bgr = _tint(rng, bgr)
         if i == 0:
             like = bgr[a > 0.5].mean(axis=0) if rng.random() < 0.12 and (a > 0.5).any() else None
-            ground = draw_ground(rng, bank.textures, bank.scenes, h, w, like)
-            colour = ground
+            colour = draw_ground(rng, bank.textures, bank.scenes, h, w, like)
+            if dressed:
+                colour = _dress(rng, bank, colour)
         shaded = _cast(rng, colour, a)
         # A shadow that falls on an earlier object stays faint: it must not look like ground.
         colour = shaded + alpha[..., None] * 0.6 * (colour - shaded)

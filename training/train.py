@@ -36,12 +36,14 @@ class Plan:
         seed: Seed of everything.
     """
 
-    samples: int = 56_000
+    samples: int = 112_000
     batch: int = 16
     rate: float = 2e-3
     decay: float = 0.02
     plateau: float = 0.6
-    sizes: tuple[tuple[float, int], ...] = ((0.0, 192), (0.4, 256), (0.96, 320))
+    sizes: tuple[tuple[float, int], ...] = (
+        (0.0, 192), (0.45, 256), (0.75, 320), (0.88, 416),
+    )  # fmt: skip
     average: float = 0.998
     seed: int = 0
 

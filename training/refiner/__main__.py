@@ -10,6 +10,7 @@ import cv2
 
 from transforms.matting.refiner import Refiner
 
+from ..bank import find_renders
 from ..sources import find_shared, find_sources
 from .examples import measure, write_examples
 from .scenes import Material
@@ -22,9 +23,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.refiner", description=__doc__)
     parser.add_argument("--shared", type=pathlib.Path, default=find_shared())
     parser.add_argument("--work", type=pathlib.Path, required=True, help="examples, checkpoint")
-    parser.add_argument("--examples", type=int, default=1060, help="scenes to learn from")
+    parser.add_argument("--renders", type=pathlib.Path, help="folder with images/ and truth/")
+    parser.add_argument("--examples", type=int, default=1500, help="scenes to learn from")
     parser.add_argument("--held-out", type=int, default=60, help="scenes to measure on")
-    parser.add_argument("--steps", type=int, default=1484, help="length of the run")
+    parser.add_argument("--steps", type=int, default=20_000, help="length of the run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop, to be resumed")
@@ -35,7 +37,10 @@ def main() -> None:
     cv2.setNumThreads(1)
     sources, out = find_sources(options.shared)
     held_out = write_examples(
-        options.work / "held_out", options.held_out, options.seed + 1, Material.load(out)
+        options.work / "held_out",
+        options.held_out,
+        options.seed + 1,
+        Material.load(out, find_renders(options.renders, out=True)),
     )
     print("before the refiner", measure(None, held_out))
     print("shipped file      ", measure(Refiner(), held_out), flush=True)
@@ -49,7 +54,10 @@ def main() -> None:
 
     torch.set_num_threads(options.threads)
     examples = write_examples(
-        options.work / "examples", options.examples, options.seed, Material.load(sources)
+        options.work / "examples",
+        options.examples,
+        options.seed,
+        Material.load(sources, find_renders(options.renders)),
     )
     plan = Plan(steps=options.steps, seed=options.seed)
     net = train(examples, held_out, plan, options.work, options.minutes)

@@ -16,8 +16,8 @@ from typing import overload
 import cv2
 import numpy as np
 
-from ..bank import load_cutout
-from ..compose import Cutout, draw_ground
+from ..bank import load_cutout, load_render
+from ..compose import Cutout, Picture, draw_ground
 from ..sources import Sources
 
 __all__ = ["MARGIN", "Material", "Scene", "draw_scene"]
@@ -66,22 +66,27 @@ class Material:
         photos: Product photos, uint8 BGR; only their colours are used.
         scenes: Cluttered photos, uint8 BGR, likewise.
         textures: Surfaces, uint8 BGR, likewise.
+        renders: Whole pictures with exact alpha.
     """
 
     cutouts: Sequence[Cutout]
     photos: Sequence[_Array]
     scenes: Sequence[_Array]
     textures: Sequence[_Array]
+    renders: Sequence[Picture] = ()
 
     @classmethod
-    def load(cls, sources: Sources) -> Material:
-        """The material of one side of the split."""
+    def load(cls, sources: Sources, renders: Sequence[pathlib.Path] = ()) -> Material:
+        """The material of one side of the split, of its sources and its renders."""
+        pictures = [load_render(path) for path in renders]
         cutouts = [load_cutout(path) for path in sources.cutouts]
+        cutouts += [Cutout.make(p.bgr, p.alpha.astype(np.float32) / 255) for p in pictures]
         return cls(
             [cutout for cutout in cutouts if cutout is not None],
             _Files(sources.photos),
             _Files(sources.scenes),
             _Files(sources.textures),
+            pictures,
         )
 
 
@@ -287,7 +292,8 @@ def _plain(rng: _Rng, alpha: _Array, colours: _Array) -> _Drawn:
 _SHAPES: dict[Callable[[_Rng, _Array, _Array], _Drawn], float] = {
     _strands: 0.41, _net: 0.12, _leaves: 0.09, _wires: 0.08, _smoke: 0.06, _plain: 0.10,
 }  # fmt: skip
-_CUTOUTS = 0.14  # the rest, to 1
+_RENDERS = 0.25  # share of scenes that are part of a render, where there are renders,
+_CUTOUTS = 0.2  # and of the others those that show a cut-out
 
 
 def _soften(rng: _Rng, alpha: _Array) -> _Array:
@@ -373,6 +379,9 @@ def _trimap(rng: _Rng, alpha: _Array) -> _Array:
 
 
 def _attempt(rng: _Rng, material: Material) -> Scene | None:
+    if material.renders and rng.random() < _RENDERS:
+        alpha, picture = _view(rng, material.renders[rng.integers(len(material.renders))])
+        return _scene(rng, _photograph(rng, picture), alpha)
     ground, colours = _colours(rng, material), _colours(rng, material)
     shapes = list(_SHAPES)
     share = np.array(list(_SHAPES.values()))
@@ -387,7 +396,23 @@ def _attempt(rng: _Rng, material: Material) -> Scene | None:
             ground = draw_ground(rng, material.textures, [], _SIDE, _SIDE)
         ground = _shade(rng, ground, alpha)
     cover = alpha.astype(np.float32)[..., None] / 255
-    picture = _photograph(rng, colours * cover + ground * (1 - cover))
+    return _scene(rng, _photograph(rng, colours * cover + ground * (1 - cover)), alpha)
+
+
+def _view(rng: _Rng, render: Picture) -> _Drawn:
+    """A part of a render, near or far: alpha and picture, at most SIDE long."""
+    scale = float(np.exp(rng.uniform(np.log(0.8), np.log(1.6))))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    bgr, alpha = (
+        cv2.resize(plane, None, fx=scale, fy=scale, interpolation=method)
+        for plane in (render.bgr, render.alpha)
+    )
+    y, x = (int(rng.integers(max(n - _SIDE, 0) + 1)) for n in alpha.shape)
+    part = np.s_[y : y + _SIDE, x : x + _SIDE]
+    return alpha[part], bgr[part].astype(np.float32)
+
+
+def _scene(rng: _Rng, picture: _Array, alpha: _Array) -> Scene | None:
     trimap = _trimap(rng, alpha)
     left, top, width, height = cv2.boundingRect((trimap == 128).astype(np.uint8))
     y, x = max(top - MARGIN, 0), max(left - MARGIN, 0)

@@ -23,14 +23,12 @@ from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 __all__ = ["refine_alpha"]
 
 _COARSEST_BAND = 8_000  # unknown pixels at most where the band is solved first,
-_SOLVED_BAND = 32_000  # where it is solved again,
+_SOLVED_BAND = 16_000  # where it is solved again,
 _REFINED_BAND = 100_000  # and where it is refined
 _FIRST_STEPS = 80
 _NEXT_STEPS = 40  # from a good start
 _COLOUR_TIE = np.float32(0.01)
 _NETWORK_TIE = np.float32(0.05)
-_DECIDED = np.float32(0.05)  # alpha this near to 0 or 1, and so its neighbours, is not solved again
-_NEAR = np.ones((3, 3), np.uint8)
 _MARGIN = 32  # known pixels around the band that the colours are taken from
 
 
@@ -111,8 +109,6 @@ def _solve(
     ``grid`` is where the level lies in the whole image: left, top, and pixels per pixel.
     """
     unknown = trimap == UNKNOWN
-    if alpha is not None:
-        unknown &= _unsure(alpha)
     colours = image.astype(np.float32) * np.float32(1 / 255)
     prior = colour_prior(colours, trimap, unknown)
     target, tie = prior.alpha, _COLOUR_TIE * prior.certainty
@@ -129,12 +125,6 @@ def _solve(
     alpha = (trimap == FOREGROUND).astype(np.float32)
     alpha[unknown] = guess + np.minimum(tie / _COLOUR_TIE, 1) * (target - guess)
     return solve_band(colours, alpha, unknown, target, tie, _FIRST_STEPS), prior
-
-
-def _unsure(alpha: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where alpha is neither 0 nor 1 to speak of, and close by."""
-    soft = (np.abs(alpha - np.float32(0.5)) < 0.5 - _DECIDED).view(np.uint8)
-    return cv2.dilate(soft, _NEAR).view(np.bool_)
 
 
 def _unsolved(
