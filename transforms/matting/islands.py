@@ -9,13 +9,18 @@ from numpy.typing import NDArray
 __all__ = ["drop_islands", "pool"]
 
 _VISIBLE = 12  # alpha above it belongs to an island
-_DECIDED = 0.2  # share of an island that the network must take for subject
-_SPECK = 0.001  # of the largest island's area; smaller ones need a decided network all over
+_SURE = 204  # the network's alpha from which it is decided,
+_DECIDED = 0.4  # and the share of an island that it must be decided of
+_FAINT = 40  # mean alpha of an island under which it is a veil
+_SPECK = 0.001  # of the largest island's area; for smaller ones see `drop_islands`
 _PIXELS = 1 << 20  # islands are found at this size at most
 
 
 def drop_islands(alpha: NDArray[np.uint8], coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Clear the islands that the network does not support; the largest always stays.
+
+    The network is decided about a second piece of the subject, and wavers over what merely stands
+    about. A speck is too small for it to be decided: there it must say subject all over.
 
     Args:
         alpha: uint8 HxW.
@@ -32,10 +37,14 @@ def drop_islands(alpha: NDArray[np.uint8], coarse: NDArray[np.uint8]) -> NDArray
     if count <= 2:
         return alpha
     area = stats[:, cv2.CC_STAT_AREA]
-    decided = np.bincount(labels[seen > 127].ravel(), minlength=count) / area
+    share = [
+        np.bincount(labels[mask].ravel(), minlength=count) / area
+        for mask in (seen > _SURE, seen > 127)
+    ]
+    opacity = np.bincount(labels.ravel(), weights=small.ravel(), minlength=count) / area
     largest = int(area[1:].max())
-    needed = np.where(area < _SPECK * largest, 0.9, _DECIDED)
-    dropped = decided < needed
+    dropped = np.where(area < _SPECK * largest, share[1] < 0.9, share[0] < _DECIDED)
+    dropped |= opacity < _FAINT
     dropped[0] = False
     dropped[1 + int(area[1:].argmax())] = False
     if not dropped.any():
