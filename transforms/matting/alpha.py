@@ -23,7 +23,7 @@ from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 __all__ = ["refine_alpha"]
 
 _COARSEST_BAND = 8_000  # unknown pixels at most where the band is solved first,
-_SOLVED_BAND = 16_000  # where it is solved again,
+_SOLVED_BAND = 32_000  # where it is solved again,
 _REFINED_BAND = 100_000  # and where it is refined
 _FIRST_STEPS = 80
 _NEXT_STEPS = 40  # from a good start

@@ -68,7 +68,7 @@ class CoarseAlpha:
             cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5),
         )
         away = (distance - (0.5 + _TRUST_FROM)) / (_TRUST_TO - _TRUST_FROM)
-        weight: NDArray[np.float32] = np.clip(away, 0, 1) * (2 * self.alpha - 1) ** 2
+        weight: NDArray[np.float32] = np.clip(away, 0, 1) * np.abs(2 * self.alpha - 1) ** 3
         return weight.astype(np.float32)
 
     def sample(
