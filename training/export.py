@@ -15,8 +15,8 @@ from .network import CatalogueNet, Exported
 
 __all__ = ["INPUT_SIZE", "export"]
 
-INPUT_SIZE = 384
-"""Default longer side of the input, pixels: what the evaluation found best."""
+INPUT_SIZE = 416
+"""Default longer side of the input, pixels: that of the end of the training."""
 
 
 def _halve(model: onnx.ModelProto) -> None:
