@@ -74,6 +74,26 @@ def test_letterbox_keeps_the_aspect_and_cuts_the_padding(tiny, shape, expected):
     assert alpha.min() > 0.99, "black is subject to this network, the padding no part of it"
 
 
+@pytest.mark.parametrize(("grey", "sizes"), [(255, [64]), (140, [64, 80])])
+def test_a_network_that_wavers_looks_again(tiny, monkeypatch, grey, sizes):
+    """Dark is subject to this network; it is undecided about grey."""
+    image = np.full((256, 256, 3), 255, np.uint8)
+    image[40:120, 40:120] = 0
+    image[140:240, 140:240] = grey
+    network = load_model(tiny, preprocessing=PLAIN)
+    asked = []
+    look = network._look
+
+    def noting(rgb, size):
+        asked.append(size)
+        return look(rgb, size)
+
+    monkeypatch.setattr(network, "_look", noting)
+    alpha = network.predict(image)
+    assert asked == sizes and alpha.shape == (64, 64)
+    assert alpha[20, 20] > 0.99 and 0.7 < alpha[47, 47] + (grey == 255) < 1.1
+
+
 def test_stretch_makes_a_square(tiny):
     network = load_model(tiny, preprocessing={**PLAIN, "layout": "stretch"})
     assert network.predict(np.zeros((100, 200, 3), np.uint8)).shape == (64, 64)
