@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from .network import CatalogueNet, Exported
 
-__all__ = ["INPUT_SIZE", "export"]
+__all__ = ["INPUT_SIZE", "export", "trace"]
 
 INPUT_SIZE = 416
 """Default longer side of the input, pixels: that of the end of the training."""
@@ -36,6 +36,37 @@ def _halve(model: onnx.ModelProto) -> None:
     graph.node.extend(nodes)
 
 
+def trace(
+    net: torch.nn.Module,
+    example: torch.Tensor,
+    target: pathlib.Path,
+    name: str,
+    axes: dict[int, str],
+) -> None:
+    """Writes a network as ONNX, by the tracing exporter: it is the one that folds batch norm.
+
+    Args:
+        net: The network; moved to the CPU and to evaluation.
+        example: An input to trace it with.
+        target: The file to write.
+        name: The input's name; the output's is ``alpha``.
+        axes: The axes of both that are free, by name.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is told to be on its way out
+        torch.onnx.export(
+            net.cpu().eval().to(memory_format=torch.contiguous_format),
+            (example,),
+            str(target),
+            input_names=[name],
+            output_names=["alpha"],
+            dynamic_axes={name: axes, "alpha": axes},
+            opset_version=17,
+            dynamo=False,
+        )
+
+
 def export(net: CatalogueNet, target: pathlib.Path) -> str:
     """Writes ``target`` and the JSON beside it, which tells how to feed it.
 
@@ -46,20 +77,8 @@ def export(net: CatalogueNet, target: pathlib.Path) -> str:
     Returns:
         A line to print.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     axes = {0: "batch", 2: "height", 3: "width"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracing exporter is the one that folds batch norm
-        torch.onnx.export(
-            Exported(net).cpu().eval().to(memory_format=torch.contiguous_format),
-            (torch.zeros(1, 3, 320, 320),),
-            str(target),
-            input_names=["image"],
-            output_names=["alpha"],
-            dynamic_axes={"image": axes, "alpha": axes},
-            opset_version=17,
-            dynamo=False,
-        )
+    trace(Exported(net), torch.zeros(1, 3, 320, 320), target, "image", axes)
     model = onnx.load(str(target))
     _halve(model)
     onnx.checker.check_model(model)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.matting.network import Predictor
+from transforms.matting.network import Predictor, outline_distance
 from transforms.parameters import Box
 
 __all__ = ["CoarseAlpha", "coarse_alpha"]
@@ -62,12 +62,7 @@ class CoarseAlpha:
         Nothing at its outline, which it draws roughly; away from it, as much as its alpha is
         decided.
         """
-        inside = (self.alpha > 0.5).astype(np.uint8)
-        distance = np.maximum(
-            cv2.distanceTransform(inside, cv2.DIST_L2, 5),
-            cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5),
-        )
-        away = (distance - (0.5 + _TRUST_FROM)) / (_TRUST_TO - _TRUST_FROM)
+        away = (outline_distance(self.alpha) - (0.5 + _TRUST_FROM)) / (_TRUST_TO - _TRUST_FROM)
         weight: NDArray[np.float32] = np.clip(away, 0, 1) * np.abs(2 * self.alpha - 1) ** 3
         return weight.astype(np.float32)
 

@@ -22,7 +22,7 @@ from transforms.matting.models import (
 )
 from transforms.matting.preprocessing import Preprocessing
 
-__all__ = ["Network", "Predictor", "load_model"]
+__all__ = ["Network", "Predictor", "load_model", "outline_distance"]
 
 # An output that spans less than this is not stretched to the full range: where a U2-Net sees no
 # subject its answer is faint noise, and stretching would make a subject of it.
@@ -264,15 +264,19 @@ def _rebuild(path: str, preprocessing: Preprocessing, name: str, threads: int) -
     return Network(path, preprocessing, name=name, threads=threads)
 
 
-def _wavers(alpha: NDArray[np.float32]) -> bool:
-    """Whether the network is undecided about more than its outline."""
+def outline_distance(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far, in pixels, each lies from where alpha (float32 hxw) crosses a half: float32 hxw."""
     inside = (alpha > 0.5).astype(np.uint8)
-    away = np.maximum(
+    return np.maximum(
         cv2.distanceTransform(inside, cv2.DIST_L2, 5),
         cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5),
     )
-    undecided = (alpha > 0.1) & (alpha < 0.9) & (away > _OUTLINE)
-    return bool(np.count_nonzero(undecided) > _WAVERING * cv2.countNonZero(inside))
+
+
+def _wavers(alpha: NDArray[np.float32]) -> bool:
+    """Whether the network is undecided about more than its outline."""
+    undecided = (alpha > 0.1) & (alpha < 0.9) & (outline_distance(alpha) > _OUTLINE)
+    return bool(np.count_nonzero(undecided) > _WAVERING * np.count_nonzero(alpha > 0.5))
 
 
 def _resize(rgb: NDArray[Any], width: int, height: int) -> NDArray[Any]:

@@ -61,11 +61,8 @@ def colour_prior(
             fill = image
             sides.append((colour,))
         fills.append(fill)
-    alpha, certainty = (
-        np.empty(colour.shape[1:], np.float32),
-        np.empty(colour.shape[1:], np.float32),
-    )
-    least = np.full(colour.shape[1:], np.inf, np.float32)
+    least = np.full(colour.shape[1], np.inf, np.float32)
+    alpha, certainty = np.empty_like(least), np.empty_like(least)
     for fore in sides[0]:
         for back in sides[1]:
             axis = fore - back
