@@ -220,3 +220,28 @@ def test_a_run_learns_and_can_be_resumed(bank, tmp_path):
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     assert json.loads(lines[0])["samples"] == 4
     assert json.loads(lines[-1])["samples"] == 24
+
+
+def test_a_network_started_from_the_shipped_file_computes_the_same(bank):
+    torch = pytest.importorskip("torch")
+    from training.network import CatalogueNet, Exported
+    from training.start import start_from
+
+    pictures = np.stack([compose.make_sample(5, i, bank, 96, 96)["image"] for i in range(6)])
+    batch = torch.from_numpy(pictures).float() / 255
+    net = CatalogueNet(deeper=True)
+    start_from(MODELS / "catalogue.onnx", net, [batch[:3], batch[3:]])
+    said = shipped().run(["alpha"], {"image": batch.numpy()})[0]
+    with torch.no_grad():
+        assert np.abs(Exported(net.eval())(batch).numpy() - said).max() < 1e-3
+        # Its statistics are those of the pictures, so that training finds it as it was left.
+        assert np.abs(Exported(net.train())(batch).numpy() - said).max() < 1e-2
+
+
+def test_a_file_of_another_network_is_refused():
+    pytest.importorskip("torch")
+    from training.network import CatalogueNet
+    from training.start import start_from
+
+    with pytest.raises(ValueError, match="does not fit"):
+        start_from(MODELS / "catalogue.onnx", CatalogueNet(widths=(16, 32, 64, 96, 144)), [])

@@ -15,13 +15,13 @@ __all__ = ["main"]
 _MODEL = pathlib.Path(__file__).parents[1] / "transforms" / "matting" / "models" / "catalogue.onnx"
 
 
-def order_for_teacher(train: Sources, out: Sources, seed: int, limit: int) -> list[pathlib.Path]:
+def order_for_teacher(train: Sources, out: Sources, limit: int) -> list[pathlib.Path]:
     """The pictures to label, the rare and the held-out first, `limit` in all."""
 
     def split(side: Sources) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
         rare = [path for path in side.photos if path.parent.name != "clothing"]
         garments = [path for path in side.photos if path.parent.name == "clothing"]
-        random.Random(seed).shuffle(garments)
+        random.Random(0).shuffle(garments)
         return rare, garments
 
     rare, garments = split(train)
@@ -39,8 +39,9 @@ def main() -> None:
     parser.add_argument("--work", type=pathlib.Path, required=True, help="labels, checkpoint, log")
     parser.add_argument("--renders", type=pathlib.Path, help="folder with images/ and truth/")
     parser.add_argument("--labels", type=int, default=1500, help="photos for the teacher")
+    parser.add_argument("--start", type=pathlib.Path, help="an exported file to start from")
     parser.add_argument("--samples", type=int, default=None, help="length of the run")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="of the samples; default: the plan's")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop, to be resumed")
     parser.add_argument("--out", type=pathlib.Path, default=_MODEL)
@@ -51,24 +52,26 @@ def main() -> None:
     from .bank import build_bank
     from .export import export
     from .labels import label_photos
-    from .train import Plan, train
+    from .train import FURTHER, Plan, train
 
     torch.set_num_threads(options.threads)
     sources, out = find_sources(options.shared)
     labels = options.work / "labels"
     label_photos(
-        order_for_teacher(sources, out, options.seed, options.labels),
+        order_for_teacher(sources, out, options.labels),
         options.shared / "models" / "u2netp.onnx",
         labels,
     )
-    bank = build_bank(sources, labels, options.renders, options.seed)
+    plan = FURTHER if options.start else Plan()
+    if options.samples:
+        plan = dataclasses.replace(plan, samples=options.samples)
+    if options.seed is not None:
+        plan = dataclasses.replace(plan, seed=options.seed)
+    bank = build_bank(sources, labels, options.renders, plan.seed)
     for name, pools in (("cutouts", bank.cutouts), ("pictures", bank.pictures)):
         print(name, {pool: len(items) for pool, items in pools.items()}, flush=True)
     print("scenes", len(bank.scenes), "empty", len(bank.empties), flush=True)
-    plan = Plan(seed=options.seed)
-    if options.samples:
-        plan = dataclasses.replace(plan, samples=options.samples)
-    net = train(bank, plan, options.work, options.minutes)
+    net = train(bank, plan, options.work, options.minutes, start=options.start)
     print(export(net, options.out))
 
 

@@ -64,19 +64,29 @@ class _Merge(nn.Module):
 class CatalogueNet(nn.Module):
     """From RGB in 0..1, N x 3 x H x W (multiples of 32), to logits of alpha."""
 
-    def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 112, 144)):
-        """Builds the network; `widths` are the channels at strides 2, 4, 8, 16 and 32."""
+    def __init__(
+        self, widths: tuple[int, ...] = (16, 32, 64, 112, 144), deeper: bool = False
+    ) -> None:
+        """Builds the network.
+
+        Args:
+            widths: Channels at strides 2, 4, 8, 16 and 32.
+            deeper: One block more at the bottom and at strides 16 and 8 of the decoder. Blocks
+                begin as the identity, so that a trained network can be made deeper.
+        """
         super().__init__()
         a, b, c, d, e = widths
+        more = int(deeper)
         self.stem = _Conv(3, a, 3, 2)
         self.stage4 = nn.Sequential(_Conv(a, b, 3, 2), _Block(b))
         self.stage8 = nn.Sequential(_Conv(b, c, 3, 2), _Block(c), _Block(c))
         self.stage16 = nn.Sequential(_Conv(c, d, 3, 2), _Block(d), _Block(d))
         self.stage32 = nn.Sequential(
-            _Conv(d, e, 3, 2), _Block(e), _Block(e, 2), _Context(e), _Block(e, 3), _Context(e)
-        )
-        self.merge16 = _Merge(e, d, 80, 1)
-        self.merge8 = _Merge(80, c, 48, 1)
+            _Conv(d, e, 3, 2), _Block(e), _Block(e, 2), _Context(e),
+            _Block(e, 3), *(_Block(e, 2) for _ in range(more)), _Context(e),
+        )  # fmt: skip
+        self.merge16 = _Merge(e, d, 80, 1 + more)
+        self.merge8 = _Merge(80, c, 48, 1 + more)
         self.merge4 = _Merge(48, b, 32, 1)
         self.up2 = _Conv(32, 16, 1, relu=False)
         self.skip2 = _Conv(a, 16, 1, relu=False)

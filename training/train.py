@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import json
 import math
 import pathlib
@@ -17,8 +18,9 @@ from torch.nn import functional as F
 
 from .compose import Bank, frame_of, make_sample
 from .network import CatalogueNet
+from .start import start_from
 
-__all__ = ["Plan", "train"]
+__all__ = ["FURTHER", "Plan", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Plan:
         plateau: Share of the run at the peak rate; after it, cosine decay to nothing.
         sizes: From which share of the run on which longer side, pixels.
         average: Decay of the averaged weights per step.
+        deeper: Whether the network is the deeper one.
         seed: Seed of everything.
     """
 
@@ -45,6 +48,7 @@ class Plan:
         (0.0, 192), (0.45, 256), (0.75, 320), (0.88, 416),
     )  # fmt: skip
     average: float = 0.998
+    deeper: bool = False
     seed: int = 0
 
     def size_at(self, progress: float) -> int:
@@ -55,6 +59,17 @@ class Plan:
         """Learning rate at `progress` in 0..1, with a warm-up over the first 200 steps."""
         late = max(progress - self.plateau, 0) / (1 - self.plateau)
         return self.rate * min((step + 1) / 200, 1) * (0.5 + 0.5 * math.cos(math.pi * late))
+
+
+FURTHER = Plan(
+    samples=64_000,
+    rate=1.2e-3,
+    plateau=0.35,
+    sizes=((0.0, 256), (0.25, 320), (0.6, 416)),
+    deeper=True,
+    seed=1,
+)
+"""For a run that starts from an exported file: shorter, gentler, and more of it at full size."""
 
 
 class _Batches(torch.utils.data.IterableDataset):
@@ -106,7 +121,12 @@ def _load(path: pathlib.Path, device: str) -> dict:
 
 
 def train(
-    bank: Bank, plan: Plan, work: pathlib.Path, minutes: float = math.inf, every: float = 60
+    bank: Bank,
+    plan: Plan,
+    work: pathlib.Path,
+    minutes: float = math.inf,
+    every: float = 60,
+    start: pathlib.Path | None = None,
 ) -> CatalogueNet:
     """Trains, or goes on with a run that was stopped, and returns the averaged network.
 
@@ -116,13 +136,22 @@ def train(
         work: Folder of ``checkpoint.pt`` and ``log.jsonl``, outside the repository.
         minutes: The run stops after this time, to be resumed by the same call.
         every: Seconds between checkpoints, each with a line in the log.
+        start: An exported file to start from instead of from nothing.
 
     Raises:
         TimeoutError: `minutes` have passed before the plan was done; the checkpoint is there.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(plan.seed)
-    net = CatalogueNet().to(device, memory_format=torch.channels_last)
+    net = CatalogueNet(deeper=plan.deeper)
+    work.mkdir(parents=True, exist_ok=True)
+    checkpoint, done = work / "checkpoint.pt", 0
+    if start is not None and not checkpoint.exists():
+        pictures = (
+            batch["image"].float() / 255 for batch in itertools.islice(_Batches(bank, plan, 0), 16)
+        )
+        print(f"started from {start}: {start_from(start, net, pictures)} layers", flush=True)
+    net = net.to(device, memory_format=torch.channels_last)
     averaged = copy.deepcopy(net).requires_grad_(False)
     decayed = [p for p in net.parameters() if p.ndim > 1]
     others = [p for p in net.parameters() if p.ndim <= 1]
@@ -130,8 +159,6 @@ def train(
         [{"params": decayed, "weight_decay": plan.decay}, {"params": others, "weight_decay": 0.0}],
         lr=plan.rate,
     )
-    work.mkdir(parents=True, exist_ok=True)
-    checkpoint, done = work / "checkpoint.pt", 0
     if checkpoint.exists():
         state = _load(checkpoint, device)
         net.load_state_dict(state["net"])

@@ -652,7 +652,7 @@ _BEHIND = (
     "bottle", "vase", "mug", "carton", "gift", "mill", "turned", "radio", "plant", "lamp", "basket",
 )  # fmt: skip
 # What the ground shows through is the hardest to learn, so it comes twice as often.
-_OPEN = ("basket", "chair", "headphones", "plant", "wheel")
+_OPEN = ("basket", "chair", "headphones", "mug", "plant", "tumbler", "vase", "wheel")
 
 
 def _view_at_random(dice: Dice, scene: str, size: int) -> View:
