@@ -36,6 +36,8 @@ from training import compose, labels, sources  # noqa: E402
 
 _LONGEST = 640
 _BAND = 0.01
+# Of the held-out cut-outs with alpha of their own, those that are worn: caps, shoes, a scarf.
+_WORN = frozenset({"0011", "0012", "0017", "0038", "0055"})
 _U2NET = {
     "name": "u2net family",
     "layout": "stretch",
@@ -154,15 +156,40 @@ def sample_cases() -> list[Case]:
     return found
 
 
-def composite_cases(bank: compose.Bank, count: int) -> list[Case]:
-    """Held-out cut-outs over held-out grounds, 512 pixels long, nothing drawn."""
+def composite_cases(
+    bank: compose.Bank, count: int, name: str = "composite", seed: int = 4711
+) -> list[Case]:
+    """The bank's cut-outs over its grounds, 512 pixels long."""
     made = []
     for i in range(count):
-        h, w = compose.frame_of(4711, i, 512)
-        bgr, alpha = compose.compose(np.random.default_rng([4711, i]), bank, h, w)
+        h, w = compose.frame_of(seed, i, 512)
+        bgr, alpha = compose.compose(np.random.default_rng([seed, i]), bank, h, w)
         if (alpha > 0.5).mean() > 0.01:
-            made.append(Case(f"composite-{i:03d}", bgr, alpha))
+            made.append(Case(f"{name}-{i:03d}", bgr, alpha))
     return made
+
+
+def exact_cases(
+    bank: compose.Bank, paths: list[pathlib.Path], count: int
+) -> dict[str, list[Case]]:
+    """Composites of objects and of garments, of cut-outs alone whose alpha no model made.
+
+    Args:
+        bank: The held-out bank, whose renders and grounds are used.
+        paths: Held-out cut-outs with alpha of their own.
+        count: Composites a set.
+    """
+    worn, others = [], []
+    for path in paths:
+        (worn if path.stem in _WORN else others).append(banks.load_cutout(path))
+    pools = {
+        "objects": {"exact": others, "renders": bank.cutouts["renders"]},
+        "garments": {"exact": worn},
+    }
+    return {
+        name: composite_cases(dataclasses.replace(bank, cutouts=cutouts), count, name, 4713)
+        for name, cutouts in pools.items()
+    }
 
 
 def photo_cases(
@@ -343,9 +370,10 @@ def main() -> None:
             _pair(path, path.parents[1] / "truth" / f"{path.stem}.png")
             for path in banks.find_renders(options.renders, out=True)[:n]
         ]
+        cases |= exact_cases(bank, out.cutouts, n)
         kinds = {
-            "objects*": {"spree", "eshop_ai", "otel", "gcp_boutique", "apc"},
-            "garments*": {"clothing"},
+            "photos of objects*": {"spree", "eshop_ai", "otel", "gcp_boutique", "apc"},
+            "photos of garments*": {"clothing"},
             "people*": {"azure", "sylius", "bagisto"},
         }
         for name, from_ in kinds.items():

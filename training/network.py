@@ -71,8 +71,8 @@ class CatalogueNet(nn.Module):
 
         Args:
             widths: Channels at strides 2, 4, 8, 16 and 32.
-            deeper: One block more at the bottom and at strides 16 and 8 of the decoder. Blocks
-                begin as the identity, so that a trained network can be made deeper.
+            deeper: One block more at strides 8, 4 and 2 of the decoder, where edges are drawn.
+                Blocks begin as the identity, so that a trained network can be made deeper.
         """
         super().__init__()
         a, b, c, d, e = widths
@@ -82,15 +82,14 @@ class CatalogueNet(nn.Module):
         self.stage8 = nn.Sequential(_Conv(b, c, 3, 2), _Block(c), _Block(c))
         self.stage16 = nn.Sequential(_Conv(c, d, 3, 2), _Block(d), _Block(d))
         self.stage32 = nn.Sequential(
-            _Conv(d, e, 3, 2), _Block(e), _Block(e, 2), _Context(e),
-            _Block(e, 3), *(_Block(e, 2) for _ in range(more)), _Context(e),
-        )  # fmt: skip
-        self.merge16 = _Merge(e, d, 80, 1 + more)
+            _Conv(d, e, 3, 2), _Block(e), _Block(e, 2), _Context(e), _Block(e, 3), _Context(e)
+        )
+        self.merge16 = _Merge(e, d, 80, 1)
         self.merge8 = _Merge(80, c, 48, 1 + more)
-        self.merge4 = _Merge(48, b, 32, 1)
+        self.merge4 = _Merge(48, b, 32, 1 + more)
         self.up2 = _Conv(32, 16, 1, relu=False)
         self.skip2 = _Conv(a, 16, 1, relu=False)
-        self.fine = _Conv(16 + 12, 16)
+        self.fine = nn.Sequential(_Conv(16 + 12, 16), *(_Block(16) for _ in range(more)))
         self.head = nn.Conv2d(16, 4, 3, padding=1)
         self.side = nn.Conv2d(48, 1, 1)
         for m in self.modules():

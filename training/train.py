@@ -62,10 +62,10 @@ class Plan:
 
 
 FURTHER = Plan(
-    samples=64_000,
+    samples=100_000,
     rate=1.2e-3,
     plateau=0.35,
-    sizes=((0.0, 256), (0.25, 320), (0.6, 416)),
+    sizes=((0.0, 256), (0.2, 320), (0.5, 416)),
     deeper=True,
     seed=1,
 )
