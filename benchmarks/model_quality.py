@@ -169,9 +169,7 @@ def composite_cases(
     return made
 
 
-def exact_cases(
-    bank: compose.Bank, paths: list[pathlib.Path], count: int
-) -> dict[str, list[Case]]:
+def exact_cases(bank: compose.Bank, paths: list[pathlib.Path], count: int) -> dict[str, list[Case]]:
     """Composites of objects and of garments, of cut-outs alone whose alpha no model made.
 
     Args:

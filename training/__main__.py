@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--work", type=pathlib.Path, required=True, help="labels, checkpoint, log")
     parser.add_argument("--renders", type=pathlib.Path, help="folder with images/ and truth/")
     parser.add_argument("--labels", type=int, default=1500, help="photos for the teacher")
+    parser.add_argument("--plan", default="first", choices=("first", "further", "edges"))
     parser.add_argument("--start", type=pathlib.Path, help="an exported file to start from")
     parser.add_argument("--samples", type=int, default=None, help="length of the run")
     parser.add_argument("--seed", type=int, help="of the samples; default: the plan's")
@@ -52,7 +53,7 @@ def main() -> None:
     from .bank import build_bank
     from .export import export
     from .labels import label_photos
-    from .train import FURTHER, Plan, train
+    from .train import PLANS, train
 
     torch.set_num_threads(options.threads)
     sources, out = find_sources(options.shared)
@@ -62,7 +63,7 @@ def main() -> None:
         options.shared / "models" / "u2netp.onnx",
         labels,
     )
-    plan = FURTHER if options.start else Plan()
+    plan = PLANS[options.plan]
     if options.samples:
         plan = dataclasses.replace(plan, samples=options.samples)
     if options.seed is not None:

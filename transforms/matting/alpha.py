@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from transforms.matting.coarse import CoarseAlpha
 from transforms.matting.guided import TILE, upsample_guided, upsample_guided_u8
 from transforms.matting.laplacian import solve_band
-from transforms.matting.prior import ColourPrior, colour_prior
+from transforms.matting.prior import ColourPrior, colour_prior, foreign_to_ground
 from transforms.matting.refiner import Refiner
 from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
@@ -28,6 +28,8 @@ _REFINED_BAND = 100_000  # and where it is refined
 _FIRST_STEPS = 80
 _NEXT_STEPS = 40  # from a good start
 _COLOUR_TIE = np.float32(0.01)
+_FOREIGN_TIE = np.float32(0.02)
+_SUSPECTED = (0.1, 0.3)  # the network's alpha between which it begins to suspect the subject
 _NETWORK_TIE = np.float32(0.05)
 _MARGIN = 32  # known pixels around the band that the colours are taken from
 
@@ -117,9 +119,13 @@ def _solve(
         height, width = trimap.shape
         guess = coarse.sample(coarse.alpha, *grid, (height, width))[unknown]
         trust = coarse.sample(coarse.trust(), *grid, (height, width))[unknown] * _NETWORK_TIE
-        both = np.maximum(tie + trust, np.float32(1e-9))
-        target = (tie * target + trust * (guess > 0.5)) / both
-        tie = tie + trust
+        low, high = _SUSPECTED
+        foreign = foreign_to_ground(colours, trimap, unknown, prior)
+        foreign *= np.clip((guess - low) / (high - low), 0, 1) * _FOREIGN_TIE
+        all_ties = tie + trust + foreign
+        target = tie * target + trust * (guess > 0.5) + foreign
+        target /= np.maximum(all_ties, np.float32(1e-9))
+        tie = all_ties
     if alpha is not None:
         return solve_band(colours, alpha, unknown, target, tie, _NEXT_STEPS), prior
     alpha = (trimap == FOREGROUND).astype(np.float32)

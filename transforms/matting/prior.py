@@ -11,12 +11,22 @@ from numpy.typing import NDArray
 from transforms.matting.pushpull import push_pull
 from transforms.matting.trimap import BACKGROUND, FOREGROUND
 
-__all__ = ["ColourPrior", "colour_prior"]
+__all__ = ["ColourPrior", "colour_prior", "foreign_to_ground"]
 
 # Standard deviation of the colour that a mixture of two candidates may miss by, and the squared
 # distance of two candidates at which the mixture is half certain; colours in 0..1.
 _SIGMA = 0.03
 _TAU = 0.03
+# Ground is what lies within _SHADE of its colour in brightness and within _NOISE standard
+# deviations and _FOREIGN otherwise; at twice that, and where the candidates explain next to
+# nothing of the difference, a colour is surely foreign to it.
+_SHADE = (0.5, 1.15)
+_NOISE = 2.5
+_FOREIGN = 0.05
+_UNEXPLAINED = 0.25
+_WINDOW = 64  # side of the window that the ground is judged in, pixels,
+_SEEN = 0.3  # and the share of it that must be known
+_STEP = 4  # pixels of the picture per pixel of that judgement
 
 
 @dataclass(frozen=True)
@@ -26,12 +36,14 @@ class ColourPrior:
     Attributes:
         alpha: float32 0..1, one value per unknown pixel, in row order.
         certainty: float32 0..1, likewise.
+        missed: float32, squared distance of the colour from the mixture, likewise.
         fore: float32 HxWx3, 0..1, the foreground's colours, filled in smoothly.
         back: The background's.
     """
 
     alpha: NDArray[np.float32]
     certainty: NDArray[np.float32]
+    missed: NDArray[np.float32]
     fore: NDArray[np.float32]
     back: NDArray[np.float32]
 
@@ -78,7 +90,57 @@ def colour_prior(
             np.copyto(alpha, a, where=better)
             np.copyto(certainty, c, where=better)
             np.copyto(least, missed, where=better)
-    return ColourPrior(alpha, certainty, fills[0], fills[1])
+    return ColourPrior(alpha, certainty, least, fills[0], fills[1])
+
+
+def foreign_to_ground(
+    image: NDArray[np.float32],
+    trimap: NDArray[np.uint8],
+    unknown: NDArray[np.bool_],
+    prior: ColourPrior,
+) -> NDArray[np.float32]:
+    """How surely a colour is not the ground's, though the prior cannot say what else it is.
+
+    The prior's two candidates are not all of a subject's colours. On an even ground, a colour
+    that is neither the ground's own, in light or in shadow, nor a mixture of candidates, belongs
+    to the subject.
+
+    Args:
+        image: float32 HxWx3, 0..1.
+        trimap: uint8 HxW.
+        unknown: Where the trimap is unknown.
+        prior: What :func:`colour_prior` says of the same.
+
+    Returns:
+        float32 0..1, one value per unknown pixel: what is to be added to the prior's certainty,
+        for alpha 1. Next to nothing on a rough ground, or far from all that is known of it.
+    """
+    height, width = trimap.shape
+    small = (-(-width // _STEP), -(-height // _STEP))
+    side = (_WINDOW // _STEP,) * 2
+    known = (trimap == BACKGROUND).astype(np.float32)
+    ground = cv2.multiply(image, cv2.merge([known] * 3))
+    seen, mean, square = (
+        cv2.blur(cv2.resize(plane, small, interpolation=cv2.INTER_AREA), side)
+        for plane in (known, ground, cv2.transform(ground * ground, np.ones((1, 3))))
+    )
+    weight = np.maximum(seen, np.float32(1e-6))
+    mean /= weight[..., None]
+    variance = square / weight - np.einsum("yxc,yxc->yx", mean, mean)
+    noise = np.sqrt(np.maximum(variance, 0))
+    noise, seen = (cv2.resize(plane, (width, height))[unknown] for plane in (noise, seen))
+    colour, back = _planes(image, unknown), _planes(prior.back, unknown)
+    shade = np.einsum("in,in->n", colour, back)
+    shade /= np.maximum(np.einsum("in,in->n", back, back), np.float32(1e-6))
+    back *= np.clip(shade, *_SHADE)
+    colour -= back
+    far = np.sqrt(np.einsum("in,in->n", colour, colour))
+    unexplained = np.sqrt(prior.missed) / np.maximum(far, np.float32(1e-6))
+    foreign = np.clip((far - _FOREIGN - _NOISE * noise) / _FOREIGN, 0, 1)
+    foreign *= np.clip(unexplained / _UNEXPLAINED - 1, 0, 1)
+    foreign *= np.minimum(seen / _SEEN, 1)
+    foreign *= 1 - prior.certainty
+    return foreign
 
 
 def _nearest(

@@ -1,0 +1,73 @@
+"""What colours alone say of the unknown band."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from transforms.matting.alpha import refine_alpha
+from transforms.matting.coarse import CoarseAlpha
+from transforms.matting.prior import colour_prior, foreign_to_ground
+from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+
+GROUND = np.array([200, 210, 220])
+RED, GREEN = (200, 30, 30), (30, 160, 60)
+
+
+def scene(roughness: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
+    """A red thing on an even ground, both known, and an unknown strip with nothing in it yet."""
+    rng = np.random.default_rng(0)
+    ground = GROUND + rng.normal(0, roughness, (96, 120, 1))
+    image = np.clip(ground, 0, 255).repeat(1, 2).astype(np.uint8)
+    image[20:70, 10:40] = RED
+    trimap = np.full(image.shape[:2], BACKGROUND, np.uint8)
+    trimap[18:72, 8:80] = UNKNOWN
+    trimap[24:66, 14:36] = FOREGROUND
+    return image, trimap
+
+
+def foreign(image: np.ndarray, trimap: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+    unknown = trimap == UNKNOWN
+    colours = (image / 255).astype(np.float32)
+    prior = colour_prior(colours, trimap, unknown)
+    found = np.zeros(trimap.shape, np.float32)
+    found[unknown] = foreign_to_ground(colours, trimap, unknown, prior)
+    return found[rows, columns]
+
+
+def test_a_colour_that_neither_side_has_is_foreign_to_an_even_ground():
+    image, trimap = scene()
+    image[30:60, 50:70] = GREEN
+    assert foreign(image, trimap, np.s_[30:60], np.s_[50:70]).mean() > 0.9
+    assert foreign(image, trimap, np.s_[20:70], np.s_[71:80]).max() < 0.01
+
+
+@pytest.mark.parametrize("shade", [0.6, 0.8, 1.1])
+def test_a_shadow_or_a_reflex_is_ground(shade):
+    image, trimap = scene()
+    image[30:60, 50:70] = np.minimum(image[30:60, 50:70] * shade, 255)
+    assert foreign(image, trimap, np.s_[30:60], np.s_[50:70]).max() < 0.05
+
+
+def test_a_mixture_of_both_sides_is_not_foreign():
+    image, trimap = scene()
+    image[30:60, 50:70] = (GROUND + np.array(RED)) // 2
+    assert foreign(image, trimap, np.s_[30:60], np.s_[50:70]).max() < 0.05
+
+
+def test_a_rough_ground_may_have_any_colour():
+    image, trimap = scene(roughness=60)
+    image[30:60, 50:70] = GREEN
+    assert foreign(image, trimap, np.s_[30:60], np.s_[50:70]).max() < 0.05
+
+
+@pytest.mark.parametrize(("suspicion", "wanted"), [(0.45, 255), (0.05, 0)])
+def test_what_is_foreign_is_subject_where_the_network_suspects_it(suspicion, wanted):
+    image, trimap = scene()
+    image[30:60, 50:70] = GREEN
+    said = np.zeros(trimap.shape, np.float32)
+    said[20:70, 10:40] = 1
+    said[28:62, 48:72] = suspicion
+    coarse = CoarseAlpha(said, (0, 0, 120, 96), (96, 120))
+    alpha = refine_alpha(image, trimap, coarse)
+    assert np.abs(alpha[34:56, 54:66].astype(int) - wanted).max() < 60
