@@ -36,13 +36,13 @@ def main() -> None:
     """Runs the recipe from start to finish, or goes on where it was stopped."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     parser.add_argument("--shared", type=pathlib.Path, default=find_shared())
-    parser.add_argument("--work", type=pathlib.Path, required=True, help="labels, checkpoint, log")
+    parser.add_argument("--work", type=pathlib.Path, required=True, help="labels, and a run's own")
     parser.add_argument("--renders", type=pathlib.Path, help="folder with images/ and truth/")
     parser.add_argument("--labels", type=int, default=1500, help="photos for the teacher")
-    parser.add_argument("--plan", default="first", choices=("first", "further", "edges"))
+    parser.add_argument("--plans", nargs="+", help="some of its runs only; see train.py")
     parser.add_argument("--start", type=pathlib.Path, help="an exported file to start from")
-    parser.add_argument("--samples", type=int, default=None, help="length of the run")
-    parser.add_argument("--seed", type=int, help="of the samples; default: the plan's")
+    parser.add_argument("--samples", type=int, help="length of each run")
+    parser.add_argument("--seed", type=int, default=0, help="other dice")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop, to be resumed")
     parser.add_argument("--out", type=pathlib.Path, default=_MODEL)
@@ -55,6 +55,9 @@ def main() -> None:
     from .labels import label_photos
     from .train import PLANS, train
 
+    names = options.plans or list(PLANS)
+    if unknown := set(names) - set(PLANS):
+        parser.error(f"--plans: no {', '.join(sorted(unknown))}; there are {', '.join(PLANS)}")
     torch.set_num_threads(options.threads)
     sources, out = find_sources(options.shared)
     labels = options.work / "labels"
@@ -63,16 +66,19 @@ def main() -> None:
         options.shared / "models" / "u2netp.onnx",
         labels,
     )
-    plan = PLANS[options.plan]
-    if options.samples:
-        plan = dataclasses.replace(plan, samples=options.samples)
-    if options.seed is not None:
-        plan = dataclasses.replace(plan, seed=options.seed)
-    bank = build_bank(sources, labels, options.renders, plan.seed)
-    for name, pools in (("cutouts", bank.cutouts), ("pictures", bank.pictures)):
-        print(name, {pool: len(items) for pool, items in pools.items()}, flush=True)
-    print("scenes", len(bank.scenes), "empty", len(bank.empties), flush=True)
-    net = train(bank, plan, options.work, options.minutes, start=options.start)
+    start = options.start
+    for name in names:
+        plan = PLANS[name]
+        plan = dataclasses.replace(
+            plan, samples=options.samples or plan.samples, seed=plan.seed + options.seed
+        )
+        bank = build_bank(sources, labels, options.renders, plan.seed)
+        for kind, pools in (("cutouts", bank.cutouts), ("pictures", bank.pictures)):
+            print(kind, {pool: len(items) for pool, items in pools.items()}, flush=True)
+        print("scenes", len(bank.scenes), "empty", len(bank.empties), flush=True)
+        net = train(bank, plan, options.work / name, options.minutes, start=start)
+        start = options.work / name / "catalogue.onnx"
+        print(export(net, start), flush=True)
     print(export(net, options.out))
 
 

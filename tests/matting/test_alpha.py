@@ -216,3 +216,15 @@ def test_nan_from_a_network_is_background():
             return np.full((4, 4), np.nan, np.float32)
 
     assert not coarse_alpha(Broken(), np.zeros((8, 8, 3), np.uint8)).full().any()
+
+
+@pytest.mark.parametrize("main_is_cut", [False, True])
+def test_a_small_island_that_the_frame_cuts_is_a_neighbour_of_what_stands_free(main_is_cut):
+    alpha = np.zeros((120, 160), np.uint8)
+    alpha[0 if main_is_cut else 20 : 100, 50:110] = 255
+    alpha[60:80, 0:8] = 255  # cut off by the frame
+    alpha[60:80, 130:138] = 255  # as small, but whole
+    out = drop_islands(alpha, alpha)
+    assert (out[60:80, 0:8] == (255 if main_is_cut else 0)).all()
+    out[60:80, 0:8] = alpha[60:80, 0:8]
+    assert np.array_equal(out, alpha)

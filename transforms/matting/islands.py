@@ -12,6 +12,7 @@ _VISIBLE = 12  # alpha above it belongs to an island
 _SURE = 204  # the network's alpha from which it is decided,
 _DECIDED = 0.4  # and the share of an island that it must be decided of
 _FAINT = 40  # mean alpha of an island under which it is a veil
+_NEIGHBOUR = 0.1  # of the largest island's area; smaller ones that the frame cuts are dropped
 _SPECK = 0.001  # of the largest island's area; for smaller ones see `drop_islands`
 _PIXELS = 1 << 20  # islands are found at this size at most
 
@@ -20,7 +21,9 @@ def drop_islands(alpha: NDArray[np.uint8], coarse: NDArray[np.uint8]) -> NDArray
     """Clear the islands that the network does not support; the largest always stays.
 
     The network is decided about a second piece of the subject, and wavers over what merely stands
-    about. A speck is too small for it to be decided: there it must say subject all over.
+    about. A speck is too small for it to be decided: there it must say subject all over. And where
+    the largest island stands free in the picture, a small one that the frame cuts off is no part
+    of the product but a neighbour of it, however decided the network is.
 
     Args:
         alpha: uint8 HxW.
@@ -45,8 +48,14 @@ def drop_islands(alpha: NDArray[np.uint8], coarse: NDArray[np.uint8]) -> NDArray
     largest = int(area[1:].max())
     dropped = np.where(area < _SPECK * largest, share[1] < 0.9, share[0] < _DECIDED)
     dropped |= opacity < _FAINT
-    dropped[0] = False
-    dropped[1 + int(area[1:].argmax())] = False
+    height, width = small.shape
+    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
+    cut = (left == 0) | (top == 0) | (right == width) | (bottom == height)
+    main = 1 + int(area[1:].argmax())
+    if not cut[main]:
+        dropped |= cut & (area < _NEIGHBOUR * largest)
+    dropped[[0, main]] = False
     if not dropped.any():
         return alpha
     clear = dropped[labels].view(np.uint8)
