@@ -9,7 +9,8 @@ weighted F and S-measure. Held-out pictures come from ``$ALPHABEAM_SHARED`` and 
 `training.sources`; the samples come from ``samples/``.
 
 Every metric is taken at the picture's own size (the longer side limited to 640 pixels), on the
-alpha that the network alone gives: no matting afterwards. Boundary IoU (Cheng et al., 2021) uses
+alpha that the network alone gives in one look; with ``--matted`` on what the matting core makes
+of it, which is what a job writes. Boundary IoU (Cheng et al., 2021) uses
 a band of 1 % of the diagonal. False foreground is the share of pixels above 0.5.
 """
 
@@ -101,9 +102,27 @@ class Model:
         return np.clip(cv2.resize(p[:nh, :nw], (w, h), interpolation=cv2.INTER_LINEAR), 0, 1)
 
 
+class Matted(Model):
+    """A model with the matting core behind it."""
+
+    def __init__(self, name: str, path: pathlib.Path, about: dict, size: int | None) -> None:
+        """Opens the file twice: for its answers, and alone for the times."""
+        from transforms.matting import MattingCore
+        from transforms.matting.network import load_model
+
+        super().__init__(name, path, about, size)
+        how = {**about, "input_size": self.size}
+        self.core = MattingCore(load_model(path, preprocessing=how))
+
+    def __call__(self, bgr: np.ndarray) -> np.ndarray:
+        """The alpha of the cutout, H x W float32 in 0..1."""
+        alpha = self.core.remove(np.ascontiguousarray(bgr[..., ::-1])).alpha
+        return alpha / np.float32(255)
+
+
 def answer(model: Model, case: Case, cache: pathlib.Path | None) -> np.ndarray:
     """The model's alpha, from the cache where it was computed before."""
-    if cache is None:
+    if cache is None or isinstance(model, Matted):  # the core changes, a model's file does not
         return model(case.bgr)
     picture = hashlib.sha256(case.bgr.tobytes()).hexdigest()[:16]
     file = cache / f"{model.digest}-{model.size}-{picture}.npy"
@@ -113,7 +132,7 @@ def answer(model: Model, case: Case, cache: pathlib.Path | None) -> np.ndarray:
     return np.load(file).astype(np.float32)
 
 
-def open_model(name: str, shared: pathlib.Path) -> Model:
+def open_model(name: str, shared: pathlib.Path, kind: type[Model] = Model) -> Model:
     """Opens a model by name or path; ``NAME@SIZE`` overrides the input size."""
     name, _, size = name.partition("@")
     if name == "catalogue":
@@ -127,7 +146,7 @@ def open_model(name: str, shared: pathlib.Path) -> Model:
     described = path.with_suffix(".json")
     about = json.loads(described.read_text()) if described.exists() else _U2NET
     shown = name if path.parent.name == "models" else path.stem
-    return Model(f"{shown}@{size}" if size else shown, path, about, int(size) if size else None)
+    return kind(f"{shown}@{size}" if size else shown, path, about, int(size) if size else None)
 
 
 # --- the sets ----------------------------------------------------------------------------------
@@ -346,11 +365,13 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", help="only these sets")
     parser.add_argument("--sheets", type=int, default=36, help="pictures a contact sheet, 0: none")
     parser.add_argument("--worst", action="store_true", help="sheets of the first model's worst")
+    parser.add_argument("--matted", action="store_true", help="measure what the core makes of it")
     parser.add_argument("--cache", type=pathlib.Path, help="keep the models' answers here")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"))
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    models = [open_model(name, options.shared) for name in options.models]
+    kind = Matted if options.matted else Model
+    models = [open_model(name, options.shared, kind) for name in options.models]
 
     cases: dict[str, list[Case]] = {"samples": sample_cases()}
     cases["test photos"] = [

@@ -666,9 +666,7 @@ def edge_band(alpha: np.ndarray, width: int = 5) -> np.ndarray:
     return (cv2.dilate(alpha, kernel) - cv2.erode(alpha, kernel) > 0.1).astype(np.float32)
 
 
-def make_sample(
-    seed: int, index: int, bank: Bank, h: int, w: int, edges: float = 3
-) -> dict[str, np.ndarray]:
+def make_sample(seed: int, index: int, bank: Bank, h: int, w: int) -> dict[str, np.ndarray]:
     """Makes the training sample number `index`, always the same.
 
     Args:
@@ -677,7 +675,6 @@ def make_sample(
         bank: What to make it of.
         h: Height, pixels.
         w: Width, pixels.
-        edges: What a pixel near an exact edge weighs more than another, 0 to 6.
 
     Returns:
         ``image`` 3 x h x w uint8 RGB; ``alpha`` h x w uint8; ``weight`` h x w uint8, 32 for an
@@ -698,7 +695,7 @@ def make_sample(
         alpha = np.zeros((ph, pw), np.float32)
     else:
         bgr, alpha = compose(rng, bank, ph, pw)
-    weight = 1 + edges * edge_band(alpha) if trust is None else trust
+    weight = 1 + 3 * edge_band(alpha) if trust is None else trust
     return {
         "image": np.ascontiguousarray(pad(bgr, h, w)[..., ::-1].transpose(2, 0, 1)),
         "alpha": np.rint(pad(alpha, h, w) * 255).astype(np.uint8),

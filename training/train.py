@@ -35,7 +35,6 @@ class Plan:
         plateau: Share of the run at the peak rate; after it, cosine decay to nothing.
         sizes: From which share of the run on which longer side, pixels.
         average: Decay of the averaged weights per step.
-        edges: What a pixel near an exact edge weighs more than another, 0 to 6.
         deeper: Whether the network is the deeper one.
         seed: Seed of everything.
     """
@@ -49,7 +48,6 @@ class Plan:
         (0.0, 192), (0.45, 256), (0.75, 320), (0.88, 416),
     )  # fmt: skip
     average: float = 0.998
-    edges: float = 3
     deeper: bool = False
     seed: int = 0
 
@@ -73,17 +71,8 @@ PLANS = {
         deeper=True,
         seed=1,
     ),
-    "edges": Plan(
-        samples=26_000,
-        rate=6e-4,
-        plateau=0.2,
-        sizes=((0.0, 416),),
-        edges=6,
-        deeper=True,
-        seed=2,
-    ),
 }
-"""The runs of the recipe: from nothing; on from there, more of it at full size; edges above all."""
+"""The runs of the recipe: from nothing, and on from there, more of it at full size."""
 
 
 class _Batches(torch.utils.data.IterableDataset):
@@ -98,8 +87,7 @@ class _Batches(torch.utils.data.IterableDataset):
         for first in range(self.start, plan.samples, plan.batch):
             h, w = frame_of(plan.seed, first, plan.size_at(first / plan.samples))
             samples = [
-                make_sample(plan.seed, first + i, self.bank, h, w, plan.edges)
-                for i in range(plan.batch)
+                make_sample(plan.seed, first + i, self.bank, h, w) for i in range(plan.batch)
             ]
             yield {
                 name: torch.from_numpy(np.stack([sample[name] for sample in samples]))

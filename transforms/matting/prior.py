@@ -22,7 +22,7 @@ _TAU = 0.03
 # nothing of the difference, a colour is surely foreign to it.
 _SHADE = (0.5, 1.15)
 _NOISE = 2.5
-_FOREIGN = 0.05
+_FOREIGN = 0.02
 _UNEXPLAINED = 0.25
 _WINDOW = 64  # side of the window that the ground is judged in, pixels,
 _SEEN = 0.3  # and the share of it that must be known
