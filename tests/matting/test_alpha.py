@@ -228,3 +228,32 @@ def test_a_small_island_that_the_frame_cuts_is_a_neighbour_of_what_stands_free(m
     assert (out[60:80, 0:8] == (255 if main_is_cut else 0)).all()
     out[60:80, 0:8] = alpha[60:80, 0:8]
     assert np.array_equal(out, alpha)
+
+
+GREY = (190, 190, 195)
+
+
+@pytest.mark.parametrize(
+    ("inside", "said", "closed"),
+    [
+        ((240, 200, 160), 0.3, True),  # a pale patch of the subject's own
+        ((120, 120, 123), 0.3, False),  # the ground, in shadow
+        ((240, 200, 160), 0.01, False),  # something else, but the network is sure
+    ],
+)
+def test_an_opening_that_shows_no_ground_is_none(inside, said, closed):
+    image = np.full((200, 200, 3), GREY, np.uint8)
+    cv2.circle(image, (100, 100), 70, (120, 60, 20), -1)
+    cv2.circle(image, (100, 100), 30, inside, -1)
+    alpha = np.zeros((200, 200), np.float32)
+    cv2.circle(alpha, (100, 100), 70, 1, -1)
+    cv2.circle(alpha, (100, 100), 30, said, -1)
+
+    class Said:
+        def predict(self, rgb: np.ndarray) -> np.ndarray:
+            return alpha.copy()
+
+    found = coarse_alpha(Said(), image).alpha
+    assert (found[100, 100] == 1) == closed
+    outside = np.hypot(*(np.indices((200, 200)) - 100)) > 32
+    assert np.array_equal(found[outside], alpha[outside])
