@@ -165,7 +165,9 @@ def _close_false_openings(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) ->
         return
     height, width = alpha.shape
     colours = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
-    ground = colours[(alpha < 0.05) & np.isin(labels, list(outside))]
+    # Away from the subject: between its hairs there are all mixtures of it and the ground.
+    near = cv2.dilate((alpha > 0.05).view(np.uint8), np.ones((9, 9), np.uint8))
+    ground = colours[(near == 0) & np.isin(labels, list(outside))]
     if len(ground) == 0:
         return
     ground = ground[:: max(len(ground) // _GROUND_SAMPLES, 1)].astype(np.float32) / 255
