@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.matting.network import Predictor, outline_distance
+from transforms.matting.prior import off_ground
 from transforms.parameters import Box
 
 __all__ = ["CoarseAlpha", "coarse_alpha"]
@@ -20,10 +21,9 @@ _BOX_MARGIN = 0.1
 # distance to it nothing is trusted, farther than the second all.
 _TRUST_FROM, _TRUST_TO = 0.5, 2.5
 _ASTRIDE = 0.3  # share of an object beyond the box's edge that makes it a neighbour
-# An opening in the subject must show ground: some known colour of it, between half and 1.15 times
-# as bright, that misses the opening's by less than this (colours in 0..1).
+# An opening in the subject must show ground: some known colour of it, in light or in shadow, that
+# misses the opening's by less than this (colours in 0..1).
 _GROUND_MISS = 0.08
-_SHADE = (0.5, 1.15)
 _GROUND_SAMPLES = 400
 _OPENING = 12  # pixels of the network at least
 _SURELY_OPEN = 0.05  # mean alpha under which the network is believed
@@ -170,8 +170,7 @@ def _close_false_openings(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) ->
     ground = colours[(near == 0) & np.isin(labels, list(outside))]
     if len(ground) == 0:
         return
-    ground = ground[:: max(len(ground) // _GROUND_SAMPLES, 1)].astype(np.float32) / 255
-    square = np.maximum(np.einsum("nc,nc->n", ground, ground), np.float32(1e-6))
+    ground = ground[:: max(len(ground) // _GROUND_SAMPLES, 1)].T.astype(np.float32) / 255
     for k in patches:
         x, y, w, h = stats[k, :4]
         here = np.s_[y : y + h, x : x + w]
@@ -181,9 +180,7 @@ def _close_false_openings(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) ->
             continue
         middle = colours[here][patch][said <= np.median(said)]
         colour = np.median(middle, axis=0).astype(np.float32) / 255
-        shade = np.clip(np.einsum("nc,c->n", ground, colour) / square, *_SHADE)
-        missed = np.square(colour - shade[:, None] * ground).sum(1)
-        if missed.min() > _GROUND_MISS**2:
+        if off_ground(colour[:, None], ground).min() > _GROUND_MISS:
             alpha[here][patch] = 1
 
 

@@ -45,14 +45,14 @@ def drop_islands(alpha: NDArray[np.uint8], coarse: NDArray[np.uint8]) -> NDArray
         for mask in (seen > _SURE, seen > 127)
     ]
     opacity = np.bincount(labels.ravel(), weights=small.ravel(), minlength=count) / area
-    largest = int(area[1:].max())
+    main = 1 + int(area[1:].argmax())
+    largest = int(area[main])
     dropped = np.where(area < _SPECK * largest, share[1] < 0.9, share[0] < _DECIDED)
     dropped |= opacity < _FAINT
     height, width = small.shape
     left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
     right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
     cut = (left == 0) | (top == 0) | (right == width) | (bottom == height)
-    main = 1 + int(area[1:].argmax())
     if not cut[main]:
         dropped |= cut & (area < _NEIGHBOUR * largest)
     dropped[[0, main]] = False

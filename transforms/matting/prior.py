@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from transforms.matting.pushpull import push_pull
 from transforms.matting.trimap import BACKGROUND, FOREGROUND
 
-__all__ = ["ColourPrior", "colour_prior", "foreign_to_ground"]
+__all__ = ["ColourPrior", "colour_prior", "foreign_to_ground", "off_ground"]
 
 # Standard deviation of the colour that a mixture of two candidates may miss by, and the squared
 # distance of two candidates at which the mixture is half certain; colours in 0..1.
@@ -130,17 +130,30 @@ def foreign_to_ground(
     noise = np.sqrt(np.maximum(variance, 0))
     noise, seen = (cv2.resize(plane, (width, height))[unknown] for plane in (noise, seen))
     colour, back = _planes(image, unknown), _planes(prior.back, unknown)
-    shade = np.einsum("in,in->n", colour, back)
-    shade /= np.maximum(np.einsum("in,in->n", back, back), np.float32(1e-6))
-    back *= np.clip(shade, *_SHADE)
-    colour -= back
-    far = np.sqrt(np.einsum("in,in->n", colour, colour))
+    far = off_ground(colour, back)
     unexplained = np.sqrt(prior.missed) / np.maximum(far, np.float32(1e-6))
     foreign = np.clip((far - _FOREIGN - _NOISE * noise) / _FOREIGN, 0, 1)
     foreign *= np.clip(unexplained / _UNEXPLAINED - 1, 0, 1)
     foreign *= np.minimum(seen / _SEEN, 1)
     foreign *= 1 - prior.certainty
     return foreign
+
+
+def off_ground(colour: NDArray[np.float32], ground: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far colours are from the ground's, in whatever light or shadow it may lie.
+
+    Args:
+        colour: float32 3xn, or 3x1 for one colour.
+        ground: float32 3xn, 0..1.
+
+    Returns:
+        float32 n, the distance.
+    """
+    shade = np.einsum("in,in->n", colour, ground)
+    shade /= np.maximum(np.einsum("in,in->n", ground, ground), np.float32(1e-6))
+    missed = colour - ground * np.clip(shade, *_SHADE)
+    distance: NDArray[np.float32] = np.sqrt(np.einsum("in,in->n", missed, missed))
+    return distance
 
 
 def _nearest(
