@@ -110,6 +110,25 @@ def test_the_ground_shows_through_openwork():
     assert np.mean(open_inside) > 0.8
 
 
+def test_a_print_is_shaded_paint_on_the_subject():
+    alpha = np.zeros((96, 80), np.float32)
+    alpha[16:80, 16:64] = 1
+    bgr = np.full((96, 80, 3), 128, np.uint8)
+    bgr[:, 40:] = 96
+    ground = np.full((96, 80, 3), 220, np.float32)
+    shares, steps = [], []
+    for i in range(24):
+        out = compose._print(np.random.default_rng(i), bgr, alpha, ground)
+        changed = np.abs(out - bgr).max(axis=2) > 8
+        shares.append(changed[alpha > 0].mean())
+        if shares[-1] > 0.5:
+            steps.append(out[16:80, 16:40].mean() > out[16:80, 40:64].mean())
+    assert 0.1 < np.mean(shares) < 0.9  # neither nothing nor everything is painted over
+    assert np.mean(steps) > 0.6  # the darker half stays the darker one
+    nothing = compose._print(np.random.default_rng(0), bgr, np.zeros_like(alpha), ground)
+    assert nothing is bgr
+
+
 def test_pictures_are_padded_right_and_below_by_their_last_pixel():
     plane = np.arange(6, dtype=np.uint8).reshape(2, 3)
     np.testing.assert_array_equal(

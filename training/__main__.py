@@ -7,6 +7,7 @@ import dataclasses
 import math
 import pathlib
 import random
+import shutil
 
 from .sources import Sources, find_shared, find_sources
 
@@ -79,7 +80,8 @@ def main() -> None:
         net = train(bank, plan, options.work / name, options.minutes, start=start)
         start = options.work / name / "catalogue.onnx"
         print(export(net, start), flush=True)
-    print(export(net, options.out))
+    shutil.copyfile(start, options.out)
+    print(options.out)
 
 
 if __name__ == "__main__":

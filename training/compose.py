@@ -422,6 +422,53 @@ def _tint(rng: _Rng, bgr: np.ndarray) -> np.ndarray:
     return x * rng.uniform(0.75, 1.2) + rng.normal(0, 8)
 
 
+def _print(rng: _Rng, bgr: np.ndarray, alpha: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    """Prints a pattern on the subject, or paints a part of it: paint opens nothing.
+
+    Without it a network that has seen lattices takes dark or foreign patches for openings.
+
+    Args:
+        rng: Source of chance.
+        bgr: The subject's colours, h x w x 3.
+        alpha: Its alpha, h x w float32.
+        ground: The picture that it stands in, h x w x 3; some paint comes close to its colour.
+
+    Returns:
+        The colours with the print, h x w x 3 float32, shaded as they were.
+    """
+    h, w = alpha.shape
+    x, y, bw, bh = cv2.boundingRect((alpha > 0.5).astype(np.uint8))
+    if not bw:
+        return bgr
+    motif = _openwork(rng, 96) if rng.random() < 0.3 else _outline(rng, 64)
+    if rng.random() < 0.6:  # all over
+        motif = cv2.copyMakeBorder(motif, *rng.integers(0, 24, 4).tolist(), cv2.BORDER_CONSTANT)
+        share, border = rng.uniform(0.04, 0.35), cv2.BORDER_WRAP
+    else:  # one patch: a label, a screen, a lining, what a cup holds
+        share, border = rng.uniform(0.25, 1.1), cv2.BORDER_CONSTANT
+    scale = share * max(bw, bh) / 64
+    angle = rng.choice([0.0, rng.uniform(0, 2 * np.pi)])
+    c, s = np.cos(angle) / scale, np.sin(angle) / scale
+    cx, cy = x + bw * rng.uniform(0.2, 0.8), y + bh * rng.uniform(0.2, 0.8)
+    mh, mw = motif.shape
+    matrix = np.array([[c, -s, mw / 2 - c * cx + s * cy], [s, c, mh / 2 - s * cx - c * cy]])
+    mask = cv2.warpAffine(
+        motif, matrix, (w, h), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=border
+    )
+    if border == cv2.BORDER_WRAP and rng.random() < 0.4:
+        mask = 1 - mask
+    inside = alpha > 0.5
+    grey = cv2.cvtColor(np.clip(bgr, 0, 255).astype(np.uint8), cv2.COLOR_BGR2GRAY)
+    shade = grey.astype(np.float32) / max(float(grey[inside].mean()), 24)
+    shade = 1 + (np.clip(shade, 0, 2) - 1) * rng.uniform(0.2, 0.9)
+    if rng.random() < 0.3:
+        paint = ground[inside].mean(axis=0) + rng.normal(0, 24, 3)
+    else:
+        paint = _studio_colour(rng)
+    cover = (mask * rng.uniform(0.6, 1))[..., None]
+    return bgr + cover * (paint.astype(np.float32) * shade[..., None] - bgr)
+
+
 def _place(
     rng: _Rng, cutout: Cutout, h: int, w: int, reach: tuple[float, float], truncate: bool
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -583,6 +630,8 @@ def compose(rng: _Rng, bank: Bank, h: int, w: int) -> tuple[np.ndarray, np.ndarr
             colour = draw_ground(rng, bank.textures, bank.scenes, h, w, like)
             if dressed:
                 colour = _dress(rng, bank, colour)
+        if rng.random() < 0.25:
+            bgr = _print(rng, bgr, a, colour)
         shaded = _cast(rng, colour, a)
         # A shadow that falls on an earlier object stays faint: it must not look like ground.
         colour = shaded + alpha[..., None] * 0.6 * (colour - shaded)
@@ -622,9 +671,12 @@ def crop(
         bgr = cv2.cvtColor(bgr, cv2.COLOR_BGR2HSV)
         bgr[..., 0] = (bgr[..., 0].astype(np.int16) + rng.integers(-12, 13)) % 180
         bgr = cv2.cvtColor(bgr, cv2.COLOR_HSV2BGR)
+    alpha = planes[1].astype(np.float32) / 255
     trust = planes[2].astype(np.float32) / 255 if len(planes) == 3 else None
-    bgr = _develop(rng, bgr.astype(np.float32), gentle=True)
-    return bgr, planes[1].astype(np.float32) / 255, trust
+    bgr = bgr.astype(np.float32)
+    if rng.random() < 0.12:
+        bgr += alpha[..., None] * (_print(rng, bgr, alpha, bgr) - bgr)
+    return _develop(rng, bgr, gentle=True), alpha, trust
 
 
 def empty(rng: _Rng, bank: Bank, h: int, w: int) -> np.ndarray:

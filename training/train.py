@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import itertools
-import json
 import math
 import pathlib
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .checkpoint import Run
 from .compose import Bank, frame_of, make_sample
 from .network import CatalogueNet
 from .start import start_from
@@ -71,8 +69,16 @@ PLANS = {
         deeper=True,
         seed=1,
     ),
+    "last": Plan(
+        samples=100_000,
+        rate=1e-3,
+        plateau=0.3,
+        sizes=((0.0, 256), (0.12, 320), (0.5, 416)),
+        deeper=True,
+        seed=2,
+    ),
 }
-"""The runs of the recipe: from nothing, and on from there, more of it at full size."""
+"""The runs of the recipe: from nothing, and on from there, ever more of it at full size."""
 
 
 class _Batches(torch.utils.data.IterableDataset):
@@ -119,10 +125,6 @@ def loss_of(logits: Tensor, side: Tensor, batch: dict[str, Tensor]) -> tuple[Ten
     return loss, iou.mean().detach()
 
 
-def _load(path: pathlib.Path, device: str) -> dict:
-    return torch.load(path, map_location=device, weights_only=True)
-
-
 def train(
     bank: Bank,
     plan: Plan,
@@ -143,86 +145,46 @@ def train(
 
     Raises:
         TimeoutError: `minutes` have passed before the plan was done; the checkpoint is there.
+        ValueError: The checkpoint belongs to another plan.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(plan.seed)
     net = CatalogueNet(deeper=plan.deeper)
-    work.mkdir(parents=True, exist_ok=True)
-    checkpoint, done = work / "checkpoint.pt", 0
-    if start is not None and not checkpoint.exists():
+    if start is not None and not (work / "checkpoint.pt").exists():
         pictures = (
             batch["image"].float() / 255 for batch in itertools.islice(_Batches(bank, plan, 0), 16)
         )
         print(f"started from {start}: {start_from(start, net, pictures)} layers", flush=True)
     net = net.to(device, memory_format=torch.channels_last)
-    averaged = copy.deepcopy(net).requires_grad_(False)
     decayed = [p for p in net.parameters() if p.ndim > 1]
     others = [p for p in net.parameters() if p.ndim <= 1]
     optimiser = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": plan.decay}, {"params": others, "weight_decay": 0.0}],
         lr=plan.rate,
     )
-    if checkpoint.exists():
-        state = _load(checkpoint, device)
-        net.load_state_dict(state["net"])
-        averaged.load_state_dict(state["averaged"])
-        optimiser.load_state_dict(state["optimiser"])
-        done = state["done"]
-        print(f"resumed at sample {done}", flush=True)
-
-    def save() -> None:
-        state = {
-            "net": net.state_dict(),
-            "averaged": averaged.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "done": done,
-        }
-        torch.save(state, checkpoint.with_suffix(".tmp"))
-        checkpoint.with_suffix(".tmp").replace(checkpoint)
-
+    run = Run(net, optimiser, dataclasses.asdict(plan), work, minutes, every)
     loader = torch.utils.data.DataLoader(
-        _Batches(bank, plan, done), batch_size=None, num_workers=1, prefetch_factor=8
+        _Batches(bank, plan, run.done), batch_size=None, num_workers=1, prefetch_factor=8
     )
-    begun = noted = time.monotonic()
     sums: list[tuple[float, float]] = []
     for batch in loader:
         batch = {name: x.to(device) for name, x in batch.items()}
         image = batch["image"].to(memory_format=torch.channels_last).float() / 255
-        progress, step = done / plan.samples, done // plan.batch
-        for group in optimiser.param_groups:
-            group["lr"] = plan.rate_at(progress, step)
+        progress, step = run.done / plan.samples, run.done // plan.batch
+        rate = plan.rate_at(progress, step)
         loss, iou = loss_of(*net(image), batch)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        done += plan.batch
-        keep = min(plan.average, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for mean, now in zip(
-                averaged.state_dict().values(), net.state_dict().values(), strict=True
-            ):
-                if mean.dtype.is_floating_point:
-                    mean.lerp_(now, 1 - keep)
-                else:
-                    mean.copy_(now)
+        run.learn(loss, rate, min(plan.average, (1 + step) / (10 + step)), plan.batch)
         sums.append((loss.item(), iou.item()))
-        now = time.monotonic()
-        if now - noted >= every or done >= plan.samples:
-            noted = now
-            line = {
-                "samples": done,
-                "size": max(image.shape[-2:]),
-                "rate": round(optimiser.param_groups[0]["lr"], 6),
-                "loss": round(float(np.mean([s[0] for s in sums])), 4),
-                "iou": round(float(np.mean([s[1] for s in sums])), 4),
-                "minutes": round((now - begun) / 60, 2),
-            }
+        finished = run.done >= plan.samples
+        if run.is_due() or finished:
+            losses, ious = np.mean(sums, axis=0)
             sums.clear()
-            print(json.dumps(line), flush=True)
-            with (work / "log.jsonl").open("a") as log:
-                log.write(json.dumps(line) + "\n")
-            save()
-            if now - begun >= minutes * 60 and done < plan.samples:
-                raise TimeoutError(f"stopped after {minutes} minutes at sample {done}; run again")
-    return averaged.eval()
+            line = {
+                "samples": run.done,
+                "size": max(image.shape[-2:]),
+                "rate": round(rate, 6),
+                "loss": round(float(losses), 4),
+                "iou": round(float(ious), 4),
+            }
+            run.note(line, finished)
+    return run.averaged.eval()

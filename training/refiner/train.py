@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import json
 import math
 import pathlib
-import time
 
 import numpy as np
 import torch
@@ -16,6 +13,7 @@ from torch.nn import functional as F
 
 from transforms.matting.trimap import UNKNOWN
 
+from ..checkpoint import Run
 from .examples import PLANES, features
 from .network import RefinerNet
 
@@ -145,65 +143,25 @@ def train(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(plan.seed)
     net = RefinerNet().to(device, memory_format=torch.channels_last)
-    averaged = copy.deepcopy(net).requires_grad_(False)
     optimiser = torch.optim.AdamW(net.parameters(), plan.rate, weight_decay=plan.decay)
-    work.mkdir(parents=True, exist_ok=True)
-    checkpoint, done = work / "checkpoint.pt", 0
     described = {**dataclasses.asdict(plan), "examples": len(paths)}
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
-        if state["plan"] != described:
-            raise ValueError(
-                f"{checkpoint} is of the plan {state['plan']}, not {described}: "
-                "give the same options, or another --work"
-            )
-        net.load_state_dict(state["net"])
-        averaged.load_state_dict(state["averaged"])
-        optimiser.load_state_dict(state["optimiser"])
-        done = state["done"]
-        print(f"resumed at step {done}", flush=True)
+    run = Run(net, optimiser, described, work, minutes, every)
     rng = np.random.default_rng(plan.seed)
     looked_at = _tensors(np.stack([_crop(rng, path, plan.side) for path in held_out]), device)
-    begun = noted = time.monotonic()
     losses: list[float] = []
-    while done < plan.steps:
-        for group in optimiser.param_groups:
-            group["lr"] = plan.rate_at(done)
-        inputs, truth, band = _tensors(_batch(plan, done, paths), device)
+    while run.done < plan.steps:
+        inputs, truth, band = _tensors(_batch(plan, run.done, paths), device)
         loss = loss_of(net(inputs), truth, band)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        done += 1
-        keep = min(plan.average, done / (done + 20))
-        with torch.no_grad():
-            for mean, now in zip(averaged.parameters(), net.parameters(), strict=True):
-                mean.lerp_(now, 1 - keep)
+        keep = min(plan.average, (run.done + 1) / (run.done + 21))
+        run.learn(loss, plan.rate_at(run.done), keep)
         losses.append(loss.item())
-        clock = time.monotonic()
-        if clock - noted < every and done < plan.steps:
-            continue
-        noted = clock
-        line = {
-            "step": done,
-            "loss": round(float(np.mean(losses)), 4),
-            "held_out": round(_difference(averaged, looked_at), 5),
-            "minutes": round((clock - begun) / 60, 2),
-        }
-        losses.clear()
-        print(json.dumps(line), flush=True)
-        with (work / "log.jsonl").open("a") as log:
-            log.write(json.dumps(line) + "\n")
-        state = {
-            "plan": described,
-            "net": net.state_dict(),
-            "averaged": averaged.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "done": done,
-        }
-        torch.save(state, checkpoint.with_suffix(".part"))
-        checkpoint.with_suffix(".part").replace(checkpoint)
-        if clock - begun >= minutes * 60 and done < plan.steps:
-            raise TimeoutError(f"stopped after {minutes} minutes at step {done}; run again")
-    return averaged.eval()
+        finished = run.done >= plan.steps
+        if run.is_due() or finished:
+            line = {
+                "step": run.done,
+                "loss": round(float(np.mean(losses)), 4),
+                "held_out": round(_difference(run.averaged, looked_at), 5),
+            }
+            losses.clear()
+            run.note(line, finished)
+    return run.averaged.eval()

@@ -85,7 +85,7 @@ REGISTRY: dict[str, RegisteredModel] = {
     model.name: model
     for model in (
         RegisteredModel(
-            "catalogue", "", "", 10, "Apache-2.0", True, None, "our own, embedded; catalogue photos"
+            "catalogue", "", "", 5, "Apache-2.0", True, None, "our own, embedded; catalogue photos"
         ),
         _public(
             "u2net",
