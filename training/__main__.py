@@ -80,7 +80,8 @@ def main() -> None:
         net = train(bank, plan, options.work / name, options.minutes, start=start)
         start = options.work / name / "catalogue.onnx"
         print(export(net, start), flush=True)
-    shutil.copyfile(start, options.out)
+    for suffix in (".onnx", ".json"):
+        shutil.copyfile(start.with_suffix(suffix), options.out.with_suffix(suffix))
     print(options.out)
 
 

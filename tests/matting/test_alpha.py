@@ -234,20 +234,24 @@ GREY = (190, 190, 195)
 
 
 @pytest.mark.parametrize(
-    ("inside", "said", "closed"),
+    ("inside", "radius", "said", "closed"),
     [
-        ((240, 200, 160), 0.3, True),  # a pale patch of the subject's own
-        ((120, 120, 123), 0.3, False),  # the ground, in shadow
-        ((240, 200, 160), 0.01, False),  # something else, but the network is sure
+        ((240, 200, 160), 30, 0.3, True),  # a pale patch of the subject's own
+        ((120, 120, 123), 30, 0.3, False),  # the ground, in shadow
+        ((240, 200, 160), 30, 0.01, False),  # something else, but the network is sure
+        ((225, 225, 230), 30, 0.3, False),  # large and brighter: a lit ground
+        ((225, 225, 230), 3, 0.3, True),  # small and brighter: a highlight
+        ((225, 225, 230), 3, 0.1, False),  # the same, and the network is rather sure
+        ((185, 185, 190), 3, 0.3, False),  # a small hole with the ground in it
     ],
 )
-def test_an_opening_that_shows_no_ground_is_none(inside, said, closed):
+def test_an_opening_that_shows_no_ground_is_none(inside, radius, said, closed):
     image = np.full((200, 200, 3), GREY, np.uint8)
     cv2.circle(image, (100, 100), 70, (120, 60, 20), -1)
-    cv2.circle(image, (100, 100), 30, inside, -1)
+    cv2.circle(image, (100, 100), radius, inside, -1)
     alpha = np.zeros((200, 200), np.float32)
     cv2.circle(alpha, (100, 100), 70, 1, -1)
-    cv2.circle(alpha, (100, 100), 30, said, -1)
+    cv2.circle(alpha, (100, 100), radius, said, -1)
 
     class Said:
         def predict(self, rgb: np.ndarray) -> np.ndarray:

@@ -7,7 +7,8 @@ import pytest
 
 from transforms.matting.alpha import refine_alpha
 from transforms.matting.coarse import CoarseAlpha
-from transforms.matting.prior import colour_prior, foreign_to_ground
+from transforms.matting.prior import colour_prior, foreign_to_ground, same_as_ground
+from transforms.matting.pushpull import push_pull
 from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
 GROUND = np.array([200, 210, 220])
@@ -71,3 +72,41 @@ def test_what_is_foreign_is_subject_where_the_network_suspects_it(suspicion, wan
     coarse = CoarseAlpha(said, (0, 0, 120, 96), (96, 120))
     alpha = refine_alpha(image, trimap, coarse)
     assert np.abs(alpha[34:56, 54:66].astype(int) - wanted).max() < 60
+
+
+@pytest.mark.parametrize(("colour", "like"), [(GROUND, 1), (GROUND * 0.8, 0), (RED, 0)])
+def test_only_the_grounds_own_colour_is_the_same_as_the_ground(colour, like):
+    image, trimap = scene()
+    image[30:60, 50:70] = colour
+    unknown = trimap == UNKNOWN
+    colours = (image / 255).astype(np.float32)
+    found = np.zeros(trimap.shape, np.float32)
+    found[unknown] = same_as_ground(colours, unknown, colour_prior(colours, trimap, unknown))
+    assert np.abs(found[30:60, 50:70] - like).max() < 0.05
+
+
+def test_a_subject_of_the_grounds_colour_says_nothing():
+    image, trimap = scene()
+    image[20:70, 10:40] = GROUND + 4
+    unknown = trimap == UNKNOWN
+    colours = (image / 255).astype(np.float32)
+    assert not same_as_ground(colours, unknown, colour_prior(colours, trimap, unknown)).any()
+
+
+@pytest.mark.parametrize(("said", "opened"), [(0.9, True), (1.0, False)])
+def test_ground_between_two_stems_is_seen_unless_the_network_is_next_to_certain(said, opened):
+    image, trimap = scene(roughness=0)
+    image[20:70, 40:44] = image[20:70, 52:56] = RED  # two stems, and the ground between them
+    alpha = np.zeros(trimap.shape, np.float32)
+    alpha[20:70, 10:56] = 1
+    alpha[20:70, 44:52] = said
+    coarse = CoarseAlpha(alpha, (0, 0, 120, 96), (96, 120))
+    between = refine_alpha(image, trimap, coarse)[30:60, 46:50]
+    assert (between.max() < 60) if opened else (between.min() > 128)
+
+
+def test_what_is_known_in_one_corner_fills_the_whole_picture():
+    weight = np.zeros((96, 120), np.float32)
+    weight[:5, :5] = 1
+    colours = np.full((96, 120, 3), 0.6, np.float32)
+    assert np.allclose(push_pull(colours * weight[..., None], weight), 0.6, atol=1e-4)

@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from transforms.matting.coarse import CoarseAlpha
 from transforms.matting.guided import TILE, upsample_guided, upsample_guided_u8
 from transforms.matting.laplacian import solve_band
-from transforms.matting.prior import ColourPrior, colour_prior, foreign_to_ground
+from transforms.matting.prior import (
+    ColourPrior,
+    colour_prior,
+    foreign_to_ground,
+    same_as_ground,
+)
 from transforms.matting.refiner import Refiner
 from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
@@ -31,6 +36,9 @@ _COLOUR_TIE = np.float32(0.01)
 _FOREIGN_TIE = np.float32(0.02)
 _SUSPECTED = (0.1, 0.3)  # the network's alpha between which it begins to suspect the subject
 _NETWORK_TIE = np.float32(0.05)
+# The network's alpha between which it grows so sure of the subject that not even the ground's own
+# colour speaks against it: it may be glass.
+_CONVINCED = (0.95, 0.99)
 _MARGIN = 32  # known pixels around the band that the colours are taken from
 
 
@@ -119,11 +127,15 @@ def _solve(
         height, width = trimap.shape
         guess = coarse.sample(coarse.alpha, *grid, (height, width))[unknown]
         trust = coarse.sample(coarse.trust(), *grid, (height, width))[unknown] * _NETWORK_TIE
+        subject = guess > 0.5
+        low, high = _CONVINCED
+        doubt = np.clip((high - guess) / (high - low), 0, 1) * subject
+        trust *= 1 - doubt * same_as_ground(colours, unknown, prior)
         low, high = _SUSPECTED
         foreign = foreign_to_ground(colours, trimap, unknown, prior)
         foreign *= np.clip((guess - low) / (high - low), 0, 1) * _FOREIGN_TIE
         all_ties = tie + trust + foreign
-        target = tie * target + trust * (guess > 0.5) + foreign
+        target = tie * target + trust * subject + foreign
         target /= np.maximum(all_ties, np.float32(1e-9))
         tie = all_ties
     if alpha is not None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from transforms.matting.network import Predictor, outline_distance
 from transforms.matting.prior import off_ground
+from transforms.matting.pushpull import push_pull
 from transforms.parameters import Box
 
 __all__ = ["CoarseAlpha", "coarse_alpha"]
@@ -27,6 +28,12 @@ _GROUND_MISS = 0.08
 _GROUND_SAMPLES = 400
 _OPENING = 12  # pixels of the network at least
 _SURELY_OPEN = 0.05  # mean alpha under which the network is believed
+# Of a small one that is doubted, which may be a highlight, more is asked: the very ground around
+# it, at most so much darker or brighter.
+_SMALL = (3, 64)  # pixels of the network
+_DOUBTED = 0.2  # mean alpha at least
+_BESIDE_MISS = 0.05
+_THROUGH = (0.65, 1.1)
 
 
 @dataclass(frozen=True)
@@ -159,28 +166,36 @@ def _close_false_openings(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) ->
         int(k) for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1]) for k in side
     }
     patches = [
-        k for k in range(1, count) if k not in outside and stats[k, cv2.CC_STAT_AREA] >= _OPENING
+        k for k in range(1, count) if k not in outside and stats[k, cv2.CC_STAT_AREA] >= _SMALL[0]
     ]
     if not patches:
         return
     height, width = alpha.shape
     colours = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
+    colours = colours.astype(np.float32) * np.float32(1 / 255)
     # Away from the subject: between its hairs there are all mixtures of it and the ground.
     near = cv2.dilate((alpha > 0.05).view(np.uint8), np.ones((9, 9), np.uint8))
-    ground = colours[(near == 0) & np.isin(labels, list(outside))]
-    if len(ground) == 0:
+    seen = (near == 0) & np.isin(labels, list(outside))
+    if not seen.any():
         return
-    ground = ground[:: max(len(ground) // _GROUND_SAMPLES, 1)].T.astype(np.float32) / 255
+    everywhere = colours[seen]
+    everywhere = everywhere[:: max(len(everywhere) // _GROUND_SAMPLES, 1)].T
+    around = push_pull(colours, seen.astype(np.float32))
     for k in patches:
-        x, y, w, h = stats[k, :4]
+        x, y, w, h, area = stats[k]
         here = np.s_[y : y + h, x : x + w]
         patch = labels[here] == k
         said = alpha[here][patch]
-        if said.mean() < _SURELY_OPEN:
-            continue
-        middle = colours[here][patch][said <= np.median(said)]
-        colour = np.median(middle, axis=0).astype(np.float32) / 255
-        if off_ground(colour[:, None], ground).min() > _GROUND_MISS:
+        middle = patch.copy()
+        middle[patch] = said <= np.median(said)
+        colour = np.median(colours[here][middle], axis=0)[:, None]
+        foreign = False
+        if area >= _OPENING and said.mean() >= _SURELY_OPEN:
+            foreign = off_ground(colour, everywhere).min() > _GROUND_MISS
+        if area <= _SMALL[1] and said.mean() >= _DOUBTED:
+            beside = around[here][middle].mean(axis=0)[:, None]
+            foreign |= off_ground(colour, beside, _THROUGH)[0] > _BESIDE_MISS
+        if foreign:
             alpha[here][patch] = 1
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from transforms.matting.pushpull import push_pull
 from transforms.matting.trimap import BACKGROUND, FOREGROUND
 
-__all__ = ["ColourPrior", "colour_prior", "foreign_to_ground", "off_ground"]
+__all__ = ["ColourPrior", "colour_prior", "foreign_to_ground", "off_ground", "same_as_ground"]
 
 # Standard deviation of the colour that a mixture of two candidates may miss by, and the squared
 # distance of two candidates at which the mixture is half certain; colours in 0..1.
@@ -27,6 +27,10 @@ _UNEXPLAINED = 0.25
 _WINDOW = 64  # side of the window that the ground is judged in, pixels,
 _SEEN = 0.3  # and the share of it that must be known
 _STEP = 4  # pixels of the picture per pixel of that judgement
+# A colour nearer than the first to the ground's is the ground's own; at twice that it is not. It
+# says nothing where subject and ground are nearer to each other than the second.
+_SAME = 0.03
+_APART = 0.1
 
 
 @dataclass(frozen=True)
@@ -139,19 +143,48 @@ def foreign_to_ground(
     return foreign
 
 
-def off_ground(colour: NDArray[np.float32], ground: NDArray[np.float32]) -> NDArray[np.float32]:
+def same_as_ground(
+    image: NDArray[np.float32], unknown: NDArray[np.bool_], prior: ColourPrior
+) -> NDArray[np.float32]:
+    """How surely a colour is the ground's own, beside a subject of another colour.
+
+    What shows between two stems or through a handle is narrower than a network's outline is
+    sharp: there it must not be believed against what is plain to see.
+
+    Args:
+        image: float32 HxWx3, 0..1.
+        unknown: Where the trimap is unknown.
+        prior: What :func:`colour_prior` says of the same.
+
+    Returns:
+        float32 0..1, one value per unknown pixel.
+    """
+    back = prior.back[unknown]
+    off = np.linalg.norm(image[unknown] - back, axis=1)
+    apart = np.linalg.norm(prior.fore[unknown] - back, axis=1)
+    same: NDArray[np.float32] = np.clip(2 - off / np.float32(_SAME), 0, 1)
+    same *= np.clip(apart / np.float32(_APART) - 1, 0, 1)
+    return same
+
+
+def off_ground(
+    colour: NDArray[np.float32],
+    ground: NDArray[np.float32],
+    light: tuple[float, float] = _SHADE,
+) -> NDArray[np.float32]:
     """How far colours are from the ground's, in whatever light or shadow it may lie.
 
     Args:
         colour: float32 3xn, or 3x1 for one colour.
         ground: float32 3xn, 0..1.
+        light: How dark and how bright the ground may be there, 1 being as it is.
 
     Returns:
         float32 n, the distance.
     """
     shade = np.einsum("in,in->n", colour, ground)
     shade /= np.maximum(np.einsum("in,in->n", ground, ground), np.float32(1e-6))
-    missed = colour - ground * np.clip(shade, *_SHADE)
+    missed = colour - ground * np.clip(shade, *light)
     distance: NDArray[np.float32] = np.sqrt(np.einsum("in,in->n", missed, missed))
     return distance
 

@@ -33,6 +33,8 @@ def push_pull(colours: NDArray[np.float32], weight: NDArray[np.float32]) -> NDAr
         levels.append((colour, known))
     colour, known = levels[-1]
     filled = colour / np.maximum(known, _TINY)[..., None]
+    # A cell of which nothing is known has the mean of all: black would spread from it.
+    filled[known < _TINY] = colour.sum((0, 1)) / np.maximum(known.sum(), _TINY)
     for colour, known in levels[-2::-1]:
         filled = cv2.resize(filled, known.shape[::-1], interpolation=cv2.INTER_LINEAR)
         filled = cv2.multiply(filled, _three(1 - known))
