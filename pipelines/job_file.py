@@ -99,9 +99,10 @@ def parse_job(text: str, name: str = "job.yaml", settings: Sequence[str] = ()) -
     for setting in settings:
         _apply(setting, values, positions)
     complaints: list[str] = []
-    values = _resolve_environment(values, (), positions, complaints)
+    texts: dict[_Location, str] = {}
+    values = _resolve_environment(values, (), positions, complaints, texts)
     try:
-        job = Job.model_validate(values)
+        job = _validated(values, texts)
     except ValidationError as error:
         complaints += [_complaint(e, positions) for e in error.errors(include_url=False)]
     if complaints:
@@ -155,18 +156,22 @@ def _apply(setting: str, values: dict[str, Any], positions: _Positions) -> None:
 
 
 def _resolve_environment(
-    value: Any, location: _Location, positions: _Positions, complaints: list[str]
+    value: Any,
+    location: _Location,
+    positions: _Positions,
+    complaints: list[str],
+    texts: dict[_Location, str],
 ) -> Any:
     if location[:1] == ("storage",) or location in _SECRETS:
         return value  # secrets stay references until a worker needs them
     if isinstance(value, dict):
         return {
-            k: _resolve_environment(v, (*location, k), positions, complaints)
+            k: _resolve_environment(v, (*location, k), positions, complaints, texts)
             for k, v in value.items()
         }
     if isinstance(value, list):
         return [
-            _resolve_environment(v, (*location, i), positions, complaints)
+            _resolve_environment(v, (*location, i), positions, complaints, texts)
             for i, v in enumerate(value)
         ]
     if not isinstance(value, str) or "${" not in value:
@@ -176,9 +181,10 @@ def _resolve_environment(
     except SecretError as error:
         complaints.append(f"{positions.of(location)}: {_dotted(location)}: {error}")
         return value
-    return (
-        _number_or_truth(resolved) if value.startswith("${") and value.endswith("}") else resolved
-    )
+    if not (value.startswith("${") and value.endswith("}")):
+        return resolved
+    texts[location] = resolved
+    return _number_or_truth(resolved)
 
 
 def _number_or_truth(text: str) -> Any:
@@ -190,14 +196,34 @@ def _number_or_truth(text: str) -> Any:
     return value if isinstance(value, (bool, int, float)) else text
 
 
+def _validated(values: dict[str, Any], texts: dict[_Location, str]) -> Job:
+    """The job; what the environment gave is a text again where a setting wants one."""
+    try:
+        return Job.model_validate(values)
+    except ValidationError as error:
+        wrong = [_location(e["loc"]) for e in error.errors() if e["type"] == "string_type"]
+        if texts.keys().isdisjoint(wrong):
+            raise
+        for location in texts.keys() & set(wrong):
+            owner: Any = values
+            for part in location[:-1]:
+                owner = owner[part]
+            owner[location[-1]] = texts[location]
+        return Job.model_validate(values)
+
+
+def _location(full: _Location) -> _Location:
+    """Where the file has it: behind "backend" stands the kind that pydantic chose."""
+    return full[:1] + full[2:] if full[:1] == ("backend",) else full
+
+
 def _dotted(location: _Location) -> str:
     return ".".join(str(part) for part in location) or "job"
 
 
 def _complaint(error: Any, positions: _Positions) -> str:
-    # Behind "backend" stands the kind that pydantic chose, which the file has not.
     full: _Location = error["loc"]
-    location = full[:1] + full[2:] if full[:1] == ("backend",) else full
+    location = _location(full)
     message: str = error["msg"]
     if error["type"] == "extra_forbidden":
         message = "extra inputs are not permitted"

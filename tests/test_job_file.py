@@ -214,6 +214,19 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------- references
 
 
+def test_a_text_setting_keeps_the_digits_that_the_environment_gave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BUILD", "0070")
+    monkeypatch.setenv("YES", "true")
+    monkeypatch.setenv("SIZE", "7")
+    text = LEAST + "name: ${env:BUILD}\nbackend:\n  kind: local\n  model: ${env:YES}\n"
+    job = parse_job(text + "matting:\n  erode_size: ${env:SIZE}\n", "/x.yaml")
+    assert (job.name, job.backend.model, job.matting.erode_size) == ("0070", "true", 7)
+    message = complaint(text + "matting:\n  erode_size: ${env:YES}\n")
+    assert "matting.erode_size: input should be a valid integer, got True" in message
+
+
 def test_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP", "shoes")
     monkeypatch.setenv("SIZE", "7")
