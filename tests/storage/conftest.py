@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.storage import servers
+from transforms.storage import faults
 
 
 class Stores:
@@ -33,6 +34,12 @@ class Stores:
         for store in self._running.values():
             if isinstance(store, servers.Store):
                 store.stop()
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transient faults are tried again at once."""
+    monkeypatch.setattr(faults, "FIRST_WAIT_S", 0.01)
 
 
 @pytest.fixture(scope="session")

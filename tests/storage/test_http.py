@@ -18,6 +18,7 @@ from transforms.storage import connections, faults
 from transforms.storage.uris import quoted_url
 
 pytest.importorskip("aiohttp")
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +28,6 @@ def http() -> Iterator[str]:
     stop = servers.launch([sys.executable, script, str(port)], port)
     yield f"http://127.0.0.1:{port}"
     stop()
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faults, "FIRST_WAIT_S", 0.01)
 
 
 def code_of(action: Any) -> ErrorCode:

@@ -20,12 +20,9 @@ from transforms import storage
 from transforms.errors import ErrorCode, RowError
 from transforms.storage import connections, faults
 
+pytestmark = pytest.mark.usefixtures("short_waits")
+
 MEMBERS = {"a.jpg": b"a", "deep/b c#1.jpg": b"b", "deep/d.png": b"", "100%.jpg": b"%"}
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faults, "FIRST_WAIT_S", 0.01)
 
 
 def code_of(action: Any) -> ErrorCode:
