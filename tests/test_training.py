@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -234,6 +235,8 @@ def test_a_run_learns_and_can_be_resumed(bank, tmp_path):
     plan = Plan(samples=24, batch=4, sizes=((0.0, 64),), rate=1e-3)
     with pytest.raises(TimeoutError, match="run again"):
         train(bank, plan, tmp_path, minutes=0, every=0)
+    with pytest.raises(ValueError, match="another --work"):
+        train(bank, dataclasses.replace(plan, seed=9), tmp_path)
     net = train(bank, plan, tmp_path)
     assert not net.training
     lines = (tmp_path / "log.jsonl").read_text().splitlines()

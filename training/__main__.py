@@ -77,7 +77,10 @@ def main() -> None:
         for kind, pools in (("cutouts", bank.cutouts), ("pictures", bank.pictures)):
             print(kind, {pool: len(items) for pool, items in pools.items()}, flush=True)
         print("scenes", len(bank.scenes), "empty", len(bank.empties), flush=True)
-        net = train(bank, plan, options.work / name, options.minutes, start=start)
+        try:
+            net = train(bank, plan, options.work / name, options.minutes, start=start)
+        except (TimeoutError, ValueError) as error:
+            parser.exit(1, f"{name}: {error}\n")
         start = options.work / name / "catalogue.onnx"
         print(export(net, start), flush=True)
     for suffix in (".onnx", ".json"):

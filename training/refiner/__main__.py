@@ -60,7 +60,10 @@ def main() -> None:
         Material.load(sources, find_renders(options.renders)),
     )
     plan = Plan(steps=options.steps, seed=options.seed)
-    net = train(examples, held_out, plan, options.work, options.minutes)
+    try:
+        net = train(examples, held_out, plan, options.work, options.minutes)
+    except (TimeoutError, ValueError) as error:
+        parser.exit(1, f"{error}\n")
     target = options.out or options.work / "refiner.onnx"
     export(net, target)
     print(f"{target}", measure(Refiner(target), held_out))
