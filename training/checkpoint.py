@@ -13,7 +13,10 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Run"]
+__all__ = ["CHECKPOINT", "Run"]
+
+CHECKPOINT = "checkpoint.pt"
+"""Its name in a run's folder."""
 
 _Net = TypeVar("_Net", bound=nn.Module)
 
@@ -53,7 +56,7 @@ class Run(Generic[_Net]):
         self.net, self.optimiser, self.done = net, optimiser, 0
         self.averaged = copy.deepcopy(net).requires_grad_(False)
         self._plan = json.loads(json.dumps(plan))
-        self._work, self._file = work, work / "checkpoint.pt"
+        self._work, self._file = work, work / CHECKPOINT
         self._minutes, self._every = minutes, every
         self._begun = self._noted = time.monotonic()
         work.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .checkpoint import Run
+from .checkpoint import CHECKPOINT, Run
 from .compose import Bank, frame_of, make_sample
 from .network import CatalogueNet
 from .start import start_from
@@ -150,7 +150,7 @@ def train(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(plan.seed)
     net = CatalogueNet(deeper=plan.deeper)
-    if start is not None and not (work / "checkpoint.pt").exists():
+    if start is not None and not (work / CHECKPOINT).exists():
         pictures = (
             batch["image"].float() / 255 for batch in itertools.islice(_Batches(bank, plan, 0), 16)
         )

@@ -16,12 +16,7 @@ from numpy.typing import NDArray
 from transforms.matting.coarse import CoarseAlpha
 from transforms.matting.guided import TILE, upsample_guided, upsample_guided_u8
 from transforms.matting.laplacian import solve_band
-from transforms.matting.prior import (
-    ColourPrior,
-    colour_prior,
-    foreign_to_ground,
-    same_as_ground,
-)
+from transforms.matting.prior import ColourPrior, colour_prior, foreign_to_ground, same_as_ground
 from transforms.matting.refiner import Refiner
 from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
@@ -128,12 +123,10 @@ def _solve(
         guess = coarse.sample(coarse.alpha, *grid, (height, width))[unknown]
         trust = coarse.sample(coarse.trust(), *grid, (height, width))[unknown] * _NETWORK_TIE
         subject = guess > 0.5
-        low, high = _CONVINCED
-        doubt = np.clip((high - guess) / (high - low), 0, 1) * subject
+        doubt = _ramp(guess, *_CONVINCED[::-1]) * subject
         trust *= 1 - doubt * same_as_ground(colours, unknown, prior)
-        low, high = _SUSPECTED
         foreign = foreign_to_ground(colours, trimap, unknown, prior)
-        foreign *= np.clip((guess - low) / (high - low), 0, 1) * _FOREIGN_TIE
+        foreign *= _ramp(guess, *_SUSPECTED) * _FOREIGN_TIE
         all_ties = tie + trust + foreign
         target = tie * target + trust * subject + foreign
         target /= np.maximum(all_ties, np.float32(1e-9))
@@ -143,6 +136,12 @@ def _solve(
     alpha = (trimap == FOREGROUND).astype(np.float32)
     alpha[unknown] = guess + np.minimum(tie / _COLOUR_TIE, 1) * (target - guess)
     return solve_band(colours, alpha, unknown, target, tie, _FIRST_STEPS), prior
+
+
+def _ramp(value: NDArray[np.float32], start: float, end: float) -> NDArray[np.float32]:
+    """From 0 at ``start`` to 1 at ``end``, whichever is the larger."""
+    ramp: NDArray[np.float32] = np.clip((value - start) / (end - start), 0, 1)
+    return ramp
 
 
 def _unsolved(

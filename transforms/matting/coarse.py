@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.matting.islands import cut_by_frame
 from transforms.matting.network import Predictor, outline_distance
 from transforms.matting.prior import off_ground
 from transforms.matting.pushpull import push_pull
@@ -162,27 +163,29 @@ def _close_false_openings(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) ->
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
         (alpha < 0.6).view(np.uint8), connectivity=4
     )
-    outside = {
-        int(k) for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1]) for k in side
-    }
-    patches = [
-        k for k in range(1, count) if k not in outside and stats[k, cv2.CC_STAT_AREA] >= _SMALL[0]
-    ]
-    if not patches:
+    outside = cut_by_frame(stats, alpha.shape)
+    area = stats[:, cv2.CC_STAT_AREA]
+    total = np.bincount(labels.ravel(), weights=alpha.ravel(), minlength=count)
+    mean = total / np.maximum(area, 1)
+    large = (area >= _OPENING) & (mean >= _SURELY_OPEN)
+    small = (area >= _SMALL[0]) & (area <= _SMALL[1]) & (mean >= _DOUBTED)
+    doubted = (large | small) & ~outside
+    doubted[0] = False  # what is no patch
+    if not doubted.any():
         return
     height, width = alpha.shape
     colours = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
     colours = colours.astype(np.float32) * np.float32(1 / 255)
     # Away from the subject: between its hairs there are all mixtures of it and the ground.
     near = cv2.dilate((alpha > 0.05).view(np.uint8), np.ones((9, 9), np.uint8))
-    seen = (near == 0) & np.isin(labels, list(outside))
+    seen = (near == 0) & outside[labels]
     if not seen.any():
         return
     everywhere = colours[seen]
     everywhere = everywhere[:: max(len(everywhere) // _GROUND_SAMPLES, 1)].T
     around = push_pull(colours, seen.astype(np.float32))
-    for k in patches:
-        x, y, w, h, area = stats[k]
+    for k in np.flatnonzero(doubted):
+        x, y, w, h, _ = stats[k]
         here = np.s_[y : y + h, x : x + w]
         patch = labels[here] == k
         said = alpha[here][patch]
@@ -190,9 +193,9 @@ def _close_false_openings(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) ->
         middle[patch] = said <= np.median(said)
         colour = np.median(colours[here][middle], axis=0)[:, None]
         foreign = False
-        if area >= _OPENING and said.mean() >= _SURELY_OPEN:
+        if large[k]:
             foreign = off_ground(colour, everywhere).min() > _GROUND_MISS
-        if area <= _SMALL[1] and said.mean() >= _DOUBTED:
+        if small[k]:
             beside = around[here][middle].mean(axis=0)[:, None]
             foreign |= off_ground(colour, beside, _THROUGH)[0] > _BESIDE_MISS
         if foreign:

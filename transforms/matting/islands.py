@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["drop_islands", "pool"]
+__all__ = ["cut_by_frame", "drop_islands", "pool"]
 
 _VISIBLE = 12  # alpha above it belongs to an island
 _SURE = 204  # the network's alpha from which it is decided,
@@ -49,10 +49,7 @@ def drop_islands(alpha: NDArray[np.uint8], coarse: NDArray[np.uint8]) -> NDArray
     largest = int(area[main])
     dropped = np.where(area < _SPECK * largest, share[1] < 0.9, share[0] < _DECIDED)
     dropped |= opacity < _FAINT
-    height, width = small.shape
-    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
-    right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
-    cut = (left == 0) | (top == 0) | (right == width) | (bottom == height)
+    cut = cut_by_frame(stats, small.shape)
     if not cut[main]:
         dropped |= cut & (area < _NEIGHBOUR * largest)
     dropped[[0, main]] = False
@@ -77,3 +74,19 @@ def pool(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
     half = plane.shape[1] // 2
     np.maximum(out[:, :half], rows[:, 1::2], out=out[:, :half])
     return out
+
+
+def cut_by_frame(stats: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which components touch the picture's border.
+
+    Args:
+        stats: As OpenCV's ``connectedComponentsWithStats`` gives them, nx5.
+        shape: Height and width of the picture.
+
+    Returns:
+        bool n.
+    """
+    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    right, bottom = left + stats[:, cv2.CC_STAT_WIDTH], top + stats[:, cv2.CC_STAT_HEIGHT]
+    cut: NDArray[np.bool_] = (left == 0) | (top == 0) | (right == shape[1]) | (bottom == shape[0])
+    return cut
