@@ -130,6 +130,22 @@ def test_a_print_is_shaded_paint_on_the_subject():
     assert nothing is bgr
 
 
+def test_glass_shows_the_ground_within_and_keeps_its_walls():
+    alpha = np.zeros((96, 80), np.float32)
+    alpha[16:80, 16:64] = 1
+    bgr = np.full((96, 80, 3), (40, 40, 160), np.uint8)
+    ground = np.full((96, 80, 3), (200, 120, 60), np.float32)
+    middles, walls = [], []
+    for i in range(24):
+        out = compose._vitrify(np.random.default_rng(i), bgr, alpha, ground)
+        own = np.linalg.norm(out - ground, axis=2) / np.linalg.norm(bgr - ground, axis=2)
+        middles.append(own[20:30, 36:44].mean())
+        walls.append(own[20:30, 16].mean())
+    assert np.mean(middles) < 0.5 < np.mean(walls)
+    nothing = compose._vitrify(np.random.default_rng(0), bgr, np.zeros_like(alpha), ground)
+    assert nothing is bgr
+
+
 def test_pictures_are_padded_right_and_below_by_their_last_pixel():
     plane = np.arange(6, dtype=np.uint8).reshape(2, 3)
     np.testing.assert_array_equal(

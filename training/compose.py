@@ -92,13 +92,13 @@ class Bank:
     empties: list[np.ndarray]
 
 
-_CUTOUT_WEIGHTS = {"exact": 0.26, "photos": 0.3, "renders": 0.28, "drawn": 0.16}
+_CUTOUT_WEIGHTS = {"exact": 0.26, "photos": 0.3, "renders": 0.32, "drawn": 0.12}
 _PICTURE_WEIGHTS = {
-    "renders": 0.42, "spree": 0.12, "eshop_ai": 0.11, "bagisto": 0.06, "azure": 0.04,
+    "renders": 0.5, "spree": 0.12, "eshop_ai": 0.11, "bagisto": 0.06, "azure": 0.04,
     "apc": 0.04, "sylius": 0.02, "clothing": 0.19,
 }  # fmt: skip
 _AMPLE = 60
-_KINDS = {"composite": 0.46, "picture": 0.46, "empty": 0.08}
+_KINDS = {"composite": 0.45, "picture": 0.49, "empty": 0.06}
 
 
 def _draw(rng: _Rng, pools: dict[str, list], weights: dict[str, float]):
@@ -469,6 +469,43 @@ def _print(rng: _Rng, bgr: np.ndarray, alpha: np.ndarray, ground: np.ndarray) ->
     return bgr + cover * (paint.astype(np.float32) * shade[..., None] - bgr)
 
 
+def _vitrify(rng: _Rng, bgr: np.ndarray, alpha: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    """Turns the subject, or what of it lies above a level, to clear glass: subject all the same.
+
+    What stands behind is seen through it, a little bent and dimmed; the walls seen edge on, along
+    the outline, and the highlights keep the subject's own colours.
+
+    Args:
+        rng: Source of chance.
+        bgr: The subject's colours, h x w x 3.
+        alpha: Its alpha, h x w float32.
+        ground: The picture that it stands in, h x w x 3.
+
+    Returns:
+        The colours as glass, h x w x 3 float32.
+    """
+    h, w = alpha.shape
+    x, y, bw, bh = cv2.boundingRect((alpha > 0.5).astype(np.uint8))
+    if not bw:
+        return bgr
+    sigma = rng.uniform(0.01, 0.04) * max(bw, bh)
+    inner = np.clip(2 * cv2.GaussianBlur(alpha, (0, 0), sigma) - 1, 0, 1)
+    grey = cv2.cvtColor(np.clip(bgr, 0, 255).astype(np.uint8), cv2.COLOR_BGR2GRAY)
+    bright = np.clip((grey.astype(np.float32) - rng.uniform(170, 240)) / 40, 0, 1)
+    solid = rng.uniform(0.04, 0.3) + rng.uniform(0.4, 0.9) * (1 - inner) ** rng.uniform(1, 3)
+    solid = np.maximum(solid, bright * rng.uniform(0, 0.8))
+    if rng.random() < 0.4:  # full up to a level, or a foot
+        level = y + bh * rng.uniform(0.2, 0.8)
+        solid = np.where(np.arange(h)[:, None] > level, 1, solid)
+    k = rng.uniform(0.85, 1.15)
+    middle = np.array([x + bw / 2, y + bh / 2])
+    bend = np.column_stack([np.eye(2) * k, middle * (1 - k) + rng.normal(0, 0.02, 2) * bh])
+    behind = cv2.warpAffine(ground, bend, (w, h), borderMode=cv2.BORDER_REPLICATE)
+    behind *= (rng.uniform(0.75, 1.02) + rng.normal(0, 0.02, 3)).astype(np.float32)
+    cover = np.clip(solid, 0, 1).astype(np.float32)[..., None]
+    return behind + cover * (bgr - behind)
+
+
 def _place(
     rng: _Rng, cutout: Cutout, h: int, w: int, reach: tuple[float, float], truncate: bool
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -630,8 +667,10 @@ def compose(rng: _Rng, bank: Bank, h: int, w: int) -> tuple[np.ndarray, np.ndarr
             colour = draw_ground(rng, bank.textures, bank.scenes, h, w, like)
             if dressed:
                 colour = _dress(rng, bank, colour)
-        if rng.random() < 0.25:
+        while rng.random() < 0.32:
             bgr = _print(rng, bgr, a, colour)
+        if rng.random() < 0.05:
+            bgr = _vitrify(rng, bgr, a, colour)
         shaded = _cast(rng, colour, a)
         # A shadow that falls on an earlier object stays faint: it must not look like ground.
         colour = shaded + alpha[..., None] * 0.6 * (colour - shaded)
@@ -674,7 +713,7 @@ def crop(
     alpha = planes[1].astype(np.float32) / 255
     trust = planes[2].astype(np.float32) / 255 if len(planes) == 3 else None
     bgr = bgr.astype(np.float32)
-    if rng.random() < 0.12:
+    if rng.random() < 0.25:
         bgr += alpha[..., None] * (_print(rng, bgr, alpha, bgr) - bgr)
     return _develop(rng, bgr, gentle=True), alpha, trust
 

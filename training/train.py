@@ -61,7 +61,7 @@ class Plan:
 
 PLANS = {
     "first": Plan(),
-    "further": Plan(
+    "second": Plan(
         samples=100_000,
         rate=1.2e-3,
         plateau=0.35,
@@ -69,13 +69,21 @@ PLANS = {
         deeper=True,
         seed=1,
     ),
-    "last": Plan(
+    "third": Plan(
         samples=100_000,
         rate=1e-3,
         plateau=0.3,
         sizes=((0.0, 256), (0.12, 320), (0.5, 416)),
         deeper=True,
         seed=2,
+    ),
+    "fourth": Plan(
+        samples=100_000,
+        rate=1e-3,
+        plateau=0.3,
+        sizes=((0.0, 256), (0.12, 320), (0.5, 416)),
+        deeper=True,
+        seed=3,
     ),
 }
 """The runs of the recipe: from nothing, and on from there, ever more of it at full size."""

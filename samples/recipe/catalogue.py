@@ -10,6 +10,7 @@ import bpy
 import scenes
 from dice import Dice
 from objects import PRODUCTS as _FIRM
+from objects import glassware
 from scenes import Light, View
 from wear import MORE_PRODUCTS
 
@@ -23,7 +24,7 @@ class Piece:
     """One product in a picture.
 
     Attributes:
-        product: A key of `objects.PRODUCTS`.
+        product: A key of `PRODUCTS`, or "glassware".
         fixed: The answers that are not left to the dice.
         at: Where it stands.
         turn: Degrees about z.
@@ -62,7 +63,8 @@ def _place(pieces: Sequence[Piece]) -> list[bpy.types.Object]:
     made = []
     for p in pieces:
         dice = Dice(p.seed, p.fixed)
-        made += scenes.stage(PRODUCTS[p.product], dice, p.at, p.turn, p.size, p.tilt)
+        build = glassware if p.product == "glassware" else PRODUCTS[p.product]
+        made += scenes.stage(build, dice, p.at, p.turn, p.size, p.tilt)
     return made
 
 
@@ -682,13 +684,16 @@ def _light_at_random(dice: Dice) -> Light:
     )
 
 
-def _pieces_at_random(dice: Dice, lying: bool) -> list[Piece]:
+def _pieces_at_random(dice: Dice, lying: bool, glass: float) -> list[Piece]:
     names = [*sorted(PRODUCTS), *_OPEN]
     count = dice.pick("count", (1, 1, 1, 1, 1, 1, 2, 2, 3))
     pieces = []
     x = 0.0
     for k in range(count):
+        # Asked apart from the others, so that the pictures without it stay what they were.
         name = dice.pick(f"product {k}", names)
+        if dice.chance(f"glassware {k}", glass):
+            name = "glassware"
         down = lying and name in _LYING and dice.chance(f"down {k}", 0.6)
         size = 1.0 if k == 0 else dice.between(f"size {k}", 0.4, 0.9)
         if k:
@@ -726,8 +731,15 @@ def _clutter_at_random(dice: Dice, scene: str) -> list[Piece]:
     ]
 
 
-def compose_at_random(seed: int, size: int) -> tuple[list[bpy.types.Object], int]:
+def compose_at_random(
+    seed: int, size: int, glass: float = 0.0
+) -> tuple[list[bpy.types.Object], int]:
     """A picture by chance, of about `size` x `size` pixels, none of the samples.
+
+    Args:
+        seed: Of its dice.
+        size: Side of a square of the picture's area, pixels.
+        glass: Share of the products, 0..1, that are glassware.
 
     Returns:
         The objects that are the product, and a JPEG quality to save the picture with.
@@ -735,7 +747,7 @@ def compose_at_random(seed: int, size: int) -> tuple[list[bpy.types.Object], int
     scenes.reset()
     dice = Dice(seed)
     scene = dice.pick("scene", _SCENES)
-    subject = _place(_pieces_at_random(dice, scene == "flat"))
+    subject = _place(_pieces_at_random(dice, scene == "flat", glass))
     # Half of the sweeps are white or nearly so, as most shops have them.
     plain = scene == "sweep" and dice.chance("white", 0.5)
     tone = dice.between("white tone", 0.85, 0.99)

@@ -177,11 +177,22 @@ def ceramic(
 
 
 def glass(
-    colour: Colour = (1, 1, 1), roughness: float = 0.0, ior: float = 1.48
+    colour: Colour = (1, 1, 1), roughness: float = 0.0, ior: float = 1.48, airy: bool = False
 ) -> bpy.types.Material:
-    """Clear or coloured glass."""
+    """Clear or coloured glass; `airy` lets lamps shine straight through it.
+
+    The path tracer finds no lamp through a refracting wall, so that glass casts the shadow of a
+    stone and its foot stays black; `airy` is the usual way round that.
+    """
     s = _Shader("glass", Base_Color=linear(colour), Roughness=roughness, IOR=ior)
     s.put(s.surface, "Transmission Weight", 1.0)
+    if airy:
+        shadow = s.node("LightPath", "Is Shadow Ray")
+        mixed = s.tree.nodes.new("ShaderNodeMixShader")
+        s.put(mixed, 0, shadow)
+        s.put(mixed, 1, s.surface.outputs[0])
+        s.put(mixed, 2, s.node("BsdfTransparent", Color=linear(_vary(colour, 0.95))))
+        s.put(s.tree.nodes["Material Output"], "Surface", mixed.outputs[0])
     return s.material
 
 

@@ -15,7 +15,7 @@ import prints
 import shapes as s
 from dice import Dice
 
-__all__ = ["PRODUCTS"]
+__all__ = ["PRODUCTS", "glassware"]
 
 _BLACK = (0.03, 0.03, 0.035)
 _STEEL = (0.78, 0.78, 0.8)
@@ -599,6 +599,76 @@ def tumbler(dice: Dice) -> None:
                 copy.rotation_euler = (np.pi / 2, 0, 0.35)
                 copy.location = (x + side * np.sin(0.35), -side * np.cos(0.35), z)
             bpy.data.objects.remove(spoke)
+
+
+def _silhouette(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """The outside of a glass from its foot to its lip: 80 points (radius, z)."""
+    r, h, foot = 0.4, rng.uniform(0.6, 1.3), rng.uniform(0.24, 0.4)
+    if kind == "straight":
+        path = s.fillet([(r * rng.uniform(0.75, 1), 0.0), (r, h)], 0.03)
+    elif kind == "jar":
+        neck = r * rng.uniform(0.7, 0.98)
+        turns = [(r * 0.96, 0.0), (r, 0.05), (r, h), (neck, h + 0.1), (neck, h + 0.2)]
+        path = s.fillet(turns, 0.06)
+    elif kind == "carafe":
+        turns = [(foot, 0.0), (r * 1.1, 0.25), (0.14, 0.75), (rng.uniform(0.14, 0.3), 1.1)]
+        path = s.spline(turns, 60)
+    elif kind == "bowl":
+        lip = (r * rng.uniform(1, 1.3), rng.uniform(0.3, 0.6))
+        path = s.spline([(foot * 0.6, 0.0), (r * 0.95, 0.2), lip], 50)
+    elif kind == "vase":
+        radii = (foot, *rng.uniform(0.2, 0.45, 2), rng.uniform(0.15, 0.45))
+        path = s.spline(list(zip(radii, np.linspace(0, h, 4), strict=True)), 60)
+    else:
+        lip = (r * rng.uniform(0.45, 0.75), 0.75)
+        path = s.spline([(0.03, 0.0), (0.3, 0.14), (r * 0.8, 0.4), lip], 60)
+    path = np.asarray(path, dtype=float)
+    at, given = np.linspace(0, 1, 80), np.linspace(0, 1, len(path))
+    path = np.column_stack([np.interp(at, given, path[:, k]) for k in (0, 1)])
+    path[:, 0] = np.maximum(path[:, 0], 0.03)
+    return path
+
+
+def glassware(dice: Dice) -> None:
+    """Clear or tinted glass: a bowl, a jar, a carafe, a stem glass, a vase (training only)."""
+    kind = dice.pick("kind", ("tumbler", "straight", "stem", "carafe", "jar", "bowl", "vase"))
+    if kind == "tumbler":
+        return tumbler(dice)
+    rng = dice.rng("form")
+    path = _silhouette(kind, rng)
+    tint = (0.97, 0.99, 0.98)
+    if dice.chance("tinted", 0.3):
+        tint = dice.colour("glass", (0.1, 0.6), (0.6, 0.98))
+    etched = 0.15 if dice.chance("etched", 0.15) else 0.0
+    stuff = m.glass(tint, etched, airy=dice.chance("airy", 0.75))
+    wall, floor = rng.uniform(0.012, 0.04), rng.uniform(0.03, 0.12)
+    foot = 0.0
+    if kind == "stem":
+        foot, disc, thin = rng.uniform(0.25, 0.6), rng.uniform(0.25, 0.36), 0.022
+        turns = [(0, 0), (disc, 0), (disc, 0.015), (0.05, 0.04), (thin, 0.12)]
+        turns += [(thin, foot - 0.06), (0.06, foot + 0.02), (0, foot + 0.02)]
+        s.lathe(s.fillet(turns, 0.03, 8), stuff)
+        path[:, 1] += foot
+    s.lathe(_vessel(np.vstack([[(0, foot)], path]), wall, foot + floor), stuff, 128)
+    top = path[-1, 1]
+    if dice.chance("filled", 0.4):
+        low = foot + floor
+        at = np.linspace(low + 0.004, low + (top - low) * dice.between("level", 0.2, 0.85), 24)
+        width = np.maximum(np.interp(at, path[:, 1], path[:, 0]) - wall - 0.002, 0.002)
+        cloud = dice.pick("cloud", (0.0, 0.0, 0.3, 1.0))
+        inside = np.vstack([[(0, at[0])], np.column_stack([width, at]), [(0, at[-1])]])
+        s.lathe(inside, m.liquid(dice.colour("drink", (0.05, 0.9), (0.4, 0.98)), cloud), 128)
+    if kind == "jar" and dice.chance("lid", 0.7):
+        cap = path[-1, 0] + 0.025
+        turns = [(0, top - 0.12), (cap, top - 0.12), (cap, top + 0.05), (0, top + 0.05)]
+        s.lathe(s.fillet(turns, 0.02), m.cork() if dice.chance("cork", 0.3) else _coat(dice, "lid"))
+    if kind in ("jar", "straight", "carafe") and dice.chance("label", 0.25):
+        at = np.linspace(0.3 * top, rng.uniform(0.45, 0.65) * top, 12)
+        paper = dice.colour("paper", (0, 0.3), (0.7, 0.98))
+        pixels = prints.label(dice, paper, (0.1, 0.1, 0.1), (900, 600))
+        around = np.column_stack([np.interp(at, path[:, 1], path[:, 0]) + 0.004, at])
+        s.lathe(around, m.printed(pixels, 0.5), 80, (-150, -30), "label")
+    return None
 
 
 def lamp(dice: Dice) -> None:

@@ -135,14 +135,17 @@ def write_manifest(out: Path) -> None:
                 table.writerow([sample.id, image, sample.title, sample.category, sample.ground])
 
 
-def render_training(count: int, seed: int, size: int, out: Path, threads: int) -> None:
+def render_training(
+    count: int, seed: int, size: int, out: Path, threads: int, glass: float
+) -> None:
     """Render `count` pictures that are none of the samples, resuming where an earlier run ended."""
     for index in range(count):
         stem = f"{seed:04d}-{index:05d}"
         if (out / "images" / f"{stem}.jpg").exists():
             continue
-        subject, quality = compose_at_random(1_000_000 + seed * 100_000 + index, size)
-        picture = photograph(5, threads, 4, 0.1)
+        subject, quality = compose_at_random(1_000_000 + seed * 100_000 + index, size, glass)
+        # Light passes four surfaces of a glass before it meets what stands behind it.
+        picture = photograph(5, threads, 8 if glass else 4, 0.1)
         alpha = truth(subject, 32, threads)
         if not 0.01 < float((alpha > 127).mean()) < 0.9:
             print(f"{stem}: product not well in the frame, left out", flush=True)
@@ -167,14 +170,14 @@ def main() -> None:
     training.add_argument(
         "--size", type=int, default=320, help="side of a square of the same area, pixels"
     )
+    training.add_argument("--glass", type=float, default=0.0, help="share of it that is glassware")
     training.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     if arguments.command == "samples":
         render_samples(arguments.only, arguments.threads, arguments.draft, arguments.out)
     else:
-        render_training(
-            arguments.count, arguments.seed, arguments.size, arguments.out, arguments.threads
-        )
+        a = arguments
+        render_training(a.count, a.seed, a.size, a.out, a.threads, a.glass)
 
 
 if __name__ == "__main__":
