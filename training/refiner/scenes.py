@@ -27,7 +27,7 @@ MARGIN = 32
 
 _SIDE = 448
 _LEAST_SIDE = 96  # a scene must hold a training crop
-_BAND = (0.02, 0.45)  # share of unknown pixels; the core refines no more than 100 000 of them
+_BAND = (0.02, 0.45)  # share of unknown pixels; the core refines so many at full size
 
 _Rng = np.random.Generator
 _Array = np.ndarray

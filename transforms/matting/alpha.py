@@ -24,7 +24,7 @@ __all__ = ["refine_alpha"]
 
 _COARSEST_BAND = 8_000  # unknown pixels at most where the band is solved first,
 _SOLVED_BAND = 32_000  # where it is solved again,
-_REFINED_BAND = 100_000  # and where it is refined
+_REFINED_BAND = 400_000  # and where it is refined
 _FIRST_STEPS = 80
 _NEXT_STEPS = 40  # from a good start
 _COLOUR_TIE = np.float32(0.01)

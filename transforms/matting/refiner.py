@@ -1,6 +1,6 @@
 """A tiny learned refiner: what closed-form matting gets wrong, mended from examples.
 
-A convolutional network of some 100 000 weights looks at the picture, the trimap, the alpha so
+A convolutional network of some 80 000 weights looks at the picture, the trimap, the alpha so
 far and smooth fills of both sides' colours, and answers what to add to alpha. It was trained on
 synthetic scenes with exact alpha; it runs on the unknown band only.
 """
