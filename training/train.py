@@ -59,6 +59,14 @@ class Plan:
         return self.rate * min((step + 1) / 200, 1) * (0.5 + 0.5 * math.cos(math.pi * late))
 
 
+_LATER = Plan(
+    samples=100_000,
+    rate=1e-3,
+    plateau=0.3,
+    sizes=((0.0, 256), (0.12, 320), (0.5, 416)),
+    deeper=True,
+    seed=2,
+)
 PLANS = {
     "first": Plan(),
     "second": Plan(
@@ -69,22 +77,8 @@ PLANS = {
         deeper=True,
         seed=1,
     ),
-    "third": Plan(
-        samples=100_000,
-        rate=1e-3,
-        plateau=0.3,
-        sizes=((0.0, 256), (0.12, 320), (0.5, 416)),
-        deeper=True,
-        seed=2,
-    ),
-    "fourth": Plan(
-        samples=100_000,
-        rate=1e-3,
-        plateau=0.3,
-        sizes=((0.0, 256), (0.12, 320), (0.5, 416)),
-        deeper=True,
-        seed=3,
-    ),
+    "third": _LATER,
+    "fourth": dataclasses.replace(_LATER, seed=3),
 }
 """The runs of the recipe: from nothing, and on from there, ever more of it at full size."""
 

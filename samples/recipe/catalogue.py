@@ -17,6 +17,7 @@ from wear import MORE_PRODUCTS
 __all__ = ["SAMPLES", "Piece", "Sample", "compose", "compose_at_random"]
 
 PRODUCTS = {**_FIRM, **MORE_PRODUCTS}
+_BUILDERS = {**PRODUCTS, "glassware": glassware}  # which is drawn only where it is asked for
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Piece:
     """One product in a picture.
 
     Attributes:
-        product: A key of `PRODUCTS`, or "glassware".
+        product: A key of `_BUILDERS`.
         fixed: The answers that are not left to the dice.
         at: Where it stands.
         turn: Degrees about z.
@@ -63,8 +64,7 @@ def _place(pieces: Sequence[Piece]) -> list[bpy.types.Object]:
     made = []
     for p in pieces:
         dice = Dice(p.seed, p.fixed)
-        build = glassware if p.product == "glassware" else PRODUCTS[p.product]
-        made += scenes.stage(build, dice, p.at, p.turn, p.size, p.tilt)
+        made += scenes.stage(_BUILDERS[p.product], dice, p.at, p.turn, p.size, p.tilt)
     return made
 
 
