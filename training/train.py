@@ -79,6 +79,7 @@ PLANS = {
     ),
     "third": _LATER,
     "fourth": dataclasses.replace(_LATER, seed=3),
+    "fifth": dataclasses.replace(_LATER, samples=84_000, sizes=((0.0, 320), (0.35, 416)), seed=4),
 }
 """The runs of the recipe: from nothing, and on from there, ever more of it at full size."""
 

@@ -27,6 +27,11 @@ def _xyz(xz: np.ndarray, y: float = 0.0) -> np.ndarray:
     return np.column_stack([xz[:, 0], np.full(len(xz), y), xz[:, 1]])
 
 
+# How far a drink reaches into its glass: with air between them, the wall would stand apart from
+# the drink as a clear ring, which no glass shows.
+_WET = 0.003
+
+
 def _vessel(outer: np.ndarray, wall: float, floor: float) -> np.ndarray:
     """The profile of a hollow body: up the outside, over a round lip, down the inside."""
     inner = outer[outer[:, 1] > floor][::-1].copy()
@@ -80,8 +85,9 @@ def bottle(dice: Dice) -> None:
     if dice.chance("glass", 0.4):
         s.lathe(_vessel(outer, 0.035, 0.06), m.glass(tint))
         inside = outer[outer[:, 1] < h * dice.between("level", 0.6, 0.95)]
-        inside = np.clip(inside, (0, 0.065), None) - (0.036, 0)
-        inside = np.vstack([[(0, 0.065)], np.clip(inside, 0, None), [(0, inside[-1, 1])]])
+        low = 0.06 - _WET
+        inside = np.clip(inside, (0, low), None) - (0.035 - _WET, 0)
+        inside = np.vstack([[(0, low)], np.clip(inside, 0, None), [(0, inside[-1, 1])]])
         s.lathe(inside, m.liquid(dice.colour("content", (0.4, 0.9), (0.2, 0.7)), 0.5))
     else:
         s.lathe(outer, m.plastic(tint, dice.between("roughness", 0.15, 0.55), 0.2))
@@ -541,15 +547,15 @@ def tumbler(dice: Dice) -> None:
     outer = s.fillet([(0, 0), (foot, 0), (r, h)], 0.05, 8)
     line = np.linspace(0.05, 1, 30)[:, None]
     outer = np.vstack([outer[:-1], outer[-2] + (outer[-1] - outer[-2]) * line])
-    s.lathe(_vessel(outer, 0.022, 0.09), m.glass((0.99, 1.0, 1.0)), 128)
+    s.lathe(_vessel(outer, 0.022, 0.09), m.glass((0.99, 1.0, 1.0), airy=True), 128)
     if not dice.chance("drink", 0.75):
         return
     level = dice.between("level", 0.6, 0.86) * h
-    at = np.linspace(0.094, level, 20)
-    width = np.interp(at, outer[:, 1], outer[:, 0]) - 0.0235
+    at = np.linspace(0.09 - _WET, level, 20)
+    width = np.interp(at, outer[:, 1], outer[:, 0]) - 0.022 + _WET
     tint = dice.colour("tint", (0.5, 0.95), (0.5, 1.0))
     s.lathe(
-        np.vstack([[(0, 0.094)], np.column_stack([width, at]), [(0, level)]]),
+        np.vstack([[(0, at[0])], np.column_stack([width, at]), [(0, level)]]),
         m.liquid(tint, dice.between("cloud", 0.2, 0.95)),
         128,
     )
@@ -653,8 +659,8 @@ def glassware(dice: Dice) -> None:
     top = path[-1, 1]
     if dice.chance("filled", 0.4):
         low = foot + floor
-        at = np.linspace(low + 0.004, low + (top - low) * dice.between("level", 0.2, 0.85), 24)
-        width = np.maximum(np.interp(at, path[:, 1], path[:, 0]) - wall - 0.002, 0.002)
+        at = np.linspace(low - _WET, low + (top - low) * dice.between("level", 0.2, 0.85), 24)
+        width = np.maximum(np.interp(at, path[:, 1], path[:, 0]) - wall + _WET, 0.002)
         cloud = dice.pick("cloud", (0.0, 0.0, 0.3, 1.0))
         inside = np.vstack([[(0, at[0])], np.column_stack([width, at]), [(0, at[-1])]])
         s.lathe(inside, m.liquid(dice.colour("drink", (0.05, 0.9), (0.4, 0.98)), cloud), 128)
