@@ -24,7 +24,8 @@ __all__ = ["refine_alpha"]
 
 _COARSEST_BAND = 8_000  # unknown pixels at most where the band is solved first,
 _SOLVED_BAND = 32_000  # where it is solved again,
-_REFINED_BAND = 400_000  # and where it is refined
+_REFINED_BAND = 400_000  # and where it is refined,
+_WIDE_BAND = 60_000  # and from how many on it is refined before it goes up, too
 _FIRST_STEPS = 64
 _NEXT_STEPS = 34  # from a good start
 _COLOUR_TIE = np.float32(0.01)
@@ -93,7 +94,8 @@ def refine_alpha(
                 alpha, _ = _solve(picture, known, coarse, grid, alpha)
         if refiner is not None and prior is not None and not refined:
             refined = level == 0 or _band(levels[level - 1][1]) > _REFINED_BAND
-            if refined:
+            # A wide band goes through the refiner twice, as that sees only 24 pixels around.
+            if refined or _band(known) > _WIDE_BAND:
                 alpha = refiner.refine(picture, known, alpha, prior.fore, prior.back)
     if inner is None:
         inner = np.rint(alpha * np.float32(255)).astype(np.uint8)

@@ -21,7 +21,7 @@ __all__ = ["Refiner"]
 
 _FILE = Path(__file__).with_name("models") / "refiner.onnx"
 _TILE = 128
-_HALO = 8  # pixels around a tile that its result depends on to speak of
+_HALO = 12  # pixels around a tile that its result depends on to speak of
 _DECIDED = np.float32(0.02)  # alpha this near to 0 or 1, and so its neighbours, is left alone
 _NEAR = np.ones((7, 7), np.uint8)
 
