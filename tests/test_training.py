@@ -283,3 +283,29 @@ def test_a_file_of_another_network_is_refused():
 
     with pytest.raises(ValueError, match="does not fit"):
         start_from(MODELS / "catalogue.onnx", CatalogueNet(widths=(16, 32, 64, 96, 144)), [])
+
+
+def test_blended_weights_are_the_mean_of_both(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("torch")
+    from training.export import blend
+
+    def weights(path):
+        return {
+            t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(str(path)).graph.initializer
+        }
+
+    other = onnx.load(str(MODELS / "catalogue.onnx"))
+    for tensor in other.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype.kind == "f":
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values * 3, tensor.name))
+    onnx.save(other, str(tmp_path / "other.onnx"))
+    target = tmp_path / "blended.onnx"
+    blend(MODELS / "catalogue.onnx", tmp_path / "other.onnx", target)
+    for name, before in weights(MODELS / "catalogue.onnx").items():
+        twice = before * 2 if before.dtype.kind == "f" else before
+        np.testing.assert_allclose(weights(target)[name], twice, rtol=1e-3)
+    assert target.with_suffix(".json").exists()
+    with pytest.raises(ValueError, match="not of the same network"):
+        blend(MODELS / "catalogue.onnx", MODELS / "refiner.onnx", target)

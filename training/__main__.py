@@ -52,7 +52,7 @@ def main() -> None:
     import torch
 
     from .bank import build_bank
-    from .export import export
+    from .export import blend, export
     from .labels import label_photos
     from .train import PLANS, train
 
@@ -81,8 +81,10 @@ def main() -> None:
             net = train(bank, plan, options.work / name, options.minutes, start=start)
         except (TimeoutError, ValueError) as error:
             parser.exit(1, f"{name}: {error}\n")
-        start = options.work / name / "catalogue.onnx"
+        before, start = start, options.work / name / "catalogue.onnx"
         print(export(net, start), flush=True)
+        if plan.blended and before:
+            print(blend(before, start, start), flush=True)
     for suffix in (".onnx", ".json"):
         shutil.copyfile(start.with_suffix(suffix), options.out.with_suffix(suffix))
     print(options.out)

@@ -35,6 +35,7 @@ class Plan:
         average: Decay of the averaged weights per step.
         deeper: Whether the network is the deeper one.
         seed: Seed of everything.
+        blended: Whether what is exported is the mean of its weights and those it started from.
     """
 
     samples: int = 112_000
@@ -48,6 +49,7 @@ class Plan:
     average: float = 0.998
     deeper: bool = False
     seed: int = 0
+    blended: bool = False
 
     def size_at(self, progress: float) -> int:
         """Longer side of the pictures at `progress` in 0..1."""
@@ -79,7 +81,9 @@ PLANS = {
     ),
     "third": _LATER,
     "fourth": dataclasses.replace(_LATER, seed=3),
-    "fifth": dataclasses.replace(_LATER, samples=84_000, sizes=((0.0, 320), (0.35, 416)), seed=4),
+    "fifth": dataclasses.replace(
+        _LATER, samples=84_000, sizes=((0.0, 320), (0.35, 416)), seed=4, blended=True
+    ),
 }
 """The runs of the recipe: from nothing, and on from there, ever more of it at full size."""
 

@@ -23,7 +23,7 @@ from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 __all__ = ["refine_alpha"]
 
 _COARSEST_BAND = 8_000  # unknown pixels at most where the band is solved first,
-_SOLVED_BAND = 32_000  # where it is solved again,
+_SOLVED_BAND = 28_000  # where it is solved again,
 _REFINED_BAND = 400_000  # and where it is refined,
 _WIDE_BAND = 60_000  # and from how many on it is refined before it goes up, too
 _FIRST_STEPS = 64
@@ -33,8 +33,11 @@ _FOREIGN_TIE = np.float32(0.02)
 _SUSPECTED = (0.1, 0.3)  # the network's alpha between which it begins to suspect the subject
 _NETWORK_TIE = np.float32(0.05)
 # The network's alpha between which it grows so sure of the subject that not even the ground's own
-# colour speaks against it: it may be glass.
+# colour speaks against it: it may be glass. What is wider than a gap, in the network's pixels, it
+# cannot have blurred away, so that it is believed earlier there.
 _CONVINCED = (0.95, 0.99)
+_CONVINCED_WIDELY = (0.6, 0.8)
+_GAP = 8
 _MARGIN = 32  # known pixels around the band that the colours are taken from
 
 
@@ -125,8 +128,10 @@ def _solve(
         guess = coarse.sample(coarse.alpha, *grid, (height, width))[unknown]
         trust = coarse.sample(coarse.trust(), *grid, (height, width))[unknown] * _NETWORK_TIE
         subject = guess > 0.5
-        doubt = _ramp(guess, *_CONVINCED[::-1]) * subject
-        trust *= 1 - doubt * same_as_ground(colours, unknown, prior)
+        same = same_as_ground(colours, unknown, prior)
+        wide = _wide(same > 0.5, unknown, round(_GAP * coarse.pixel / grid[2]))
+        convinced = np.where(wide, _ramp(guess, *_CONVINCED_WIDELY), _ramp(guess, *_CONVINCED))
+        trust *= 1 - (1 - convinced) * subject * same
         foreign = foreign_to_ground(colours, trimap, unknown, prior)
         foreign *= _ramp(guess, *_SUSPECTED) * _FOREIGN_TIE
         all_ties = tie + trust + foreign
@@ -144,6 +149,15 @@ def _ramp(value: NDArray[np.float32], start: float, end: float) -> NDArray[np.fl
     """From 0 at ``start`` to 1 at ``end``, whichever is the larger."""
     ramp: NDArray[np.float32] = np.clip((value - start) / (end - start), 0, 1)
     return ramp
+
+
+def _wide(where: NDArray[np.bool_], unknown: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
+    """Which of the unknown pixels chosen by ``where`` lie in squares of ``side`` of such pixels."""
+    plane = np.zeros(unknown.shape, np.uint8)
+    plane[unknown] = where
+    square = np.ones((max(side, 1),) * 2, np.uint8)
+    wide: NDArray[np.bool_] = cv2.morphologyEx(plane, cv2.MORPH_OPEN, square)[unknown] > 0
+    return wide
 
 
 def _unsolved(
