@@ -105,6 +105,18 @@ def test_ground_between_two_stems_is_seen_unless_the_network_is_next_to_certain(
     assert (between.max() < 60) if opened else (between.min() > 128)
 
 
+@pytest.mark.parametrize(("said", "kept"), [(0.9, True), (0.55, False)])
+def test_a_wide_patch_of_the_grounds_colour_may_be_glass(said, kept):
+    image, trimap = scene(roughness=0)
+    image[20:70, 40:44] = image[20:70, 66:70] = RED  # two walls, and the ground seen between them
+    alpha = np.zeros(trimap.shape, np.float32)
+    alpha[20:70, 10:70] = 1
+    alpha[20:70, 44:66] = said
+    coarse = CoarseAlpha(alpha, (0, 0, 120, 96), (96, 120))
+    between = refine_alpha(image, trimap, coarse)[40:50, 50:60]
+    assert (between.min() > 100) if kept else (between.max() < 30)
+
+
 def test_what_is_known_in_one_corner_fills_the_whole_picture():
     weight = np.zeros((96, 120), np.float32)
     weight[:5, :5] = 1

@@ -129,7 +129,7 @@ def _solve(
         trust = coarse.sample(coarse.trust(), *grid, (height, width))[unknown] * _NETWORK_TIE
         subject = guess > 0.5
         same = same_as_ground(colours, unknown, prior)
-        wide = _wide(same > 0.5, unknown, round(_GAP * coarse.pixel / grid[2]))
+        wide = _wide(same > 0.5, unknown, round(_GAP * coarse.pixel / grid[2]) + 1)
         convinced = np.where(wide, _ramp(guess, *_CONVINCED_WIDELY), _ramp(guess, *_CONVINCED))
         trust *= 1 - (1 - convinced) * subject * same
         foreign = foreign_to_ground(colours, trimap, unknown, prior)
@@ -155,7 +155,7 @@ def _wide(where: NDArray[np.bool_], unknown: NDArray[np.bool_], side: int) -> ND
     """Which of the unknown pixels chosen by ``where`` lie in squares of ``side`` of such pixels."""
     plane = np.zeros(unknown.shape, np.uint8)
     plane[unknown] = where
-    square = np.ones((max(side, 1),) * 2, np.uint8)
+    square = np.ones((side, side), np.uint8)
     wide: NDArray[np.bool_] = cv2.morphologyEx(plane, cv2.MORPH_OPEN, square)[unknown] > 0
     return wide
 
