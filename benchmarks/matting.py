@@ -144,9 +144,9 @@ def scenes(args: argparse.Namespace) -> None:
             print(f"{trimap:<8}{name:14}" + "".join(f"{v:9.4f}" for v in mean), flush=True)
 
 
-def _samples() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    for path in sorted((ROOT / "samples" / "images").glob("*.jpg")):
-        truth = ROOT / "samples" / "truth" / f"{path.stem}.png"
+def _samples(folder: Path = ROOT / "samples") -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    for path in sorted((folder / "images").glob("*.jpg")):
+        truth = folder / "truth" / f"{path.stem}.png"
         if truth.exists():
             image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
             yield path.stem, image, cv2.imread(str(truth), cv2.IMREAD_GRAYSCALE)
@@ -207,7 +207,7 @@ def composites(args: argparse.Namespace) -> None:
         print("(rembg is not installed: its rows are missing)")
     print(f"{'sample':10}{'MP':>4}{'method':>22}{'error':>8}{'CPU s':>8}")
     totals: dict[str, list[float]] = {}
-    for number, (name, image, truth) in enumerate(_samples()):
+    for number, (name, image, truth) in enumerate(_samples(args.samples)):
         picture, exact = _composite(image, truth, args.megapixels, number)
         coarse = coarse_alpha(core.network, picture)
 
@@ -342,6 +342,9 @@ def main() -> None:
     kind = kinds.add_parser("composites", help=composites.__doc__)
     kind.add_argument("--model", default="catalogue")
     kind.add_argument("--megapixels", type=float, default=1)
+    kind.add_argument(
+        "--samples", type=Path, default=ROOT / "samples", help="rendered larger, for example"
+    )
     kind.set_defaults(run=composites)
     kind = kinds.add_parser("sizes", help=sizes.__doc__)
     kind.add_argument("--at", type=float, nargs="+", default=[1, 4, 12, 50], metavar="MP")
