@@ -26,6 +26,7 @@ from typing import Any
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = ROOT / "samples"
 sys.path.insert(0, str(ROOT))
 
 import cv2  # noqa: E402
@@ -144,7 +145,7 @@ def scenes(args: argparse.Namespace) -> None:
             print(f"{trimap:<8}{name:14}" + "".join(f"{v:9.4f}" for v in mean), flush=True)
 
 
-def _samples(folder: Path = ROOT / "samples") -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+def _samples(folder: Path = SAMPLES) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     for path in sorted((folder / "images").glob("*.jpg")):
         truth = folder / "truth" / f"{path.stem}.png"
         if truth.exists():
@@ -342,9 +343,7 @@ def main() -> None:
     kind = kinds.add_parser("composites", help=composites.__doc__)
     kind.add_argument("--model", default="catalogue")
     kind.add_argument("--megapixels", type=float, default=1)
-    kind.add_argument(
-        "--samples", type=Path, default=ROOT / "samples", help="rendered larger, for example"
-    )
+    kind.add_argument("--samples", type=Path, default=SAMPLES, help="rendered larger, for example")
     kind.set_defaults(run=composites)
     kind = kinds.add_parser("sizes", help=sizes.__doc__)
     kind.add_argument("--at", type=float, nargs="+", default=[1, 4, 12, 50], metavar="MP")

@@ -303,9 +303,10 @@ def test_blended_weights_are_the_mean_of_both(tmp_path):
     onnx.save(other, str(tmp_path / "other.onnx"))
     target = tmp_path / "blended.onnx"
     blend(MODELS / "catalogue.onnx", tmp_path / "other.onnx", target)
+    blended = weights(target)
     for name, before in weights(MODELS / "catalogue.onnx").items():
         twice = before * 2 if before.dtype.kind == "f" else before
-        np.testing.assert_allclose(weights(target)[name], twice, rtol=1e-3)
+        np.testing.assert_allclose(blended[name], twice, rtol=1e-3)
     assert target.with_suffix(".json").exists()
     with pytest.raises(ValueError, match="not of the same network"):
         blend(MODELS / "catalogue.onnx", MODELS / "refiner.onnx", target)

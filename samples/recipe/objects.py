@@ -41,6 +41,15 @@ def _vessel(outer: np.ndarray, wall: float, floor: float) -> np.ndarray:
     return np.vstack([outer, lip[1:-1], inner, bottom])
 
 
+def _drink(
+    outer: np.ndarray, wall: float, floor: float, level: float, points: int = 24
+) -> np.ndarray:
+    """The profile of what fills a `_vessel` up to a level."""
+    at = np.linspace(floor - _WET, level, points)
+    width = np.maximum(np.interp(at, outer[:, 1], outer[:, 0]) - wall + _WET, 0.002)
+    return np.vstack([[(0, at[0])], np.column_stack([width, at]), [(0, level)]])
+
+
 def _coat(dice: Dice, name: str = "coat") -> bpy.types.Material:
     """A material that a moulded or turned thing may be made of."""
     colour = dice.colour(f"{name} colour")
@@ -551,11 +560,9 @@ def tumbler(dice: Dice) -> None:
     if not dice.chance("drink", 0.75):
         return
     level = dice.between("level", 0.6, 0.86) * h
-    at = np.linspace(0.09 - _WET, level, 20)
-    width = np.interp(at, outer[:, 1], outer[:, 0]) - 0.022 + _WET
     tint = dice.colour("tint", (0.5, 0.95), (0.5, 1.0))
     s.lathe(
-        np.vstack([[(0, at[0])], np.column_stack([width, at]), [(0, level)]]),
+        _drink(outer, 0.022, 0.09, level, 20),
         m.liquid(tint, dice.between("cloud", 0.2, 0.95)),
         128,
     )
@@ -659,11 +666,10 @@ def glassware(dice: Dice) -> None:
     top = path[-1, 1]
     if dice.chance("filled", 0.4):
         low = foot + floor
-        at = np.linspace(low - _WET, low + (top - low) * dice.between("level", 0.2, 0.85), 24)
-        width = np.maximum(np.interp(at, path[:, 1], path[:, 0]) - wall + _WET, 0.002)
+        level = low + (top - low) * dice.between("level", 0.2, 0.85)
         cloud = dice.pick("cloud", (0.0, 0.0, 0.3, 1.0))
-        inside = np.vstack([[(0, at[0])], np.column_stack([width, at]), [(0, at[-1])]])
-        s.lathe(inside, m.liquid(dice.colour("drink", (0.05, 0.9), (0.4, 0.98)), cloud), 128)
+        stuff = m.liquid(dice.colour("drink", (0.05, 0.9), (0.4, 0.98)), cloud)
+        s.lathe(_drink(path, wall, low, level), stuff, 128)
     if kind == "jar" and dice.chance("lid", 0.7):
         cap = path[-1, 0] + 0.025
         turns = [(0, top - 0.12), (cap, top - 0.12), (cap, top + 0.05), (0, top + 0.05)]

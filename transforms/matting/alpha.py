@@ -74,8 +74,10 @@ def refine_alpha(
     rows = slice(top, top + height + 2 * _MARGIN)
     columns = slice(left, left + width + 2 * _MARGIN)
     levels = [(image[rows, columns], trimap[rows, columns])]
-    while _band(levels[-1][1]) > _COARSEST_BAND and min(levels[-1][1].shape) > 16:
+    bands = [_band(levels[0][1])]
+    while bands[-1] > _COARSEST_BAND and min(levels[-1][1].shape) > 16:
         levels.append(_half(*levels[-1]))
+        bands.append(_band(levels[-1][1]))
     prior: ColourPrior | None = None
     inner: NDArray[np.uint8] | None = None
     refined = refiner is None or not solve
@@ -83,7 +85,7 @@ def refine_alpha(
     for level in range(coarsest, -1, -1):
         picture, known = levels[level]
         grid = (left, top, 2**level)
-        again = solve and _band(known) <= _SOLVED_BAND
+        again = solve and bands[level] <= _SOLVED_BAND
         if level == coarsest:
             if solve:
                 alpha, prior = _solve(picture, known, coarse, grid, None)
@@ -96,9 +98,9 @@ def refine_alpha(
             if again:
                 alpha, _ = _solve(picture, known, coarse, grid, alpha)
         if refiner is not None and prior is not None and not refined:
-            refined = level == 0 or _band(levels[level - 1][1]) > _REFINED_BAND
+            refined = level == 0 or bands[level - 1] > _REFINED_BAND
             # A wide band goes through the refiner twice, as that sees only 24 pixels around.
-            if refined or _band(known) > _WIDE_BAND:
+            if refined or bands[level] > _WIDE_BAND:
                 alpha = refiner.refine(picture, known, alpha, prior.fore, prior.back)
     if inner is None:
         inner = np.rint(alpha * np.float32(255)).astype(np.uint8)
