@@ -232,6 +232,8 @@ def composites(args: argparse.Namespace) -> None:
             error = _composite_error(found, exact)
             totals.setdefault(method, []).append(error)
             print(f"{name:10}{args.megapixels:4g}{method:>22}{error:8.2f}{seconds:8.2f}")
+    if not totals:
+        raise SystemExit(f"--samples {args.samples}: no images/ID.jpg with its truth/ID.png there")
     for method, errors in totals.items():
         print(f"{'mean':10}{args.megapixels:4g}{method:>22}{np.mean(errors):8.2f}", flush=True)
 

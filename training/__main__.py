@@ -79,12 +79,12 @@ def main() -> None:
         print("scenes", len(bank.scenes), "empty", len(bank.empties), flush=True)
         try:
             net = train(bank, plan, options.work / name, options.minutes, start=start)
+            before, start = start, options.work / name / "catalogue.onnx"
+            print(export(net, start), flush=True)
+            if plan.blended and before:
+                print(blend(before, start, start), flush=True)
         except (TimeoutError, ValueError) as error:
             parser.exit(1, f"{name}: {error}\n")
-        before, start = start, options.work / name / "catalogue.onnx"
-        print(export(net, start), flush=True)
-        if plan.blended and before:
-            print(blend(before, start, start), flush=True)
     for suffix in (".onnx", ".json"):
         shutil.copyfile(start.with_suffix(suffix), options.out.with_suffix(suffix))
     print(options.out)
