@@ -146,6 +146,23 @@ def test_glass_shows_the_ground_within_and_keeps_its_walls():
     assert nothing is bgr
 
 
+def test_a_pair_stands_apart_by_a_little_ground():
+    bgr, alpha = disc()
+    bgr[:] = (20, 40, 200)  # as colours are that were bled outwards
+    for i in range(24):
+        colours, both = compose._pair(np.random.default_rng(i), bgr, alpha)
+        assert colours.shape == bgr.shape and both.shape == alpha.shape
+        assert both.min() >= 0 and both.max() <= 1
+        count, _, stats, _ = cv2.connectedComponentsWithStats((both > 0.5).astype(np.uint8))
+        assert count == 3, "the ground and two discs"
+        (left, width), (other, _) = sorted((int(s[0]), int(s[2])) for s in stats[1:])
+        assert 0 < other - left - width <= 0.08 * alpha.shape[1]
+        red = colours[both > 0.5].astype(int)
+        assert np.abs(red - (20, 40, 200)).max() <= 1  # the edges have not darkened
+    nothing = np.zeros_like(alpha)
+    assert compose._pair(np.random.default_rng(0), bgr, nothing)[1] is nothing
+
+
 def test_pictures_are_padded_right_and_below_by_their_last_pixel():
     plane = np.arange(6, dtype=np.uint8).reshape(2, 3)
     np.testing.assert_array_equal(
@@ -260,6 +277,32 @@ def test_a_run_learns_and_can_be_resumed(bank, tmp_path):
     assert json.loads(lines[-1])["samples"] == 24
 
 
+def test_steps_of_kernels_are_orthogonal_and_lead_down():
+    torch = pytest.importorskip("torch")
+    from training.muon import Muon, orthogonal
+
+    random = torch.Generator().manual_seed(1)
+    for shape in ((12, 40), (40, 12), (16, 16)):
+        values = torch.linalg.svdvals(orthogonal(torch.randn(shape, generator=random)))
+        assert values.min() > 0.3 and values.max() < 1.3
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 1, 1))
+    with torch.no_grad():
+        for p in net.parameters():
+            p.copy_(torch.randn(p.shape, generator=random) * 0.2)
+    image = torch.randn((4, 3, 16, 16), generator=random)
+    optimiser = Muon(net, 2e-2, 0.0, ends=[net[2].weight])
+    losses = []
+    for _ in range(60):
+        loss = (net(image) - image[:, :1, 1:-1, 1:-1]).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+    flags = {id(p): group["kernels"] for group in optimiser.param_groups for p in group["params"]}
+    assert [flags[id(p)] for p in net.parameters()] == [True, False, False, False]
+
+
 def test_a_network_started_from_the_shipped_file_computes_the_same(bank):
     torch = pytest.importorskip("torch")
     from training.network import CatalogueNet, Exported
@@ -267,7 +310,7 @@ def test_a_network_started_from_the_shipped_file_computes_the_same(bank):
 
     pictures = np.stack([compose.make_sample(5, i, bank, 96, 96)["image"] for i in range(6)])
     batch = torch.from_numpy(pictures).float() / 255
-    net = CatalogueNet(deeper=True)
+    net = CatalogueNet()
     start_from(MODELS / "catalogue.onnx", net, [batch[:3], batch[3:]])
     said = shipped().run(["alpha"], {"image": batch.numpy()})[0]
     with torch.no_grad():
@@ -283,30 +326,3 @@ def test_a_file_of_another_network_is_refused():
 
     with pytest.raises(ValueError, match="does not fit"):
         start_from(MODELS / "catalogue.onnx", CatalogueNet(widths=(16, 32, 64, 96, 144)), [])
-
-
-def test_blended_weights_are_the_mean_of_both(tmp_path):
-    onnx = pytest.importorskip("onnx")
-    pytest.importorskip("torch")
-    from training.export import blend
-
-    def weights(path):
-        return {
-            t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(str(path)).graph.initializer
-        }
-
-    other = onnx.load(str(MODELS / "catalogue.onnx"))
-    for tensor in other.graph.initializer:
-        values = onnx.numpy_helper.to_array(tensor)
-        if values.dtype.kind == "f":
-            tensor.CopyFrom(onnx.numpy_helper.from_array(values * 3, tensor.name))
-    onnx.save(other, str(tmp_path / "other.onnx"))
-    target = tmp_path / "blended.onnx"
-    blend(MODELS / "catalogue.onnx", tmp_path / "other.onnx", target)
-    blended = weights(target)
-    for name, before in weights(MODELS / "catalogue.onnx").items():
-        twice = before * 2 if before.dtype.kind == "f" else before
-        np.testing.assert_allclose(blended[name], twice, rtol=1e-3)
-    assert target.with_suffix(".json").exists()
-    with pytest.raises(ValueError, match="not of the same network"):
-        blend(MODELS / "catalogue.onnx", MODELS / "refiner.onnx", target)

@@ -7,7 +7,6 @@ import dataclasses
 import math
 import pathlib
 import random
-import shutil
 
 from .sources import Sources, find_shared, find_sources
 
@@ -39,12 +38,12 @@ def main() -> None:
     parser.add_argument("--shared", type=pathlib.Path, default=find_shared())
     parser.add_argument("--work", type=pathlib.Path, required=True, help="labels, and a run's own")
     parser.add_argument("--renders", type=pathlib.Path, help="folder with images/ and truth/")
-    parser.add_argument("--labels", type=int, default=1500, help="photos for the teacher")
-    parser.add_argument("--plans", nargs="+", help="some of its runs only; see train.py")
+    parser.add_argument("--labels", type=int, default=2000, help="photos for the teacher")
     parser.add_argument("--start", type=pathlib.Path, help="an exported file to start from")
-    parser.add_argument("--samples", type=int, help="length of each run")
+    parser.add_argument("--samples", type=int, help="length of the run")
     parser.add_argument("--seed", type=int, default=0, help="other dice")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--bfloat16", action="store_true", help="where the processor has it")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop, to be resumed")
     parser.add_argument("--out", type=pathlib.Path, default=_MODEL)
     options = parser.parse_args()
@@ -52,13 +51,10 @@ def main() -> None:
     import torch
 
     from .bank import build_bank
-    from .export import blend, export
+    from .export import export
     from .labels import label_photos
-    from .train import PLANS, train
+    from .train import Plan, train
 
-    names = options.plans or list(PLANS)
-    if unknown := set(names) - set(PLANS):
-        parser.error(f"--plans: no {', '.join(sorted(unknown))}; there are {', '.join(PLANS)}")
     torch.set_num_threads(options.threads)
     sources, out = find_sources(options.shared)
     labels = options.work / "labels"
@@ -67,27 +63,20 @@ def main() -> None:
         options.shared / "models" / "u2netp.onnx",
         labels,
     )
-    start = options.start
-    for name in names:
-        plan = PLANS[name]
-        plan = dataclasses.replace(
-            plan, samples=options.samples or plan.samples, seed=plan.seed + options.seed
-        )
-        bank = build_bank(sources, labels, options.renders, plan.seed)
-        for kind, pools in (("cutouts", bank.cutouts), ("pictures", bank.pictures)):
-            print(kind, {pool: len(items) for pool, items in pools.items()}, flush=True)
-        print("scenes", len(bank.scenes), "empty", len(bank.empties), flush=True)
-        try:
-            net = train(bank, plan, options.work / name, options.minutes, start=start)
-            before, start = start, options.work / name / "catalogue.onnx"
-            print(export(net, start), flush=True)
-            if plan.blended and before:
-                print(blend(before, start, start), flush=True)
-        except (TimeoutError, ValueError) as error:
-            parser.exit(1, f"{name}: {error}\n")
-    for suffix in (".onnx", ".json"):
-        shutil.copyfile(start.with_suffix(suffix), options.out.with_suffix(suffix))
-    print(options.out)
+    plan = Plan(seed=options.seed)
+    plan = dataclasses.replace(plan, samples=options.samples or plan.samples)
+    bank = build_bank(sources, labels, options.renders, plan.seed)
+    for kind, pools in (("cutouts", bank.cutouts), ("pictures", bank.pictures)):
+        print(kind, {pool: len(items) for pool, items in pools.items()}, flush=True)
+    print("scenes", len(bank.scenes), "empty", len(bank.empties), flush=True)
+    try:
+        net = train(
+            bank, plan, options.work, options.minutes, start=options.start,
+            bfloat16=options.bfloat16,
+        )  # fmt: skip
+    except (TimeoutError, ValueError) as error:
+        parser.exit(1, f"{error}\n")
+    print(export(net, options.out))
 
 
 if __name__ == "__main__":

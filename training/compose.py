@@ -547,6 +547,42 @@ def _place(
     return placed[..., :3], placed[..., 3].astype(np.float32) / 255
 
 
+def _pair(rng: _Rng, bgr: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The subject and its like beside it, as shoes are shown: the gap is narrow, and is ground.
+
+    Args:
+        rng: Source of chance.
+        bgr: The subject's colours, h x w x 3 uint8.
+        alpha: Its alpha, h x w float32.
+
+    Returns:
+        Both together, shrunk into the same h x w; the subject as it was where it is too small.
+    """
+    h, w = alpha.shape
+    twin_bgr, twin = (bgr[:, ::-1], alpha[:, ::-1]) if rng.random() < 0.6 else (bgr, alpha)
+    gap = round(w * rng.uniform(0.005, 0.06))
+    solid, other = alpha > 0.1, twin > 0.1
+    rows = solid.any(axis=1) & other.any(axis=1)
+    if rows.sum() < 8:
+        return bgr, alpha
+    last = w - 1 - solid[rows, ::-1].argmax(axis=1)  # of the subject, in each row
+    by = int((last - other[rows].argmax(axis=1)).max()) + gap + 1
+    both = np.zeros((h, w + abs(by), 4), np.float32)  # colours times alpha, and alpha
+    for at, colours, a in ((max(by, 0), twin_bgr, twin), (max(-by, 0), bgr, alpha)):
+        both[:, at : at + w] *= 1 - a[..., None]
+        both[:, at : at + w] += np.dstack([colours * a[..., None], a])
+    columns = np.flatnonzero(both[..., 3].any(axis=0))
+    left, right = columns[0], columns[-1] + 1
+    k = min(1.0, w / (right - left))
+    size = (min(w, round((right - left) * k)), max(1, round(h * k)))
+    both = cv2.resize(both[:, left:right], size, interpolation=cv2.INTER_AREA)
+    frame = np.zeros((h, w, 4), np.float32)
+    x, y = int(rng.integers(0, w - size[0] + 1)), int(rng.integers(0, h - size[1] + 1))
+    frame[y : y + size[1], x : x + size[0]] = both
+    alpha = np.minimum(frame[..., 3], 1)
+    return np.rint(frame[..., :3] / np.maximum(alpha, 1e-3)[..., None]).astype(np.uint8), alpha
+
+
 def _cast(rng: _Rng, ground: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Darkens the ground by the shadows of `alpha`: contact, drop and cast; sometimes a mirror."""
     h, w = alpha.shape
@@ -661,6 +697,8 @@ def compose(rng: _Rng, bank: Bank, h: int, w: int) -> tuple[np.ndarray, np.ndarr
     for i in range(count):
         cutout = _draw(rng, bank.cutouts, _CUTOUT_WEIGHTS)
         bgr, a = _place(rng, cutout, h, w, reach, truncate=bool(rng.random() < 0.2))
+        if rng.random() < 0.1:
+            bgr, a = _pair(rng, bgr, a)
         bgr = _tint(rng, bgr)
         if i == 0:
             like = bgr[a > 0.5].mean(axis=0) if rng.random() < 0.12 and (a > 0.5).any() else None

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from .network import CatalogueNet, Exported
 
-__all__ = ["INPUT_SIZE", "blend", "export", "trace"]
+__all__ = ["INPUT_SIZE", "export", "trace"]
 
 INPUT_SIZE = 416
 """Default longer side of the input, pixels: that of the end of the training."""
@@ -82,38 +82,6 @@ def export(net: CatalogueNet, target: pathlib.Path) -> str:
     model = onnx.load(str(target))
     _halve(model)
     onnx.checker.check_model(model)
-    return _save(model, target)
-
-
-def blend(one: pathlib.Path, other: pathlib.Path, target: pathlib.Path) -> str:
-    """Writes the mean of two exported files' weights, as :func:`export` does.
-
-    Two runs that went on from the same weights end in the same valley of the loss, and their mean
-    lies lower in it than either (Wortsman et al., Model soups, ICML 2022); so do a run and what
-    it began with.
-
-    Args:
-        one: An exported file.
-        other: Another of the same network.
-        target: The ONNX file to write.
-
-    Returns:
-        A line to print.
-
-    Raises:
-        ValueError: They are not of the same network.
-    """
-    model, second = onnx.load(str(one)), onnx.load(str(other))
-    theirs = {tensor.name: tensor for tensor in second.graph.initializer}
-    if {t.name: tuple(t.dims) for t in model.graph.initializer} != {
-        name: tuple(t.dims) for name, t in theirs.items()
-    }:
-        raise ValueError(f"{one} and {other} are not of the same network")
-    for tensor in model.graph.initializer:
-        a, b = (numpy_helper.to_array(x) for x in (tensor, theirs[tensor.name]))
-        if a.dtype.kind == "f":
-            mean = (a.astype("float32") + b.astype("float32")) / 2
-            tensor.CopyFrom(numpy_helper.from_array(mean.astype(a.dtype), tensor.name))
     return _save(model, target)
 
 

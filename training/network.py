@@ -64,19 +64,14 @@ class _Merge(nn.Module):
 class CatalogueNet(nn.Module):
     """From RGB in 0..1, N x 3 x H x W (multiples of 32), to logits of alpha."""
 
-    def __init__(
-        self, widths: tuple[int, ...] = (16, 32, 64, 112, 144), deeper: bool = False
-    ) -> None:
+    def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 112, 144)) -> None:
         """Builds the network.
 
         Args:
             widths: Channels at strides 2, 4, 8, 16 and 32.
-            deeper: One block more at strides 8, 4 and 2 of the decoder, where edges are drawn.
-                Blocks begin as the identity, so that a trained network can be made deeper.
         """
         super().__init__()
         a, b, c, d, e = widths
-        more = int(deeper)
         self.stem = _Conv(3, a, 3, 2)
         self.stage4 = nn.Sequential(_Conv(a, b, 3, 2), _Block(b))
         self.stage8 = nn.Sequential(_Conv(b, c, 3, 2), _Block(c), _Block(c))
@@ -85,11 +80,11 @@ class CatalogueNet(nn.Module):
             _Conv(d, e, 3, 2), _Block(e), _Block(e, 2), _Context(e), _Block(e, 3), _Context(e)
         )
         self.merge16 = _Merge(e, d, 80, 1)
-        self.merge8 = _Merge(80, c, 48, 1 + more)
-        self.merge4 = _Merge(48, b, 32, 1 + more)
+        self.merge8 = _Merge(80, c, 48, 2)
+        self.merge4 = _Merge(48, b, 32, 2)
         self.up2 = _Conv(32, 16, 1, relu=False)
         self.skip2 = _Conv(a, 16, 1, relu=False)
-        self.fine = nn.Sequential(_Conv(16 + 12, 16), *(_Block(16) for _ in range(more)))
+        self.fine = nn.Sequential(_Conv(16 + 12, 16), _Block(16))
         self.head = nn.Conv2d(16, 4, 3, padding=1)
         self.side = nn.Conv2d(48, 1, 1)
         for m in self.modules():

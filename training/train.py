@@ -1,4 +1,4 @@
-"""The training loop: AdamW, a long plateau, cosine decay, averaged weights, growing pictures."""
+"""The training loop: Muon, a long plateau, cosine decay, averaged weights, growing pictures."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from torch.nn import functional as F
 
 from .checkpoint import CHECKPOINT, Run
 from .compose import Bank, frame_of, make_sample
+from .muon import Muon
 from .network import CatalogueNet
 from .start import start_from
 
-__all__ = ["PLANS", "Plan", "train"]
+__all__ = ["Plan", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,25 +32,22 @@ class Plan:
         rate: Peak learning rate.
         decay: Weight decay.
         plateau: Share of the run at the peak rate; after it, cosine decay to nothing.
-        sizes: From which share of the run on which longer side, pixels.
+        sizes: From which share of the run on which longer side, pixels: what a thing is can be
+            learnt from small pictures, in a fifth of the time.
         average: Decay of the averaged weights per step.
-        deeper: Whether the network is the deeper one.
         seed: Seed of everything.
-        blended: Whether what is exported is the mean of its weights and those it started from.
     """
 
-    samples: int = 112_000
+    samples: int = 236_000
     batch: int = 16
-    rate: float = 2e-3
+    rate: float = 4e-3
     decay: float = 0.02
-    plateau: float = 0.6
+    plateau: float = 0.45
     sizes: tuple[tuple[float, int], ...] = (
-        (0.0, 192), (0.45, 256), (0.75, 320), (0.88, 416),
+        (0.0, 192), (0.25, 256), (0.45, 320), (0.6, 416),
     )  # fmt: skip
     average: float = 0.998
-    deeper: bool = False
     seed: int = 0
-    blended: bool = False
 
     def size_at(self, progress: float) -> int:
         """Longer side of the pictures at `progress` in 0..1."""
@@ -59,28 +57,6 @@ class Plan:
         """Learning rate at `progress` in 0..1, with a warm-up over the first 200 steps."""
         late = max(progress - self.plateau, 0) / (1 - self.plateau)
         return self.rate * min((step + 1) / 200, 1) * (0.5 + 0.5 * math.cos(math.pi * late))
-
-
-_LATER = Plan(
-    samples=100_000,
-    rate=1e-3,
-    plateau=0.3,
-    sizes=((0.0, 256), (0.12, 320), (0.5, 416)),
-    deeper=True,
-    seed=2,
-)
-PLANS = {
-    "first": Plan(),
-    "second": dataclasses.replace(
-        _LATER, rate=1.2e-3, plateau=0.35, sizes=((0.0, 256), (0.2, 320), (0.5, 416)), seed=1
-    ),
-    "third": _LATER,
-    "fourth": dataclasses.replace(_LATER, seed=3),
-    "fifth": dataclasses.replace(
-        _LATER, samples=84_000, sizes=((0.0, 320), (0.35, 416)), seed=4, blended=True
-    ),
-}
-"""The runs of the recipe: from nothing, and on from there, ever more of it at full size."""
 
 
 class _Batches(torch.utils.data.IterableDataset):
@@ -134,6 +110,7 @@ def train(
     minutes: float = math.inf,
     every: float = 60,
     start: pathlib.Path | None = None,
+    bfloat16: bool = False,
 ) -> CatalogueNet:
     """Trains, or goes on with a run that was stopped, and returns the averaged network.
 
@@ -144,6 +121,7 @@ def train(
         minutes: The run stops after this time, to be resumed by the same call.
         every: Seconds between checkpoints, each with a line in the log.
         start: An exported file to start from instead of from nothing.
+        bfloat16: Whether the network computes in bfloat16; weights, loss and averages stay float32.
 
     Raises:
         TimeoutError: `minutes` have passed before the plan was done; the checkpoint is there.
@@ -151,19 +129,14 @@ def train(
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(plan.seed)
-    net = CatalogueNet(deeper=plan.deeper)
+    net = CatalogueNet()
     if start is not None and not (work / CHECKPOINT).exists():
         pictures = (
             batch["image"].float() / 255 for batch in itertools.islice(_Batches(bank, plan, 0), 16)
         )
         print(f"started from {start}: {start_from(start, net, pictures)} layers", flush=True)
     net = net.to(device, memory_format=torch.channels_last)
-    decayed = [p for p in net.parameters() if p.ndim > 1]
-    others = [p for p in net.parameters() if p.ndim <= 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": plan.decay}, {"params": others, "weight_decay": 0.0}],
-        lr=plan.rate,
-    )
+    optimiser = Muon(net, plan.rate, plan.decay, ends=(net.head.weight, net.side.weight))
     run = Run(net, optimiser, dataclasses.asdict(plan), work, minutes, every)
     loader = torch.utils.data.DataLoader(
         _Batches(bank, plan, run.done), batch_size=None, num_workers=1, prefetch_factor=8
@@ -174,7 +147,9 @@ def train(
         image = batch["image"].to(memory_format=torch.channels_last).float() / 255
         progress, step = run.done / plan.samples, run.done // plan.batch
         rate = plan.rate_at(progress, step)
-        loss, iou = loss_of(*net(image), batch)
+        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+            logits, side = net(image)
+        loss, iou = loss_of(logits.float(), side.float(), batch)
         run.learn(loss, rate, min(plan.average, (1 + step) / (10 + step)), plan.batch)
         sums.append((loss.item(), iou.item()))
         finished = run.done >= plan.samples

@@ -711,6 +711,23 @@ def _pieces_at_random(dice: Dice, lying: bool, glass: float) -> list[Piece]:
     return pieces
 
 
+def _set_at_random(dice: Dice, glass: float) -> list[bpy.types.Object]:
+    """Two or three of one product, so close together that little ground shows between them."""
+    piece = _pieces_at_random(dice, False, glass)[0]
+    made: list[bpy.types.Object] = []
+    end = 0.0
+    for k in range(dice.count("set of", 2, 3)):
+        y = dice.between(f"set depth {k}", -0.06, 0.06)
+        turn = piece.turn + dice.between(f"set turn {k}", -8, 8)
+        one = _place([replace(piece, at=(0.0, y, 0.0), turn=turn)])
+        low, high = scenes.span(one)
+        gap = dice.between(f"gap {k}", 0.005, 0.08)
+        scenes.push(one, end + gap - low)
+        end += gap + high - low
+        made += one
+    return made
+
+
 def _clutter_at_random(dice: Dice, scene: str) -> list[Piece]:
     if scene == "flat" or not dice.chance("cluttered", 0.12 if scene == "sweep" else 0.55):
         return []
@@ -732,7 +749,7 @@ def _clutter_at_random(dice: Dice, scene: str) -> list[Piece]:
 
 
 def compose_at_random(
-    seed: int, size: int, glass: float = 0.0
+    seed: int, size: int, glass: float = 0.0, sets: float = 0.0
 ) -> tuple[list[bpy.types.Object], int]:
     """A picture by chance, of about `size` x `size` pixels, none of the samples.
 
@@ -740,6 +757,7 @@ def compose_at_random(
         seed: Of its dice.
         size: Side of a square of the picture's area, pixels.
         glass: Share of the products, 0..1, that are glassware.
+        sets: Share of the pictures, 0..1, of two or three of a kind close together.
 
     Returns:
         The objects that are the product, and a JPEG quality to save the picture with.
@@ -747,12 +765,19 @@ def compose_at_random(
     scenes.reset()
     dice = Dice(seed)
     scene = dice.pick("scene", _SCENES)
-    subject = _place(_pieces_at_random(dice, scene == "flat", glass))
+    together = dice.chance("set", sets)
+    if together:
+        subject = _set_at_random(dice, glass)
+    else:
+        subject = _place(_pieces_at_random(dice, scene == "flat", glass))
     # Half of the sweeps are white or nearly so, as most shops have them.
     plain = scene == "sweep" and dice.chance("white", 0.5)
     tone = dice.between("white tone", 0.85, 0.99)
     scenes.GROUNDS[scene](Dice(seed, {"ground": (tone, tone, tone)} if plain else {}))
     _place(_clutter_at_random(dice, scene))
     scenes.light(_light_at_random(dice))
-    scenes.aim(_view_at_random(dice, scene, size), subject)
+    view = _view_at_random(dice, scene, size)
+    if together:  # from above, too: into mouths, and down on shoes
+        view = replace(view, elevation=dice.between("set elevation", 5, 65))
+    scenes.aim(view, subject)
     return subject, dice.count("quality", 70, 95)

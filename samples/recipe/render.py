@@ -136,14 +136,14 @@ def write_manifest(out: Path) -> None:
 
 
 def render_training(
-    count: int, seed: int, size: int, out: Path, threads: int, glass: float
+    count: int, seed: int, size: int, out: Path, threads: int, glass: float, sets: float
 ) -> None:
     """Render `count` pictures that are none of the samples, resuming where an earlier run ended."""
     for index in range(count):
         stem = f"{seed:04d}-{index:05d}"
         if (out / "images" / f"{stem}.jpg").exists():
             continue
-        subject, quality = compose_at_random(1_000_000 + seed * 100_000 + index, size, glass)
+        subject, quality = compose_at_random(1_000_000 + seed * 100_000 + index, size, glass, sets)
         # Light passes four surfaces of a glass before it meets what stands behind it.
         picture = photograph(5, threads, 8 if glass else 4, 0.1)
         alpha = truth(subject, 32, threads)
@@ -171,13 +171,16 @@ def main() -> None:
         "--size", type=int, default=320, help="side of a square of the same area, pixels"
     )
     training.add_argument("--glass", type=float, default=0.0, help="share of it that is glassware")
+    training.add_argument(
+        "--sets", type=float, default=0.0, help="share of it that shows two or three of a kind"
+    )
     training.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     if arguments.command == "samples":
         render_samples(arguments.only, arguments.threads, arguments.draft, arguments.out)
     else:
         a = arguments
-        render_training(a.count, a.seed, a.size, a.out, a.threads, a.glass)
+        render_training(a.count, a.seed, a.size, a.out, a.threads, a.glass, a.sets)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import shapes as s
 from dice import Dice
 from mathutils import Matrix, Vector
 
-__all__ = ["GROUNDS", "Light", "View", "aim", "light", "reset", "stage"]
+__all__ = ["GROUNDS", "Light", "View", "aim", "light", "push", "reset", "span", "stage"]
 
 Colour = Sequence[float]
 
@@ -126,6 +126,19 @@ def stage(
     )
     bpy.context.view_layer.update()
     return made
+
+
+def span(objects: Iterable[bpy.types.Object]) -> tuple[float, float]:
+    """From where to where they reach along x."""
+    x = _vertices(objects)[:, 0]
+    return float(x.min()), float(x.max())
+
+
+def push(product: Iterable[bpy.types.Object], by: float) -> None:
+    """Moves a staged product along x."""
+    for root in {obj.parent for obj in product}:
+        root.matrix_world = Matrix.Translation(Vector((by, 0.0, 0.0))) @ root.matrix_world
+    bpy.context.view_layer.update()
 
 
 def aim(view: View, subject: Iterable[bpy.types.Object]) -> None:

@@ -1,0 +1,82 @@
+"""Muon: momentum whose steps are made orthogonal, for the kernels of convolutions.
+
+Jordan et al., Muon: an optimizer for hidden layers in neural networks (2024); steps are scaled to
+the length of AdamW's as in Liu et al., Muon is scalable for LLM training (2025). PyTorch's own
+takes matrices only, and kernels have four axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Muon"]
+
+_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Jordan's quintic: five rounds bring every singular value to about 1."""
+_MOMENTUM = 0.95
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """The nearest matrix whose singular values are all about 1 (0.7 to 1.2)."""
+    a, b, c = _NEWTON_SCHULZ
+    x = matrix / (matrix.norm() + 1e-7)
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    for _ in range(5):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon for kernels, AdamW (Loshchilov & Hutter, ICLR 2019) for all else, in one optimiser."""
+
+    def __init__(self, net: nn.Module, rate: float, decay: float, ends: Iterable[Tensor]) -> None:
+        """Sets it up.
+
+        Args:
+            net: Whose parameters to move.
+            rate: Learning rate of both.
+            decay: Weight decay of all weights of two axes or more.
+            ends: Kernels that AdamW moves too: of the layers whose outputs are answers.
+        """
+        ends = {id(p) for p in ends}
+        groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+        for p in net.parameters():
+            key = (p.ndim > 1 and id(p) not in ends, decay if p.ndim > 1 else 0.0)
+            groups.setdefault(key, []).append(p)
+        super().__init__(
+            [
+                {"params": params, "kernels": kernels, "weight_decay": decay}
+                for (kernels, decay), params in groups.items()
+            ],
+            {"lr": rate},
+        )
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """One step, by the gradients that are there."""
+        for group in self.param_groups:
+            rate = group["lr"]
+            for p in group["params"]:
+                p.mul_(1 - rate * group["weight_decay"])
+                move = self._orthogonal(p) if group["kernels"] else self._adam(p)
+                p.sub_(move, alpha=rate)
+
+    def _orthogonal(self, p: Tensor) -> Tensor:
+        mean = self._remembered(p, "mean").lerp_(p.grad, 1 - _MOMENTUM)
+        step = orthogonal(p.grad.lerp(mean, _MOMENTUM).flatten(1))
+        return step.reshape(p.shape) * (0.2 * max(step.shape) ** 0.5)
+
+    def _adam(self, p: Tensor) -> Tensor:
+        one, two = 0.9, 0.999
+        mean = self._remembered(p, "mean").lerp_(p.grad, 1 - one)
+        square = self._remembered(p, "square").lerp_(p.grad.square(), 1 - two)
+        taken = self.state[p]["taken"] = self.state[p].get("taken", 0) + 1
+        return (mean / (1 - one**taken)) / ((square / (1 - two**taken)).sqrt() + 1e-8)
+
+    def _remembered(self, p: Tensor, name: str) -> Tensor:
+        return self.state[p].setdefault(name, torch.zeros_like(p))
