@@ -43,10 +43,10 @@ class Muon(torch.optim.Optimizer):
             decay: Weight decay of all weights of two axes or more.
             ends: Kernels that AdamW moves too: of the layers whose outputs are answers.
         """
-        ends = {id(p) for p in ends}
+        answering = {id(p) for p in ends}
         groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
         for p in net.parameters():
-            key = (p.ndim > 1 and id(p) not in ends, decay if p.ndim > 1 else 0.0)
+            key = (p.ndim > 1 and id(p) not in answering, decay if p.ndim > 1 else 0.0)
             groups.setdefault(key, []).append(p)
         super().__init__(
             [
@@ -79,4 +79,7 @@ class Muon(torch.optim.Optimizer):
         return (mean / (1 - one**taken)) / ((square / (1 - two**taken)).sqrt() + 1e-8)
 
     def _remembered(self, p: Tensor, name: str) -> Tensor:
-        return self.state[p].setdefault(name, torch.zeros_like(p))
+        state = self.state[p]
+        if name not in state:
+            state[name] = torch.zeros_like(p)
+        return state[name]
