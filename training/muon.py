@@ -20,14 +20,22 @@ _MOMENTUM = 0.95
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """The nearest matrix whose singular values are all about 1 (0.7 to 1.2)."""
+    """The nearest matrix whose singular values are all about 1 (0.7 to 1.2).
+
+    The rounds turn the small square Gram matrix only; what they come to turns the long one once.
+    """
     a, b, c = _NEWTON_SCHULZ
     x = matrix / (matrix.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
-    for _ in range(5):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
+    gram, turned = x @ x.T, None
+    for last in (False, False, False, False, True):
+        turn = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        turn.diagonal().add_(a)
+        turned = turn if turned is None else turn @ turned
+        if not last:
+            gram = turn @ (turn @ gram)
+    x = turned @ x
     return x.T if tall else x
 
 
