@@ -15,8 +15,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))  # training/ is not i
 
 from training.compose import Picture, draw_object
 from training.refiner.examples import PLANES, features, make_example, measure, write_examples
-from training.refiner.scenes import MARGIN, Material, draw_scene
-from transforms.matting.alpha import refine_alpha
+from training.refiner.scenes import MARGIN, Material, _network, draw_scene
+from transforms.matting.alpha import Bands, refine_alpha
 from transforms.matting.refiner import Refiner
 
 SHIPPED = Refiner().path
@@ -69,6 +69,32 @@ def test_the_trimap_agrees_with_the_alpha_and_is_cut_to_its_band(material):
         assert scene.trimap.shape[0] - top - height <= MARGIN
 
 
+def test_a_network_draws_the_trimap_of_some_as_in_a_job(material):
+    networks = [_network(size) for size in (160, 224)]
+    seen = dataclasses.replace(material, networks=networks)
+    scenes = [draw_scene(1, number, seen) for number in range(10)]
+    by_network = [scene for scene in scenes if scene.coarse is not None]
+    assert 1 <= len(by_network) < 10
+    for scene in by_network:
+        known = scene.trimap != 128
+        wrong = np.abs(scene.alpha.astype(int) - scene.trimap)[known] > 64
+        assert wrong.sum() <= 0.05 * np.count_nonzero(~known)  # 0.03 of the whole scene's
+        # Where it is surely subject the network said so: its alpha lies where the picture does.
+        size = scene.trimap.shape
+        said = scene.coarse.sample(scene.coarse.alpha, 0, 0, 1, size)
+        assert said[scene.trimap == 255].min() > 0.8
+        assert said[scene.trimap == 0].max() < 0.2
+        assert make_example(scene).shape == (12, *size)
+
+
+def test_what_stands_for_a_part_of_a_large_picture_is_solved_at_a_smaller_size(material):
+    limits = [draw_scene(0, number, material).limits for number in range(20)]
+    assert Bands(sharp=0) in limits
+    small = [limit for limit in limits if limit.coarsest < Bands.coarsest / 2]
+    assert small and all(limit.solved < Bands.solved / 2 for limit in small)
+    assert {limit.refined for limit in limits} == {Bands.refined}
+
+
 def test_scenes_show_renders_where_there_are_any(material):
     alpha = np.zeros((240, 300), np.uint8)
     cv2.circle(alpha, (150, 120), 70, 255, -1, cv2.LINE_AA)
@@ -94,7 +120,7 @@ def test_features_are_what_the_core_gives_its_refiner(material, monkeypatch):
             return [feed["features"][:, 5:6]]
 
     monkeypatch.setattr(Refiner, "_get", lambda self: Session())
-    refine_alpha(scene.image, scene.trimap, refiner=Refiner())
+    refine_alpha(scene.image, scene.trimap, refiner=Refiner(), limits=scene.limits)
     assert len(seen) > 3
     picture = np.ascontiguousarray(ours[:3].transpose(1, 2, 0))
     found = 0

@@ -286,3 +286,16 @@ def test_u2netp_by_its_file_name():
     assert isinstance(network, Network) and network.preprocessing.scale == "max"
     assert network.sha256 == "4fa6fa29b2a50795cbf3f2079ce78fa0e43c8d2c76cda1a62b2dac6a32dadfe5"
     assert network.predict(np.full((60, 90, 3), 200, np.uint8)).max() < 0.5
+
+
+def test_looks_that_contradict_each_other_are_not_averaged(tiny, monkeypatch):
+    """The one that wavers less is believed, be it the first or the second."""
+    network = load_model(tiny, preprocessing=PLAIN)
+    sure = np.zeros((64, 64), np.float32)
+    sure[16:48, 16:48] = 1
+    sure[24:34, 24:34] = 0.7  # enough to look again
+    lost = np.where(sure > 0, np.float32(1), np.float32(0.6))
+    for answers in ([sure, lost], [lost, sure]):
+        looks = iter(answers)
+        monkeypatch.setattr(network, "_look", lambda rgb, size, looks=looks: next(looks))
+        np.testing.assert_array_equal(network.predict(np.zeros((64, 64, 3), np.uint8)), sure)

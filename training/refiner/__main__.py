@@ -24,14 +24,13 @@ def main() -> None:
     parser.add_argument("--shared", type=pathlib.Path, default=find_shared())
     parser.add_argument("--work", type=pathlib.Path, required=True, help="examples, checkpoint")
     parser.add_argument("--renders", type=pathlib.Path, help="folder with images/ and truth/")
-    parser.add_argument("--examples", type=int, default=1500, help="scenes to learn from")
+    parser.add_argument("--examples", type=int, default=4000, help="scenes to learn from")
     parser.add_argument("--held-out", type=int, default=60, help="scenes to measure on")
-    parser.add_argument("--steps", type=int, default=20_000, help="length of the run")
+    parser.add_argument("--steps", type=int, default=24_000, help="length of the run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop, to be resumed")
     parser.add_argument("--measure", action="store_true", help="only measure the shipped file")
-    parser.add_argument("--out", type=pathlib.Path, help="default: refiner.onnx in --work")
     options = parser.parse_args()
 
     cv2.setNumThreads(1)
@@ -41,6 +40,7 @@ def main() -> None:
         options.held_out,
         options.seed + 1,
         Material.load(out, find_renders(options.renders, out=True)),
+        Refiner().path,
     )
     print("before the refiner", measure(None, held_out))
     print("shipped file      ", measure(Refiner(), held_out), flush=True)
@@ -53,20 +53,25 @@ def main() -> None:
     from .train import Plan, train
 
     torch.set_num_threads(options.threads)
-    examples = write_examples(
-        options.work / "examples",
-        options.examples,
-        options.seed,
-        Material.load(sources, find_renders(options.renders)),
-    )
-    plan = Plan(steps=options.steps, seed=options.seed)
+    material = Material.load(sources, find_renders(options.renders))
+
+    def learn(
+        work: pathlib.Path, count: int, steps: int, seed: int, first: pathlib.Path | None
+    ) -> pathlib.Path:
+        examples = write_examples(work / "examples", count, seed, material, first)
+        net = train(examples, held_out, Plan(steps, seed=seed), work, options.minutes)
+        export(net, target := work / "refiner.onnx")
+        print(target, measure(Refiner(target), held_out), flush=True)
+        return target
+
+    count, steps, seed = options.examples, options.steps, options.seed
     try:
-        net = train(examples, held_out, plan, options.work, options.minutes)
+        # A wide band is mended twice. The second time can be learnt only with something that does
+        # the first: with what a short run of its own gives.
+        first = learn(options.work / "first", count // 4, steps // 4, seed + 2, None)
+        learn(options.work, count, steps, seed, first)
     except (TimeoutError, ValueError) as error:
         parser.exit(1, f"{error}\n")
-    target = options.out or options.work / "refiner.onnx"
-    export(net, target)
-    print(f"{target}", measure(Refiner(target), held_out))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """From a scene to what the refiner sees of it, kept in files.
 
-The matting core itself does all but the last step; a stand-in for the refiner notes what it is
-asked to mend. So the network learns on exactly what it will be given.
+The matting core itself does all but the last step; its refiner notes what it is asked to mend. So
+the network learns on exactly what it will be given.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ PLANES = {
 
 
 class _Noting(Refiner):
-    """Mends nothing, and keeps what it was asked to mend."""
+    """Keeps what it was last asked to mend: a wide band is mended on two levels."""
+
+    def __init__(self, first: pathlib.Path | None) -> None:
+        super().__init__(*([first] if first else []))
+        self._mends = first is not None
 
     def refine(
         self,
@@ -43,25 +47,26 @@ class _Noting(Refiner):
         back: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         self.asked = image, trimap, alpha, fore, back
-        return alpha
+        return super().refine(*self.asked) if self._mends else alpha
 
 
 def _bytes(values: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
 
 
-def make_example(scene: Scene) -> NDArray[np.uint8]:
-    """Runs the core up to the refiner.
+def make_example(scene: Scene, first: pathlib.Path | None = None) -> NDArray[np.uint8]:
+    """Runs the core up to the refiner's last pass.
 
     Args:
         scene: A scene, cut to its band as ``draw_scene`` does.
+        first: The refiner that does the passes before it; None for none.
 
     Returns:
         12 x H x W uint8, as in ``PLANES``: picture, trimap, alpha so far, both sides' colours at
         full size, and the true alpha.
     """
-    noting = _Noting()
-    refine_alpha(scene.image, scene.trimap, refiner=noting)
+    noting = _Noting(first)
+    refine_alpha(scene.image, scene.trimap, scene.coarse, refiner=noting, limits=scene.limits)
     image, trimap, alpha, fore, back = noting.asked
     if trimap.shape != scene.trimap.shape:
         raise ValueError(
@@ -107,7 +112,11 @@ def features(planes: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def write_examples(
-    folder: pathlib.Path, count: int, seed: int, material: Material
+    folder: pathlib.Path,
+    count: int,
+    seed: int,
+    material: Material,
+    first: pathlib.Path | None = None,
 ) -> list[pathlib.Path]:
     """Makes examples 0 to ``count`` - 1, those that are not there yet.
 
@@ -120,7 +129,7 @@ def write_examples(
         if path.exists():
             continue
         with (part := path.with_suffix(".part")).open("wb") as file:
-            np.save(file, make_example(draw_scene(seed, number, material)))
+            np.save(file, make_example(draw_scene(seed, number, material), first))
         part.replace(path)
         if number % 50 == 0:
             print(f"{folder.name}: example {number} of {count}", flush=True)
@@ -145,10 +154,12 @@ def measure(refiner: Refiner | None, paths: list[pathlib.Path]) -> dict[str, flo
             np.ascontiguousarray(planes[PLANES[name]].transpose(1, 2, 0))
             for name in ("image", "fore", "back")
         )
-        trimap = np.ascontiguousarray(planes[3])
-        alpha, fore, back = (x.astype(np.float32) / 255 for x in (planes[4], fore, back))
+        trimap, alpha, truth = (
+            np.ascontiguousarray(planes[PLANES[name]][0]) for name in ("trimap", "alpha", "truth")
+        )
+        alpha, fore, back, truth = (x.astype(np.float32) / 255 for x in (alpha, fore, back, truth))
         if refiner is not None:
             alpha = refiner.refine(image, trimap, alpha, fore, back)
-        errors.append((alpha - planes[11] / np.float32(255))[trimap == UNKNOWN])
+        errors.append((alpha - truth)[trimap == UNKNOWN])
     error = np.concatenate(errors)
     return {"difference": float(np.abs(error).mean()), "square": float((error**2).mean())}

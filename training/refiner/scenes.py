@@ -16,6 +16,11 @@ from typing import overload
 import cv2
 import numpy as np
 
+from transforms.matting.alpha import Bands
+from transforms.matting.coarse import CoarseAlpha, coarse_alpha
+from transforms.matting.network import Network, load_model
+from transforms.matting.trimap import UNKNOWN, make_trimap
+
 from ..bank import load_cutout, load_render
 from ..compose import Cutout, Picture, draw_ground
 from ..sources import Sources
@@ -28,6 +33,13 @@ MARGIN = 32
 _SIDE = 448
 _LEAST_SIDE = 96  # a scene must hold a training crop
 _BAND = (0.02, 0.45)  # share of unknown pixels; the core refines so many at full size
+
+_SEEN = 0.5  # share of scenes whose trimap a network draws, where there is one
+_INPUT_SIZES = (160, 192, 224, 288)  # its pixels are then 1.5 to 3 of the scene's, as in a job
+_MISTAKEN = 0.03  # pixels wrongly known, per unknown one: where they are more, nothing is learnt
+# A scene may stand for a part of a picture so many times its size, which the core would solve at
+# a fraction of its size only.
+_LARGEST_WHOLE = 16
 
 _Rng = np.random.Generator
 _Array = np.ndarray
@@ -67,6 +79,7 @@ class Material:
         scenes: Cluttered photos, uint8 BGR, likewise.
         textures: Surfaces, uint8 BGR, likewise.
         renders: Whole pictures with exact alpha.
+        networks: Those that draw trimaps as in a job, each at another size of its input.
     """
 
     cutouts: Sequence[Cutout]
@@ -74,6 +87,7 @@ class Material:
     scenes: Sequence[_Array]
     textures: Sequence[_Array]
     renders: Sequence[Picture] = ()
+    networks: Sequence[Network] = ()
 
     @classmethod
     def load(cls, sources: Sources, renders: Sequence[pathlib.Path] = ()) -> Material:
@@ -87,7 +101,14 @@ class Material:
             _Files(sources.scenes),
             _Files(sources.textures),
             pictures,
+            [_network(size) for size in _INPUT_SIZES],
         )
+
+
+def _network(size: int) -> Network:
+    """The embedded model at another size of its input."""
+    model = load_model("catalogue")
+    return Network(model.path, dataclasses.replace(model.preprocessing, input_size=size))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,11 +119,15 @@ class Scene:
         image: H x W x 3 uint8 RGB.
         trimap: H x W uint8 of 0, 128 and 255.
         alpha: H x W uint8, exact.
+        coarse: What a network saw, if it drew the trimap.
+        limits: Where the core is to solve.
     """
 
     image: _Array
     trimap: _Array
     alpha: _Array
+    coarse: CoarseAlpha | None = None
+    limits: Bands = dataclasses.field(default_factory=Bands)
 
 
 # --- colours -----------------------------------------------------------------------------------
@@ -292,7 +317,7 @@ def _plain(rng: _Rng, alpha: _Array, colours: _Array) -> _Drawn:
 _SHAPES: dict[Callable[[_Rng, _Array, _Array], _Drawn], float] = {
     _strands: 0.41, _net: 0.12, _leaves: 0.09, _wires: 0.08, _smoke: 0.06, _plain: 0.10,
 }  # fmt: skip
-_RENDERS = 0.25  # share of scenes that are part of a render, where there are renders,
+_RENDERS = 0.35  # share of scenes that are part of a render, where there are renders,
 _CUTOUTS = 0.2  # and of the others those that show a cut-out
 
 
@@ -343,7 +368,16 @@ def _shade(rng: _Rng, ground: _Array, alpha: _Array) -> _Array:
     return ground * (1 - dark * (1 - rng.uniform(0, 0.12, 3)).astype(np.float32))
 
 
-def _photograph(rng: _Rng, picture: _Array) -> _Array:
+def _photograph(rng: _Rng, picture: _Array, alpha: _Array) -> tuple[_Array, _Array]:
+    """What a camera and a file make of it: uint8; at times enlarged, so that nothing is sharp."""
+    if rng.random() < 0.4:
+        times = rng.uniform(1.2, 2.6)
+        part = [round(n / times) for n in alpha.shape]
+        y, x = (int(rng.integers(n - m + 1)) for n, m in zip(alpha.shape, part, strict=True))
+        here = np.s_[y : y + part[0], x : x + part[1]]
+        size = alpha.shape[::-1]
+        picture = cv2.resize(picture[here], size, interpolation=cv2.INTER_CUBIC)
+        alpha = cv2.resize(alpha[here], size, interpolation=cv2.INTER_CUBIC)
     if rng.random() < 0.5:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 0.7))
     picture = picture + rng.normal(0, rng.uniform(0, 5), picture.shape)
@@ -351,7 +385,7 @@ def _photograph(rng: _Rng, picture: _Array) -> _Array:
     if rng.random() < 0.4:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 97))]
         out = cv2.imdecode(cv2.imencode(".jpg", out, quality)[1], cv2.IMREAD_COLOR)
-    return out
+    return out, alpha
 
 
 def _trimap(rng: _Rng, alpha: _Array) -> _Array:
@@ -381,7 +415,7 @@ def _trimap(rng: _Rng, alpha: _Array) -> _Array:
 def _attempt(rng: _Rng, material: Material) -> Scene | None:
     if material.renders and rng.random() < _RENDERS:
         alpha, picture = _view(rng, material.renders[rng.integers(len(material.renders))])
-        return _scene(rng, _photograph(rng, picture), alpha)
+        return _scene(rng, material, *_photograph(rng, picture, alpha))
     ground, colours = _colours(rng, material), _colours(rng, material)
     shapes = list(_SHAPES)
     share = np.array(list(_SHAPES.values()))
@@ -396,7 +430,8 @@ def _attempt(rng: _Rng, material: Material) -> Scene | None:
             ground = draw_ground(rng, material.textures, [], _SIDE, _SIDE)
         ground = _shade(rng, ground, alpha)
     cover = alpha.astype(np.float32)[..., None] / 255
-    return _scene(rng, _photograph(rng, colours * cover + ground * (1 - cover)), alpha)
+    picture = colours * cover + ground * (1 - cover)
+    return _scene(rng, material, *_photograph(rng, picture, alpha))
 
 
 def _view(rng: _Rng, render: Picture) -> _Drawn:
@@ -412,20 +447,42 @@ def _view(rng: _Rng, render: Picture) -> _Drawn:
     return alpha[part], bgr[part].astype(np.float32)
 
 
-def _scene(rng: _Rng, picture: _Array, alpha: _Array) -> Scene | None:
-    trimap = _trimap(rng, alpha)
-    left, top, width, height = cv2.boundingRect((trimap == 128).astype(np.uint8))
+def _seen(rng: _Rng, network: Network, rgb: _Array) -> tuple[_Array, CoarseAlpha]:
+    """The trimap that the core would make of what a network sees, and that."""
+    coarse = coarse_alpha(network, rgb)
+    band = round((4 if rng.random() < 0.7 else 8) * coarse.pixel)
+    if rng.random() < 0.5:
+        band = max(band, 15)
+    return make_trimap(coarse.full(), band=band), coarse
+
+
+def _scene(rng: _Rng, material: Material, picture: _Array, alpha: _Array) -> Scene | None:
+    image, coarse = np.ascontiguousarray(picture[..., ::-1]), None
+    if material.networks and rng.random() < _SEEN:
+        network = material.networks[rng.integers(len(material.networks))]
+        trimap, coarse = _seen(rng, network, image)
+    else:
+        trimap = _trimap(rng, alpha)
+    unknown = trimap == UNKNOWN
+    left, top, width, height = cv2.boundingRect(unknown.view(np.uint8))
     y, x = max(top - MARGIN, 0), max(left - MARGIN, 0)
     part = np.s_[y : top + height + MARGIN, x : left + width + MARGIN]
     known = trimap[part]
-    share_unknown = (trimap == 128).mean()
+    mistaken = ((np.abs(alpha.astype(np.int16) - trimap) > 64) & ~unknown).sum()
     if (
-        not _BAND[0] <= share_unknown <= _BAND[1]
+        not _BAND[0] <= unknown.mean() <= _BAND[1]
         or min(np.count_nonzero(known == side) for side in (0, 255)) < 50
         or min(known.shape) < _LEAST_SIDE
+        or mistaken > _MISTAKEN * unknown.sum()
     ):
         return None
-    return Scene(np.ascontiguousarray(picture[part][..., ::-1]), known.copy(), alpha[part].copy())
+    if coarse is not None:
+        region = (-x, -y, trimap.shape[1] - x, trimap.shape[0] - y)
+        coarse = CoarseAlpha(coarse.alpha, region, known.shape)
+    whole = _LARGEST_WHOLE ** rng.random() if rng.random() < 0.7 else 1.0
+    coarsest, solved, wide = (round(n / whole) for n in (Bands.coarsest, Bands.solved, Bands.wide))
+    limits = Bands(coarsest, solved, wide=wide, sharp=0)  # always mended at full size
+    return Scene(image[part].copy(), known.copy(), alpha[part].copy(), coarse, limits)
 
 
 def draw_scene(seed: int, number: int, material: Material) -> Scene:

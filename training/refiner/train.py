@@ -1,4 +1,4 @@
-"""The refiner's training loop: AdamW, cosine decay, averaged weights."""
+"""The refiner's training loop: Muon, cosine decay, averaged weights."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from transforms.matting.trimap import UNKNOWN
 
 from ..checkpoint import Run
+from ..muon import Muon
 from .examples import PLANES, features
 from .network import RefinerNet
 
@@ -34,10 +35,10 @@ class Plan:
         seed: Seed of the weights and of the crops.
     """
 
-    steps: int = 20_000
-    batch: int = 8
+    steps: int = 24_000
+    batch: int = 16
     side: int = 96
-    rate: float = 1.5e-3
+    rate: float = 2.5e-3
     decay: float = 1e-4
     average: float = 0.998
     seed: int = 0
@@ -143,7 +144,7 @@ def train(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(plan.seed)
     net = RefinerNet().to(device, memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(net.parameters(), plan.rate, weight_decay=plan.decay)
+    optimiser = Muon(net, plan.rate, plan.decay, ends=[net.head.weight])
     described = {**dataclasses.asdict(plan), "examples": len(paths)}
     run = Run(net, optimiser, described, work, minutes, every)
     rng = np.random.default_rng(plan.seed)

@@ -28,7 +28,7 @@ __all__ = ["FLAGS", "BoxOutsideError", "Matte", "MattingCore"]
 _BAND = {"off": 2.0, "auto": 4.0, "on": 8.0}
 _HAIRY = 0.5  # uncertain pixels per pixel of outline at which "auto" takes the wide band
 # Alpha this near to clear or solid is noise that no eye sees, but that every file stores.
-_CLEAR, _SOLID = 5, 250
+_CLEAR, _SOLID = 10, 245
 
 
 class BoxOutsideError(ValueError):

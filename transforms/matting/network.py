@@ -32,6 +32,7 @@ _LEAST_STRETCH = 0.5
 _OUTLINE = 3
 _WAVERING = 0.02
 _CLOSER = 1.25
+_CONTRADICTION = 0.8  # intersection over union of what it takes for the subject
 
 
 class Predictor(Protocol):
@@ -112,7 +113,8 @@ class Network:
         """Coarse alpha of an image.
 
         A model that takes pictures of any size and answers with probabilities looks twice, the
-        second time closer, where it wavers; its two answers are averaged.
+        second time closer, where it wavers; its two answers are averaged, or, where they
+        contradict each other, that one is taken which wavers less.
 
         Args:
             rgb: uint8 HxWx3, RGB.
@@ -127,10 +129,12 @@ class Network:
         how = self.preprocessing
         alpha = self._look(rgb, how.input_size)
         free = how.layout == "letterbox" and self._fixed is None and how.output == "probability"
-        if free and _wavers(alpha):
+        if free and (wavering := _wavering(alpha)) > _WAVERING:
             again = self._look(rgb, round(how.input_size * _CLOSER))
-            alpha += _resize(again, alpha.shape[1], alpha.shape[0])
-            alpha *= np.float32(0.5)
+            again = _resize(again, alpha.shape[1], alpha.shape[0])
+            if _agreement(alpha, again) > _CONTRADICTION:
+                return (alpha + again) * np.float32(0.5)
+            return again if _wavering(again) < wavering else alpha
         return alpha
 
     def _look(self, rgb: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
@@ -273,10 +277,18 @@ def outline_distance(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
     )
 
 
-def _wavers(alpha: NDArray[np.float32]) -> bool:
-    """Whether the network is undecided about more than its outline."""
+def _wavering(alpha: NDArray[np.float32]) -> float:
+    """How much but its outline the network is undecided about, beside its subject."""
     undecided = (alpha > 0.1) & (alpha < 0.9) & (outline_distance(alpha) > _OUTLINE)
-    return bool(np.count_nonzero(undecided) > _WAVERING * np.count_nonzero(alpha > 0.5))
+    subject = np.count_nonzero(alpha > 0.5)
+    return np.count_nonzero(undecided) / subject if subject else float(undecided.any())
+
+
+def _agreement(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Intersection over union of two answers' subjects; 1 if neither sees one."""
+    a, b = one > 0.5, other > 0.5
+    union = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / union if union else 1.0
 
 
 def _resize(rgb: NDArray[Any], width: int, height: int) -> NDArray[Any]:

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from transforms.matting.pushpull import push_pull
 from transforms.matting.trimap import BACKGROUND, FOREGROUND
 
-__all__ = ["ColourPrior", "colour_prior", "foreign_to_ground", "off_ground", "same_as_ground"]
+__all__ = [
+    "ColourPrior",
+    "colour_prior",
+    "foreign_to_ground",
+    "off_ground",
+    "ramp",
+    "same_as_ground",
+]
 
 # Standard deviation of the colour that a mixture of two candidates may miss by, and the squared
 # distance of two candidates at which the mixture is half certain; colours in 0..1.
@@ -187,6 +194,12 @@ def off_ground(
     missed = colour - ground * np.clip(shade, *light)
     distance: NDArray[np.float32] = np.sqrt(np.einsum("in,in->n", missed, missed))
     return distance
+
+
+def ramp(values: NDArray[np.float32], start: float, end: float) -> NDArray[np.float32]:
+    """From 0 at ``start`` to 1 at ``end``, whichever is the larger."""
+    ramp: NDArray[np.float32] = np.clip((values - start) / (end - start), 0, 1)
+    return ramp
 
 
 def _nearest(
