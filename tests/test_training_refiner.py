@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))  # training/ is not i
 
 from training.compose import Picture, draw_object
 from training.refiner.examples import PLANES, features, make_example, measure, write_examples
-from training.refiner.scenes import MARGIN, Material, _network, draw_scene
+from training.refiner.scenes import MARGIN, Material, _networks, draw_scene
 from transforms.matting.alpha import Bands, refine_alpha
 from transforms.matting.refiner import Refiner
 
@@ -70,8 +70,7 @@ def test_the_trimap_agrees_with_the_alpha_and_is_cut_to_its_band(material):
 
 
 def test_a_network_draws_the_trimap_of_some_as_in_a_job(material):
-    networks = [_network(size) for size in (160, 224)]
-    seen = dataclasses.replace(material, networks=networks)
+    seen = dataclasses.replace(material, networks=_networks()[::2])
     scenes = [draw_scene(1, number, seen) for number in range(10)]
     by_network = [scene for scene in scenes if scene.coarse is not None]
     assert 1 <= len(by_network) < 10

@@ -35,15 +35,16 @@ def main() -> None:
 
     cv2.setNumThreads(1)
     sources, out = find_sources(options.shared)
+    shipped = Refiner()
     held_out = write_examples(
         options.work / "held_out",
         options.held_out,
         options.seed + 1,
         Material.load(out, find_renders(options.renders, out=True)),
-        Refiner().path,
+        shipped,
     )
     print("before the refiner", measure(None, held_out))
-    print("shipped file      ", measure(Refiner(), held_out), flush=True)
+    print("shipped file      ", measure(shipped, held_out), flush=True)
     if options.measure:
         return
 
@@ -56,13 +57,14 @@ def main() -> None:
     material = Material.load(sources, find_renders(options.renders))
 
     def learn(
-        work: pathlib.Path, count: int, steps: int, seed: int, first: pathlib.Path | None
-    ) -> pathlib.Path:
+        work: pathlib.Path, count: int, steps: int, seed: int, first: Refiner | None
+    ) -> Refiner:
         examples = write_examples(work / "examples", count, seed, material, first)
         net = train(examples, held_out, Plan(steps, seed=seed), work, options.minutes)
         export(net, target := work / "refiner.onnx")
-        print(target, measure(Refiner(target), held_out), flush=True)
-        return target
+        learnt = Refiner(target)
+        print(target, measure(learnt, held_out), flush=True)
+        return learnt
 
     count, steps, seed = options.examples, options.steps, options.seed
     try:

@@ -34,9 +34,9 @@ PLANES = {
 class _Noting(Refiner):
     """Keeps what it was last asked to mend: a wide band is mended on two levels."""
 
-    def __init__(self, first: pathlib.Path | None) -> None:
-        super().__init__(*([first] if first else []))
-        self._mends = first is not None
+    def __init__(self, first: Refiner | None) -> None:
+        super().__init__()
+        self._first = first
 
     def refine(
         self,
@@ -47,14 +47,14 @@ class _Noting(Refiner):
         back: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         self.asked = image, trimap, alpha, fore, back
-        return super().refine(*self.asked) if self._mends else alpha
+        return alpha if self._first is None else self._first.refine(*self.asked)
 
 
 def _bytes(values: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
 
 
-def make_example(scene: Scene, first: pathlib.Path | None = None) -> NDArray[np.uint8]:
+def make_example(scene: Scene, first: Refiner | None = None) -> NDArray[np.uint8]:
     """Runs the core up to the refiner's last pass.
 
     Args:
@@ -116,9 +116,16 @@ def write_examples(
     count: int,
     seed: int,
     material: Material,
-    first: pathlib.Path | None = None,
+    first: Refiner | None = None,
 ) -> list[pathlib.Path]:
     """Makes examples 0 to ``count`` - 1, those that are not there yet.
+
+    Args:
+        folder: Where they go.
+        count: How many.
+        seed: Of the scenes.
+        material: What scenes are made of.
+        first: As in :func:`make_example`.
 
     Returns:
         Their files, each a ``.npy`` of 12 x H x W uint8, in order.

@@ -101,14 +101,17 @@ class Material:
             _Files(sources.scenes),
             _Files(sources.textures),
             pictures,
-            [_network(size) for size in _INPUT_SIZES],
+            _networks(),
         )
 
 
-def _network(size: int) -> Network:
-    """The embedded model at another size of its input."""
+def _networks() -> list[Network]:
+    """The embedded model at other sizes of its input."""
     model = load_model("catalogue")
-    return Network(model.path, dataclasses.replace(model.preprocessing, input_size=size))
+    return [
+        Network(model.path, dataclasses.replace(model.preprocessing, input_size=size))
+        for size in _INPUT_SIZES
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

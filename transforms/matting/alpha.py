@@ -110,7 +110,7 @@ def refine_alpha(
     inner: NDArray[np.uint8] | None = None
     refined = refiner is None or not solve
     coarsest = len(levels) - 1
-    sharpest = _sharpest(levels, bands, limits)
+    sharpest = 0 if refined else _sharpest(levels, bands, limits)
     for level in range(coarsest, -1, -1):
         picture, known = levels[level]
         grid = (left, top, 2**level)

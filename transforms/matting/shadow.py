@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.matting.prior import ramp
 from transforms.matting.pushpull import push_pull
 
 __all__ = ["add_shadow", "find_shadow"]
@@ -46,7 +47,7 @@ def find_shadow(image: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[n
     ratio = np.minimum(small / ground, 1)
     darkening = 1 - ratio.mean(2)
     tint = ratio.max(2) - ratio.min(2)
-    sure = np.clip((darkening - _FAINTEST) / (_FULL - _FAINTEST), 0, 1)
+    sure = ramp(darkening, _FAINTEST, _FULL)
     sure *= np.clip(2 - tint / _TINT, 0, 1)
     # Only what hangs together with the subject.
     dark = ((darkening * sure > _FAINTEST) | (near > 0)).astype(np.uint8)
