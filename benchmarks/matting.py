@@ -222,7 +222,9 @@ def composites(args: argparse.Namespace) -> None:
         print("(rembg is not installed: its rows are missing)")
     print(f"{'sample':10}{'MP':>4}{'method':>22}{'error':>8}{'CPU s':>8}")
     totals: dict[str, list[float]] = {}
-    for number, (name, image, truth) in enumerate(_samples(args.samples)):
+    samples = list(_samples(args.samples))
+    numbered = [(n + 1000 * g, *s) for g in range(args.grounds) for n, s in enumerate(samples)]
+    for number, name, image, truth in numbered:
         picture, exact = _composite(image, truth, args.megapixels, number)
         coarse = coarse_alpha(core.network, picture)
 
@@ -360,6 +362,7 @@ def main() -> None:
     kind.add_argument("--model", default="catalogue")
     kind.add_argument("--megapixels", type=float, default=1)
     kind.add_argument("--samples", type=Path, default=SAMPLES, help="rendered larger, for example")
+    kind.add_argument("--grounds", type=int, default=1, help="photographed on so many each")
     kind.set_defaults(run=composites)
     kind = kinds.add_parser("sizes", help=sizes.__doc__)
     kind.add_argument("--at", type=float, nargs="+", default=[1, 4, 12, 50], metavar="MP")

@@ -111,6 +111,17 @@ def test_the_ground_shows_through_openwork():
     assert np.mean(open_inside) > 0.8
 
 
+def test_stripes_are_bars_and_gaps_whole_or_broken():
+    broken = 0
+    for i in range(24):
+        mask = compose._stripes(np.random.default_rng(i), 96)
+        assert mask.shape == (96, 96) and mask.dtype == np.float32
+        assert mask.min() == 0 and 0.5 < mask.max() <= 1 and 0.02 < mask.mean() < 0.8
+        bars = mask[mask.max(axis=1) > 0.5]
+        broken += bool((bars.max(axis=1) - bars.min(axis=1)).max() > 0.5)
+    assert 4 <= broken <= 20
+
+
 def test_a_print_is_shaded_paint_on_the_subject():
     alpha = np.zeros((96, 80), np.float32)
     alpha[16:80, 16:64] = 1

@@ -380,6 +380,23 @@ def _openwork(rng: _Rng, size: int) -> np.ndarray:
     return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA) / np.float32(255)
 
 
+def _stripes(rng: _Rng, size: int) -> np.ndarray:
+    """Bars beside one another, whole or broken, as cloth has them.
+
+    Returns:
+        size x size float32 mask, antialiased.
+    """
+    period = size / rng.uniform(1.5, 12)
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    row, within = np.divmod(y, period)
+    bars = np.clip(period * rng.uniform(0.1, 0.35) - np.abs(within - period / 2) + 0.5, 0, 1)
+    if rng.random() < 0.5:
+        length = period * rng.uniform(0.7, 5)
+        start = x + rng.uniform(-1, 1) * y + row * rng.choice([0, length / 2, rng.uniform(0, size)])
+        bars = bars * np.clip((start % length) - length * rng.uniform(0.1, 0.5), 0, 1)
+    return bars.astype(np.float32)
+
+
 def draw_object(rng: _Rng, textures: list[np.ndarray], size: int = 320) -> Cutout | None:
     """Draws a made-up thing of one to four parts, each with its own surface and shading."""
     colour = np.zeros((size, size, 3), np.float32)
@@ -440,7 +457,10 @@ def _print(rng: _Rng, bgr: np.ndarray, alpha: np.ndarray, ground: np.ndarray) ->
     x, y, bw, bh = cv2.boundingRect((alpha > 0.5).astype(np.uint8))
     if not bw:
         return bgr
-    motif = _openwork(rng, 96) if rng.random() < 0.3 else _outline(rng, 64)
+    kind = rng.random()
+    motif = (
+        _openwork(rng, 96) if kind < 0.2 else _stripes(rng, 96) if kind < 0.5 else _outline(rng, 64)
+    )
     if rng.random() < 0.6:  # all over
         motif = cv2.copyMakeBorder(motif, *rng.integers(0, 24, 4).tolist(), cv2.BORDER_CONSTANT)
         share, border = rng.uniform(0.04, 0.35), cv2.BORDER_WRAP
@@ -451,18 +471,25 @@ def _print(rng: _Rng, bgr: np.ndarray, alpha: np.ndarray, ground: np.ndarray) ->
     c, s = np.cos(angle) / scale, np.sin(angle) / scale
     cx, cy = x + bw * rng.uniform(0.2, 0.8), y + bh * rng.uniform(0.2, 0.8)
     mh, mw = motif.shape
-    matrix = np.array([[c, -s, mw / 2 - c * cx + s * cy], [s, c, mh / 2 - s * cx - c * cy]])
-    mask = cv2.warpAffine(
-        motif, matrix, (w, h), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=border
-    )
+    py, px = np.mgrid[:h, :w].astype(np.float32)
+    if rng.random() < 0.5:  # on a fold
+        fold = rng.normal(0, 0.04 * max(bw, bh), (2, *rng.integers(2, 6, 2))).astype(np.float32)
+        py += cv2.resize(fold[0], (w, h), interpolation=cv2.INTER_CUBIC)
+        px += cv2.resize(fold[1], (w, h), interpolation=cv2.INTER_CUBIC)
+    at_x = np.float32(c) * (px - np.float32(cx)) - np.float32(s) * (py - np.float32(cy)) + mw / 2
+    at_y = np.float32(s) * (px - np.float32(cx)) + np.float32(c) * (py - np.float32(cy)) + mh / 2
+    mask = cv2.remap(motif, at_x, at_y, cv2.INTER_LINEAR, borderMode=border)
     if border == cv2.BORDER_WRAP and rng.random() < 0.4:
         mask = 1 - mask
     inside = alpha > 0.5
     grey = cv2.cvtColor(np.clip(bgr, 0, 255).astype(np.uint8), cv2.COLOR_BGR2GRAY)
     shade = grey.astype(np.float32) / max(float(grey[inside].mean()), 24)
     shade = 1 + (np.clip(shade, 0, 2) - 1) * rng.uniform(0.2, 0.9)
-    if rng.random() < 0.3:
+    kind = rng.random()
+    if kind < 0.3:
         paint = ground[inside].mean(axis=0) + rng.normal(0, 24, 3)
+    elif kind < 0.45:  # black, as the depth of an opening is
+        paint = rng.uniform(0, 50) + rng.normal(0, 8, 3)
     else:
         paint = _studio_colour(rng)
     cover = (mask * rng.uniform(0.6, 1))[..., None]

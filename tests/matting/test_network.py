@@ -289,13 +289,13 @@ def test_u2netp_by_its_file_name():
 
 
 def test_looks_that_contradict_each_other_are_not_averaged(tiny, monkeypatch):
-    """The one that wavers less is believed, be it the first or the second."""
+    """The first one is believed: its size is the one that the network was trained at."""
     network = load_model(tiny, preprocessing=PLAIN)
-    sure = np.zeros((64, 64), np.float32)
-    sure[16:48, 16:48] = 1
-    sure[24:34, 24:34] = 0.7  # enough to look again
-    lost = np.where(sure > 0, np.float32(1), np.float32(0.6))
-    for answers in ([sure, lost], [lost, sure]):
-        looks = iter(answers)
+    first = np.zeros((64, 64), np.float32)
+    first[16:48, 16:48] = 1
+    first[24:34, 24:34] = 0.7  # enough to look again
+    lost, close = np.where(first > 0, np.float32(1), np.float32(0.6)), np.ceil(first)
+    for second, believed in ((lost, first), (close, (first + close) / 2)):
+        looks = iter([first, second])
         monkeypatch.setattr(network, "_look", lambda rgb, size, looks=looks: next(looks))
-        np.testing.assert_array_equal(network.predict(np.zeros((64, 64, 3), np.uint8)), sure)
+        np.testing.assert_array_equal(network.predict(np.zeros((64, 64, 3), np.uint8)), believed)
