@@ -167,11 +167,9 @@ def _subject(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.dstack([fore * (truth[..., None] > 0), truth]).astype(np.uint8)
 
 
-def _composite(
-    image: np.ndarray, truth: np.ndarray, megapixels: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The sample's subject on another ground, at another size: RGB, and exact straight RGBA."""
-    rgba = _subject(image, truth)
+def _composite(rgba: np.ndarray, megapixels: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A subject on another ground, at another size: RGB, and exact straight RGBA."""
+    truth = rgba[..., 3]
     scale = (megapixels * 1e6 / truth.size) ** 0.5
     size = (round(truth.shape[1] * scale), round(truth.shape[0] * scale))
     alpha = cv2.resize(truth, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
@@ -194,6 +192,16 @@ def _composite(
         mixed += noise[y : y + 512] * (1 - a)
         out[y : y + 512] = np.clip(np.rint(mixed), 0, 255)
     return out, np.dstack([solid, alpha])
+
+
+def _composites(
+    folder: Path, megapixels: float, grounds: int
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Each sample's name, and its subject on so many grounds, as :func:`_composite` gives it."""
+    for number, (name, image, truth) in enumerate(_samples(folder)):
+        rgba = _subject(image, truth)
+        for ground in range(grounds):
+            yield name, *_composite(rgba, megapixels, number + 1000 * ground)
 
 
 def _composite_error(found: np.ndarray, truth: np.ndarray) -> float:
@@ -222,10 +230,7 @@ def composites(args: argparse.Namespace) -> None:
         print("(rembg is not installed: its rows are missing)")
     print(f"{'sample':10}{'MP':>4}{'method':>22}{'error':>8}{'CPU s':>8}")
     totals: dict[str, list[float]] = {}
-    samples = list(_samples(args.samples))
-    numbered = [(n + 1000 * g, *s) for g in range(args.grounds) for n, s in enumerate(samples)]
-    for number, name, image, truth in numbered:
-        picture, exact = _composite(image, truth, args.megapixels, number)
+    for name, picture, exact in _composites(args.samples, args.megapixels, args.grounds):
         coarse = coarse_alpha(core.network, picture)
 
         class Said:
@@ -257,7 +262,7 @@ def composites(args: argparse.Namespace) -> None:
 _ONE_SIZE = """
 import sys, time
 sys.path.insert(0, {root!r})
-from benchmarks.matting import _composite, _samples
+from benchmarks.matting import _composite, _samples, _subject
 import cv2, numpy as np
 cv2.setNumThreads(1)
 from transforms.encoding import encode_cutout
@@ -268,7 +273,7 @@ from transforms.matting.trimap import make_trimap
 core = MattingCore()
 image, truth = next((i, t) for name, i, t in _samples() if name == {sample!r})
 core.remove(image)
-picture, _ = _composite(image, truth, {megapixels}, 1)
+picture, _ = _composite(_subject(image, truth), {megapixels}, 1)
 del image, truth, _
 coarse = coarse_alpha(core.network, picture)
 core.network = type("Said", (), {{"predict": lambda self, rgb: coarse.alpha}})()
@@ -328,7 +333,7 @@ def sizes(args: argparse.Namespace) -> None:
 def encoding(args: argparse.Namespace) -> None:
     """PNG levels and strategies on one cutout: CPU seconds and bytes."""
     name, image, truth = next(_samples())
-    _, rgba = _composite(image, truth, args.megapixels, 1)
+    _, rgba = _composite(_subject(image, truth), args.megapixels, 1)
     rgba[rgba[..., 3] == 0] = 0
     bgra = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA)
     print(f"{name}, {args.megapixels:g} MP, {np.mean(rgba[..., 3] > 0):.0%} covered")
@@ -362,7 +367,7 @@ def main() -> None:
     kind.add_argument("--model", default="catalogue")
     kind.add_argument("--megapixels", type=float, default=1)
     kind.add_argument("--samples", type=Path, default=SAMPLES, help="rendered larger, for example")
-    kind.add_argument("--grounds", type=int, default=1, help="photographed on so many each")
+    kind.add_argument("--grounds", type=int, default=1, help="grounds a sample")
     kind.set_defaults(run=composites)
     kind = kinds.add_parser("sizes", help=sizes.__doc__)
     kind.add_argument("--at", type=float, nargs="+", default=[1, 4, 12, 50], metavar="MP")

@@ -130,7 +130,7 @@ class Network:
         how = self.preprocessing
         alpha = self._look(rgb, how.input_size)
         free = how.layout == "letterbox" and self._fixed is None and how.output == "probability"
-        if free and _wavering(alpha) > _WAVERING:
+        if free and _wavers(alpha):
             again = self._look(rgb, round(how.input_size * _CLOSER))
             again = _resize(again, alpha.shape[1], alpha.shape[0])
             if _agreement(alpha, again) > _CONTRADICTION:
@@ -277,11 +277,10 @@ def outline_distance(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
     )
 
 
-def _wavering(alpha: NDArray[np.float32]) -> float:
-    """How much but its outline the network is undecided about, beside its subject."""
+def _wavers(alpha: NDArray[np.float32]) -> bool:
+    """Whether the network is undecided about more than its outline."""
     undecided = (alpha > 0.1) & (alpha < 0.9) & (outline_distance(alpha) > _OUTLINE)
-    subject = np.count_nonzero(alpha > 0.5)
-    return np.count_nonzero(undecided) / subject if subject else float(undecided.any())
+    return bool(np.count_nonzero(undecided) > _WAVERING * np.count_nonzero(alpha > 0.5))
 
 
 def _agreement(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
