@@ -221,6 +221,8 @@ def _composite_error(found: np.ndarray, truth: np.ndarray) -> float:
 
 def composites(args: argparse.Namespace) -> None:
     """Error of the composite over new grounds, all methods from the same coarse alpha."""
+    if args.grounds < 1:
+        raise SystemExit(f"--grounds {args.grounds}: at least 1 is needed")
     core = MattingCore(args.model)
     try:
         from PIL import Image
