@@ -3,7 +3,7 @@
 
 import sys
 
-from pipelines.command import main
+from alphabeam.pipelines.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -32,12 +32,12 @@ sys.path.insert(0, str(ROOT))
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
-from transforms.encoding import encode_cutout  # noqa: E402
-from transforms.matting import MattingCore  # noqa: E402
-from transforms.matting.alpha import refine_alpha  # noqa: E402
-from transforms.matting.coarse import coarse_alpha  # noqa: E402
-from transforms.matting.foreground import straight_alpha  # noqa: E402
-from transforms.matting.refiner import Refiner  # noqa: E402
+from alphabeam.transforms.encoding import encode_cutout  # noqa: E402
+from alphabeam.transforms.matting import MattingCore  # noqa: E402
+from alphabeam.transforms.matting.alpha import refine_alpha  # noqa: E402
+from alphabeam.transforms.matting.coarse import coarse_alpha  # noqa: E402
+from alphabeam.transforms.matting.foreground import straight_alpha  # noqa: E402
+from alphabeam.transforms.matting.refiner import Refiner  # noqa: E402
 
 __all__ = ["main", "matting_errors"]
 
@@ -267,11 +267,11 @@ sys.path.insert(0, {root!r})
 from benchmarks.matting import _composite, _samples, _subject
 import cv2, numpy as np
 cv2.setNumThreads(1)
-from transforms.encoding import encode_cutout
-from transforms.matting import MattingCore
-from transforms.matting.alpha import refine_alpha
-from transforms.matting.coarse import coarse_alpha
-from transforms.matting.trimap import make_trimap
+from alphabeam.transforms.encoding import encode_cutout
+from alphabeam.transforms.matting import MattingCore
+from alphabeam.transforms.matting.alpha import refine_alpha
+from alphabeam.transforms.matting.coarse import coarse_alpha
+from alphabeam.transforms.matting.trimap import make_trimap
 core = MattingCore()
 image, truth = next((i, t) for name, i, t in _samples() if name == {sample!r})
 core.remove(image)

@@ -17,11 +17,11 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from transforms.images import decode  # noqa: E402
-from transforms.matting import MattingCore  # noqa: E402
-from transforms.matting.coarse import coarse_alpha  # noqa: E402
-from transforms.matting.trimap import make_trimap  # noqa: E402
-from transforms.parameters import MattingParameters  # noqa: E402
+from alphabeam.transforms.images import decode  # noqa: E402
+from alphabeam.transforms.matting import MattingCore  # noqa: E402
+from alphabeam.transforms.matting.coarse import coarse_alpha  # noqa: E402
+from alphabeam.transforms.matting.trimap import make_trimap  # noqa: E402
+from alphabeam.transforms.parameters import MattingParameters  # noqa: E402
 
 MAGENTA = (235, 110, 160)
 HEIGHT = 300

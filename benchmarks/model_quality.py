@@ -107,8 +107,8 @@ class Matted(Model):
 
     def __init__(self, name: str, path: pathlib.Path, about: dict, size: int | None) -> None:
         """Opens the file twice: for its answers, and alone for the times."""
-        from transforms.matting import MattingCore
-        from transforms.matting.network import load_model
+        from alphabeam.transforms.matting import MattingCore
+        from alphabeam.transforms.matting.network import load_model
 
         super().__init__(name, path, about, size)
         how = {**about, "input_size": self.size}

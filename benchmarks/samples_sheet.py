@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pyarrow.dataset as ds
 
-from transforms.images import decode
+from alphabeam.transforms.images import decode
 
 GROUNDS = ((255, 255, 255), (0, 0, 0), (255, 0, 255))
 

@@ -37,7 +37,7 @@ def serve(port: int, size: int, latency_s: float) -> None:
 
 def measure(url: str, count: int, window: int) -> dict[str, float]:
     """Reads ``count`` objects; ``window`` 0 means one at a time, without a pool."""
-    from transforms import storage
+    from alphabeam.transforms import storage
 
     storage.read(f"{url}/warm")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

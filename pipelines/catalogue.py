@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from pipelines.engines import Threads
-from pipelines.job import Job
-from pipelines.progress import Progress
-from transforms.cutouts import WriteCutouts
-from transforms.images import Limits, ReadImages
-from transforms.ledger import SkipFinished
-from transforms.local_backend import LocalBackend
-from transforms.manifest import Manifest, ReadManifest
-from transforms.metadata import WriteMetadata
-from transforms.picpik_backend import PicpikBackend
-from transforms.remove_background import RemoveBackground
+from alphabeam.pipelines.engines import Threads
+from alphabeam.pipelines.job import Job
+from alphabeam.pipelines.progress import Progress
+from alphabeam.transforms.cutouts import WriteCutouts
+from alphabeam.transforms.images import Limits, ReadImages
+from alphabeam.transforms.ledger import SkipFinished
+from alphabeam.transforms.local_backend import LocalBackend
+from alphabeam.transforms.manifest import Manifest, ReadManifest
+from alphabeam.transforms.metadata import WriteMetadata
+from alphabeam.transforms.picpik_backend import PicpikBackend
+from alphabeam.transforms.remove_background import RemoveBackground
 
 __all__ = ["Catalogue", "backend_of", "manifest_of"]
 

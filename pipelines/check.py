@@ -7,19 +7,19 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from pipelines.catalogue import backend_of, limits_of, manifest_of
-from pipelines.engines import processes_of, threads_of
-from pipelines.job import Job
-from transforms import storage
-from transforms.cutouts import write_cutout
-from transforms.errors import RowError
-from transforms.images import fetch
-from transforms.ledger import FinishedRows, look_up
-from transforms.local_backend import LocalBackend, remove_locally
-from transforms.manifest import Manifest, ManifestError, Survey, read_shard, survey
-from transforms.picpik_backend import PicpikBackend
-from transforms.records import FAILED, PENDING, Row
-from transforms.secrets import references, resolve
+from alphabeam.pipelines.catalogue import backend_of, limits_of, manifest_of
+from alphabeam.pipelines.engines import processes_of, threads_of
+from alphabeam.pipelines.job import Job
+from alphabeam.transforms import storage
+from alphabeam.transforms.cutouts import write_cutout
+from alphabeam.transforms.errors import RowError
+from alphabeam.transforms.images import fetch
+from alphabeam.transforms.ledger import FinishedRows, look_up
+from alphabeam.transforms.local_backend import LocalBackend, remove_locally
+from alphabeam.transforms.manifest import Manifest, ManifestError, Survey, read_shard, survey
+from alphabeam.transforms.picpik_backend import PicpikBackend
+from alphabeam.transforms.records import FAILED, PENDING, Row
+from alphabeam.transforms.secrets import references, resolve
 
 __all__ = ["check", "probe", "rows_to_submit"]
 

@@ -16,7 +16,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipelines.job import Job
+    from alphabeam.pipelines.job import Job
 
 __all__ = ["main"]
 
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=levels[min(options.verbose, 2)], format="%(levelname)s %(message)s")
 
     # Beam takes seconds to import: --help and wrong arguments do not wait for it.
-    from pipelines.job_file import JobFileError, load_job
+    from alphabeam.pipelines.job_file import JobFileError, load_job
 
     if options.job == "models":
         return _print_models()
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_USAGE
     try:
         if options.check:
-            from pipelines.check import check
+            from alphabeam.pipelines.check import check
 
             for line in check(job, options.fresh):
                 print(line, flush=True)
@@ -133,12 +133,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
     import apache_beam as beam
 
-    from pipelines.catalogue import Catalogue
-    from pipelines.check import probe
-    from pipelines.engines import pipeline_options, threads_of
-    from pipelines.progress import Progress, ProgressBar
-    from pipelines.report import summarize
-    from transforms.metadata import read_committed
+    from alphabeam.pipelines.catalogue import Catalogue
+    from alphabeam.pipelines.check import probe
+    from alphabeam.pipelines.engines import pipeline_options, threads_of
+    from alphabeam.pipelines.progress import Progress, ProgressBar
+    from alphabeam.pipelines.report import summarize
+    from alphabeam.transforms.metadata import read_committed
 
     probe(job)
     if job.backend.kind == "picpik" and not options.yes:
@@ -176,9 +176,9 @@ class _NotConfirmed(Exception):
 
 
 def _confirm(job: Job, limit: int, fresh: bool) -> None:
-    from pipelines.catalogue import backend_of
-    from pipelines.check import rows_to_submit
-    from transforms.picpik_backend import PicpikBackend
+    from alphabeam.pipelines.catalogue import backend_of
+    from alphabeam.pipelines.check import rows_to_submit
+    from alphabeam.transforms.picpik_backend import PicpikBackend
 
     backend = backend_of(job)
     assert isinstance(backend, PicpikBackend)
@@ -193,8 +193,8 @@ def _confirm(job: Job, limit: int, fresh: bool) -> None:
 
 
 def _print_models() -> int:
-    from transforms.matting import REGISTRY
-    from transforms.matting.models import cached_path
+    from alphabeam.transforms.matting import REGISTRY
+    from alphabeam.transforms.matting.models import cached_path
 
     print(f"{'name':<24} {'input':>5} {'size':>7} {'cached':<6} licence")
     for model in REGISTRY.values():

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipelines.job import Job
+from alphabeam.pipelines.job import Job
 
 __all__ = ["Threads", "cores", "pipeline_options", "processes_of", "threads_of"]
 

@@ -1,6 +1,6 @@
 """The job file's schema: every setting, its default, its bounds.
 
-``python -m pipelines.job`` writes the JSON schema, which editors and CI read, to
+``python -m alphabeam.pipelines.job`` writes the JSON schema, which editors and CI read, to
 ``configs/job.schema.json``.
 """
 
@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from transforms.parameters import HairOptimization, MattingParameters
+from alphabeam.transforms.parameters import HairOptimization, MattingParameters
 
 __all__ = ["Job", "schema_text"]
 
-SCHEMA_FILE = Path(__file__).parent.parent / "configs" / "job.schema.json"
+SCHEMA_FILE = Path(__file__).resolve().parent.parent / "configs" / "job.schema.json"
 
 
 class _Section(BaseModel):

@@ -14,10 +14,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from pipelines.job import Job, LocalBackend, PicpikBackend
-from transforms import storage
-from transforms.errors import RowError
-from transforms.secrets import SecretError, resolve
+from alphabeam.pipelines.job import Job, LocalBackend, PicpikBackend
+from alphabeam.transforms import storage
+from alphabeam.transforms.errors import RowError
+from alphabeam.transforms.secrets import SecretError, resolve
 
 __all__ = ["JobFileError", "load_job", "parse_job"]
 

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
-from pipelines.engines import cores
-from pipelines.job import Job
-from transforms import storage
-from transforms.metadata import FAILURES, Committed
-from transforms.records import DONE, FAILED
+from alphabeam.pipelines.engines import cores
+from alphabeam.pipelines.job import Job
+from alphabeam.transforms import storage
+from alphabeam.transforms.metadata import FAILURES, Committed
+from alphabeam.transforms.records import DONE, FAILED
 
 __all__ = ["SUMMARY", "Summary", "summarize"]
 

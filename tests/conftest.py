@@ -120,7 +120,7 @@ class Shop:
         return self.job
 
     def run(self, *arguments: str) -> int:
-        from pipelines.command import main
+        from alphabeam.pipelines.command import main
 
         return main([str(self.job), "--quiet", *arguments])
 

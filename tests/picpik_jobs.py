@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
+from alphabeam.transforms.ledger import Submission, Submissions
 from tests.conftest import Shop
 from tests.picpik_emulator import Emulator
-from transforms.ledger import Submission, Submissions
 
 __all__ = ["Kills", "PicpikShop", "check_every_row", "run_with_kills"]
 

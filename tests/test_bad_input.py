@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alphabeam.transforms import storage
+from alphabeam.transforms.errors import ErrorCode, RowError
 from tests.conftest import Shop, encoded, product
-from transforms import storage
-from transforms.errors import ErrorCode, RowError
 
 
 def bomb() -> bytes:
@@ -149,9 +149,9 @@ def test_one_job_with_every_bad_row(shop: Shop) -> None:
 
 def reference(shop: Shop, name: str) -> bytes:
     """The cutout of one picture, by the core alone."""
-    from transforms.encoding import encode_cutout
-    from transforms.images import decode
-    from transforms.matting import MattingCore
+    from alphabeam.transforms.encoding import encode_cutout
+    from alphabeam.transforms.images import decode
+    from alphabeam.transforms.matting import MattingCore
 
     matte = MattingCore(shop.model).remove(decode((shop.folder / name).read_bytes()))
     assert matte.rgba is not None

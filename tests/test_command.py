@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.command import main
+from alphabeam.pipelines.command import main
 from tests.conftest import Shop
 
 ROOT = Path(__file__).parent.parent
@@ -52,7 +52,7 @@ def test_help_is_quick_and_says_the_statuses() -> None:
     for text in ("--check", "--set", "--fresh", "-v", "0  all rows are done", "failures.jsonl",
                  "3  the job finished, and more rows failed than max_failures allows"):  # fmt: skip
         assert text in done.stdout
-    code = "import pipelines.command, sys; print('apache_beam' in sys.modules)"
+    code = "import alphabeam.pipelines.command, sys; print('apache_beam' in sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from transforms.encoding import encode_cutout, encode_mask, encode_on_ground
+from alphabeam.transforms.encoding import encode_cutout, encode_mask, encode_on_ground
 
 
 def pictures(channels):

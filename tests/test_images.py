@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, features
 
+from alphabeam.transforms import images
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.images import Limits, decode, fetch, inspect
+from alphabeam.transforms.records import FAILED, PENDING, Row
 from tests.conftest import encoded, product
-from transforms import images
-from transforms.errors import ErrorCode, RowError
-from transforms.images import Limits, decode, fetch, inspect
-from transforms.records import FAILED, PENDING, Row
 
 
 def smooth(height: int = 40, width: int = 60) -> np.ndarray:
@@ -89,7 +89,7 @@ def test_a_fresh_process_reads_late_formats_and_prints_no_warnings() -> None:
     at = odd.index(b"Exif\0\0") + 6
     odd = odd[:at] + b"II*\0\xff\xff\xff\xff" + odd[at + 8 :]
     code = (
-        "from transforms.images import decode, inspect\n"
+        "from alphabeam.transforms.images import decode, inspect\n"
         f"print(inspect({encoded(smooth(), 'WEBP')!r}).format)\n"
         f"print(decode({odd!r}).shape)"
     )

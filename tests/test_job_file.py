@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.job import SCHEMA_FILE, Job, schema_text
-from pipelines.job_file import JobFileError, load_job, parse_job
+from alphabeam.pipelines.job import SCHEMA_FILE, Job, schema_text
+from alphabeam.pipelines.job_file import JobFileError, load_job, parse_job
 
 LEAST = "input:\n  manifest: m.csv\noutput:\n  directory: out\n"
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
@@ -264,7 +264,9 @@ def test_secrets_of_stores_stay_references(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_committed_schema_is_current() -> None:
-    assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_text(), "run: python -m pipelines.job"
+    assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_text(), (
+        "run: python -m alphabeam.pipelines.job"
+    )
 
 
 def test_every_setting_is_described() -> None:

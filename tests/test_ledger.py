@@ -113,8 +113,9 @@ DRIVER = """
 import os, signal, sys
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
-from transforms import (LocalBackend, ReadImages, ReadManifest, RemoveBackground, SkipFinished,
-                        WriteCutouts, WriteMetadata, metadata)
+from alphabeam import (LocalBackend, ReadImages, ReadManifest, RemoveBackground, SkipFinished,
+                       WriteCutouts, WriteMetadata)
+from alphabeam.transforms import metadata
 
 manifest, out, model, kill_after = sys.argv[1:]
 metadata._GROUP_ROWS = 4

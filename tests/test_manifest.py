@@ -22,8 +22,8 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transforms.errors import ErrorCode
-from transforms.manifest import (
+from alphabeam.transforms.errors import ErrorCode
+from alphabeam.transforms.manifest import (
     Manifest,
     ManifestError,
     Shard,
@@ -33,8 +33,8 @@ from transforms.manifest import (
     shards,
     survey,
 )
-from transforms.parameters import MattingParameters
-from transforms.records import FAILED, PENDING, Row
+from alphabeam.transforms.parameters import MattingParameters
+from alphabeam.transforms.records import FAILED, PENDING, Row
 
 QUICK = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -769,7 +769,7 @@ def test_read_manifest_gives_each_row_once(tmp_path: Path) -> None:
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.testing.util import assert_that, equal_to
 
-    from transforms.manifest import ReadManifest
+    from alphabeam.transforms.manifest import ReadManifest
 
     path = write(tmp_path, "image,id\n" + "".join(f"{n}.jpg,{n % 90}\n" for n in range(100)))
     expected = [(row.line, row.id, row.status) for row in read(path)]

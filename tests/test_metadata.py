@@ -15,11 +15,10 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that
 
-from tests.test_records import FULL
-from transforms import metadata as module
-from transforms.errors import ErrorCode, RowError
-from transforms.manifest import Manifest, read_shard, survey
-from transforms.metadata import (
+from alphabeam.transforms import metadata as module
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.manifest import Manifest, read_shard, survey
+from alphabeam.transforms.metadata import (
     FAILURES,
     SCHEMA,
     SUCCESS,
@@ -30,7 +29,8 @@ from transforms.metadata import (
     rows_from_table,
     table_from_rows,
 )
-from transforms.records import DONE, FAILED, Row, now
+from alphabeam.transforms.records import DONE, FAILED, Row, now
+from tests.test_records import FULL
 
 
 def done(number: int, **values: Any) -> Row:

@@ -13,7 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, SlidingWindows, TimestampedValue
 
-from transforms.overlap import OverlappedDoFn, Window
+from alphabeam.transforms.overlap import OverlappedDoFn, Window
 
 WAIT = 30  # seconds after which a test fails instead of hanging
 

@@ -16,16 +16,16 @@ from typing import Any
 import apache_beam as beam
 import pytest
 
-from pipelines.progress import Progress, ProgressBar
+from alphabeam.pipelines.progress import Progress, ProgressBar
+from alphabeam.transforms.images import ReadImages
+from alphabeam.transforms.manifest import file_name
+from alphabeam.transforms.metadata import RESUBMITTED
+from alphabeam.transforms.picpik_backend import PicpikBackend
+from alphabeam.transforms.records import Row
+from alphabeam.transforms.remove_background import RemoveBackground
 from tests.conftest import Shop
 from tests.picpik_emulator import Faults, running_emulator
 from tests.picpik_jobs import PicpikShop, check_every_row, run_with_kills
-from transforms.images import ReadImages
-from transforms.manifest import file_name
-from transforms.metadata import RESUBMITTED
-from transforms.picpik_backend import PicpikBackend
-from transforms.records import Row
-from transforms.remove_background import RemoveBackground
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def written(shop: Shop) -> dict[str, bytes]:
 
 
 def test_cutouts_equal_the_local_backends_pixel_for_pixel(tmp_path: Path) -> None:
-    from transforms.matting import MattingCore, load_model
+    from alphabeam.transforms.matting import MattingCore, load_model
 
     manifest = (
         "image,box,only_mask,erode_size\n"
@@ -303,9 +303,9 @@ SECRET = "PRIVATE-4711-do-not-tell"
 
 
 def proto_of(shop: PicpikShop, arguments: list[str]) -> tuple[Any, Any]:
-    from pipelines.catalogue import Catalogue
-    from pipelines.engines import pipeline_options, threads_of
-    from pipelines.job_file import load_job
+    from alphabeam.pipelines.catalogue import Catalogue
+    from alphabeam.pipelines.engines import pipeline_options, threads_of
+    from alphabeam.pipelines.job_file import load_job
 
     job = load_job(str(shop.job))
     options = pipeline_options(job, arguments)

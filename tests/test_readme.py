@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 
-from pipelines.command import _parser
-from pipelines.job_file import load_job, parse_job
+from alphabeam.pipelines.command import _parser
+from alphabeam.pipelines.job_file import load_job, parse_job
+from alphabeam.transforms.metadata import SCHEMA
 from tests.conftest import Shop
-from transforms.metadata import SCHEMA
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,7 +43,7 @@ def test_five_lines_in_another_pipeline(shop: Shop, tmp_path: Path) -> None:
 
 
 def test_three_lines_in_a_notebook() -> None:
-    code = example("from transforms.matting import MattingCore")
+    code = example("from alphabeam import MattingCore")
     given = "import sys, numpy as np\nimage = np.full((60, 80, 3), 200, np.uint8)\n"
     code += "\nassert matte.alpha.shape == (60, 80)\nassert 'apache_beam' not in sys.modules"
     subprocess.run([sys.executable, "-c", given + code], check=True, timeout=120, cwd=ROOT)

@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import apache_beam as beam
 
-from transforms import storage
-from transforms.encoding import encode_cutout, encode_mask
-from transforms.manifest import file_name
-from transforms.overlap import OverlappedDoFn
-from transforms.records import DONE, PENDING, Picture, Row, now
+from alphabeam.transforms import storage
+from alphabeam.transforms.encoding import encode_cutout, encode_mask
+from alphabeam.transforms.manifest import file_name
+from alphabeam.transforms.overlap import OverlappedDoFn
+from alphabeam.transforms.records import DONE, PENDING, Picture, Row, now
 
 __all__ = ["CutoutFormat", "WriteCutouts", "write_cutout"]
 

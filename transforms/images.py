@@ -24,10 +24,10 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
-from transforms import storage
-from transforms.errors import ErrorCode, RowError
-from transforms.overlap import OverlappedDoFn
-from transforms.records import PENDING, Picture, Row
+from alphabeam.transforms import storage
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.overlap import OverlappedDoFn
+from alphabeam.transforms.records import PENDING, Picture, Row
 
 __all__ = ["ImageInfo", "Limits", "ReadImages", "decode", "fetch", "inspect"]
 

@@ -2,9 +2,9 @@
 
 A finished row stands in a small Parquet group under ``ledger/rows/`` while its run is under way,
 in ``metadata/`` once the run is whole, and in ``ledger/earlier/`` when a later run's manifest has
-it no more (`transforms.metadata`). ``SkipFinished`` looks rows up in all of them by fingerprint,
-and hands on those it finds as they were finished; everything else stays pending. A row that
-failed is not finished.
+it no more (`alphabeam.transforms.metadata`). ``SkipFinished`` looks rows up in all of them by
+fingerprint, and hands on those it finds as they were finished; everything else stays pending. A
+row that failed is not finished.
 
 A task of the API stands under ``ledger/tasks/``, one object a fingerprint: an intent before it is
 submitted, and its TaskUID as soon as that is known (`Submissions`). So whoever comes to the row
@@ -30,14 +30,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.utils.shared import Shared
 
-from transforms import storage
-from transforms.cutouts import CutoutFormat
-from transforms.encoding import encode_cutout
-from transforms.errors import ErrorCode, RowError
-from transforms.manifest import file_name
-from transforms.metadata import EARLIER, TASKS, rows_from_table
-from transforms.overlap import OverlappedDoFn
-from transforms.records import DONE, PENDING, Row
+from alphabeam.transforms import storage
+from alphabeam.transforms.cutouts import CutoutFormat
+from alphabeam.transforms.encoding import encode_cutout
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.manifest import file_name
+from alphabeam.transforms.metadata import EARLIER, TASKS, rows_from_table
+from alphabeam.transforms.overlap import OverlappedDoFn
+from alphabeam.transforms.records import DONE, PENDING, Row
 
 __all__ = ["FinishedRows", "SkipFinished", "Submission", "Submissions", "look_up"]
 

@@ -1,4 +1,4 @@
-"""The local backend: the matting core of `transforms.matting`, one session a process."""
+"""The local backend: the matting core of `alphabeam.transforms.matting`, one session a process."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import cv2
 from apache_beam.utils.shared import Shared
 
-from transforms.errors import ErrorCode, RowError
-from transforms.images import Limits, decode
-from transforms.matting import MattingCore, ModelError, load_model
-from transforms.records import Picture, Row
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.images import Limits, decode
+from alphabeam.transforms.matting import MattingCore, ModelError, load_model
+from alphabeam.transforms.records import Picture, Row
 
 __all__ = ["LocalBackend", "remove_locally"]
 
@@ -30,7 +30,8 @@ class LocalBackend:
         model: A registered model's name (``catalogue`` is the embedded one), a path or a URL.
         sha256: What the model file must hash to, in hex.
         accept_license: Needed for models whose licence forbids commercial use.
-        preprocessing: What a model of one's own wants; see `transforms.matting.Preprocessing`.
+        preprocessing: What a model of one's own wants; see
+            `alphabeam.transforms.matting.Preprocessing`.
         threads: Images at work at once in one process; 0 for as many as cores.
         pixels_in_flight: Most pixels of decoded images in one process at once. The core needs
             about 12 bytes for each byte of the image, so 64 million are about 2 GB.

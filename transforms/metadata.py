@@ -50,7 +50,7 @@ remove_ms                 float32, null   matting; or submitting, waiting and do
 write_ms                  float32, null   encoding and writing, milliseconds
 attempts                  int16           how often the backend was asked
 error_stage               string, null    manifest, read, remove or write
-error_code                string, null    one of `transforms.errors.ErrorCode`
+error_code                string, null    one of `alphabeam.transforms.errors.ErrorCode`
 error_message             string, null    one line: what, where, how to mend it
 fingerprint               string, null    what makes the result the same result, 32 hex digits
 run_id                    string          the run that finished the row
@@ -83,10 +83,10 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms import storage
-from transforms.errors import ErrorCode
-from transforms.manifest.names import digest
-from transforms.records import DONE, FAILED, Row
+from alphabeam.transforms import storage
+from alphabeam.transforms.errors import ErrorCode
+from alphabeam.transforms.manifest.names import digest
+from alphabeam.transforms.records import DONE, FAILED, Row
 
 __all__ = [
     "FAILURES",

@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 from apache_beam.utils.shared import Shared
 
-from transforms.errors import ErrorCode, RowError
-from transforms.images import Limits, decode
-from transforms.ledger import Submission, Submissions
-from transforms.metadata import RESUBMITTED
-from transforms.picpik import (
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.images import Limits, decode
+from alphabeam.transforms.ledger import Submission, Submissions
+from alphabeam.transforms.metadata import RESUBMITTED
+from alphabeam.transforms.picpik import (
     INTERNATIONAL,
     AnswerInvalid,
     ApiRefused,
@@ -44,8 +44,8 @@ from transforms.picpik import (
     matte_from_result,
     prepare_upload,
 )
-from transforms.records import Picture, Row
-from transforms.secrets import references, resolve
+from alphabeam.transforms.records import Picture, Row
+from alphabeam.transforms.secrets import references, resolve
 
 __all__ = ["PicpikBackend"]
 

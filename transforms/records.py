@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 import apache_beam as beam
 from apache_beam.utils.timestamp import Timestamp
 
-from transforms.errors import ErrorCode, RowError
-from transforms.parameters import MattingParameters
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.parameters import MattingParameters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +40,7 @@ _BASE32HEX = "0123456789abcdefghijklmnopqrstuv"
 
 
 class Row(NamedTuple):
-    """One image, from manifest to metadata. `transforms.metadata` documents every column."""
+    """One image, from manifest to metadata. See `alphabeam.transforms.metadata` for the columns."""
 
     id: str
     image: str

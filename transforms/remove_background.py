@@ -1,7 +1,7 @@
 """``RemoveBackground``: hands each picture to a backend.
 
-The work itself is elsewhere: `transforms.local_backend` runs the matting core on the worker, and
-`transforms.picpik_backend` calls the API.
+The work itself is elsewhere: `alphabeam.transforms.local_backend` runs the matting core on the
+worker, and `alphabeam.transforms.picpik_backend` calls the API.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from transforms.images import Limits
-from transforms.local_backend import LocalBackend
-from transforms.overlap import OverlappedDoFn
-from transforms.records import PENDING, Picture, Row
+from alphabeam.transforms.images import Limits
+from alphabeam.transforms.local_backend import LocalBackend
+from alphabeam.transforms.overlap import OverlappedDoFn
+from alphabeam.transforms.records import PENDING, Picture, Row
 
 __all__ = ["Backend", "RemoveBackground"]
 

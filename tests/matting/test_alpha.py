@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from alphabeam.transforms.matting.alpha import Bands, refine_alpha
+from alphabeam.transforms.matting.coarse import CoarseAlpha, coarse_alpha
+from alphabeam.transforms.matting.foreground import straight_alpha
+from alphabeam.transforms.matting.islands import drop_islands, pool
+from alphabeam.transforms.matting.refiner import Refiner
+from alphabeam.transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, make_trimap
 from tests.matting.scenes import ByColour, disc
-from transforms.matting.alpha import Bands, refine_alpha
-from transforms.matting.coarse import CoarseAlpha, coarse_alpha
-from transforms.matting.foreground import straight_alpha
-from transforms.matting.islands import drop_islands, pool
-from transforms.matting.refiner import Refiner
-from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, make_trimap
 
 REFINER = Refiner()
 planes = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40))

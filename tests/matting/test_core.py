@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alphabeam.transforms.matting import FLAGS, BoxOutsideError, MattingCore
+from alphabeam.transforms.parameters import MattingParameters
 from tests.matting.scenes import ByColour, Says, disc, over
-from transforms.matting import FLAGS, BoxOutsideError, MattingCore
-from transforms.parameters import MattingParameters
 
 CORE = MattingCore(ByColour())
 SHAPES = [(1, 1), (1, 2), (2, 1), (1, 10000), (10000, 1), (3, 5), (17, 16), (64, 1000), (33, 31)]
@@ -241,7 +241,7 @@ def test_pickle_carries_no_session():
 
 def test_import_needs_neither_beam_nor_fsspec():
     code = (
-        "import sys; import transforms.matting, transforms.encoding; "
+        "import sys; import alphabeam.transforms.matting, alphabeam.transforms.encoding; "
         "print([m for m in ('apache_beam', 'fsspec', 'pyarrow', 'requests') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import tiny_onnx
-from transforms.matting import (
+from alphabeam.transforms.matting import (
     REGISTRY,
     MattingCore,
     ModelError,
@@ -23,8 +22,9 @@ from transforms.matting import (
     Preprocessing,
     load_model,
 )
-from transforms.matting import network as network_module
-from transforms.matting.models import RegisteredModel, cache_folder, cached_path, fetch
+from alphabeam.transforms.matting import network as network_module
+from alphabeam.transforms.matting.models import RegisteredModel, cache_folder, cached_path, fetch
+from tests.conftest import tiny_onnx
 
 PLAIN = {"input_size": 64, "multiple": 32}
 SHARED = Path(os.environ.get("ALPHABEAM_SHARED", Path(__file__).parents[3] / "shared"))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from transforms.matting.alpha import refine_alpha
-from transforms.matting.coarse import CoarseAlpha
-from transforms.matting.prior import colour_prior, foreign_to_ground, same_as_ground
-from transforms.matting.pushpull import push_pull
-from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+from alphabeam.transforms.matting.alpha import refine_alpha
+from alphabeam.transforms.matting.coarse import CoarseAlpha
+from alphabeam.transforms.matting.prior import colour_prior, foreign_to_ground, same_as_ground
+from alphabeam.transforms.matting.pushpull import push_pull
+from alphabeam.transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
 GROUND = np.array([200, 210, 220])
 RED, GREEN = (200, 30, 30), (30, 160, 60)

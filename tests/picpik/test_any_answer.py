@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from alphabeam.transforms.errors import RowError
+from alphabeam.transforms.parameters import MattingParameters
+from alphabeam.transforms.picpik import Backoff, SubmitUnknown
+from alphabeam.transforms.picpik.transport import Answer
 from tests.picpik.conftest import PRIVATE, client_of
-from transforms.errors import RowError
-from transforms.parameters import MattingParameters
-from transforms.picpik import Backoff, SubmitUnknown
-from transforms.picpik.transport import Answer
 
 json_values = st.recursive(
     st.none()
@@ -63,7 +63,7 @@ def test_a_value_or_a_row_error(
         calls += 1
         return Answer(status, {} if after is None else {"retry-after": after}, body)
 
-    monkeypatch.setattr("transforms.picpik.client.exchange", exchange)
+    monkeypatch.setattr("alphabeam.transforms.picpik.client.exchange", exchange)
     client = client_of(
         "https://api.picpik.ai", backoff=Backoff(3, 1e6, 0.0, 0.0), sleep=lambda seconds: None
     )

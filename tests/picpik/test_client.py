@@ -15,20 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.picpik.conftest import (
-    answering,
-    client_of,
-    http,
-    ok,
-    read_request,
-    reset,
-    server,
-    submit,
-)
-from tests.picpik_emulator import running_emulator
-from transforms.errors import ErrorCode
-from transforms.parameters import MattingParameters
-from transforms.picpik import (
+from alphabeam.transforms.errors import ErrorCode
+from alphabeam.transforms.parameters import MattingParameters
+from alphabeam.transforms.picpik import (
     CHINA,
     INTERNATIONAL,
     AnswerInvalid,
@@ -42,6 +31,17 @@ from transforms.picpik import (
     find_lost,
     matte_from_result,
 )
+from tests.picpik.conftest import (
+    answering,
+    client_of,
+    http,
+    ok,
+    read_request,
+    reset,
+    server,
+    submit,
+)
+from tests.picpik_emulator import running_emulator
 
 UID = "cktlm6lrh4xxx8ng9nf0"
 

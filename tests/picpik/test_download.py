@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from alphabeam.transforms.picpik import AnswerInvalid, ApiUnavailable, PicpikClient, ResultRefused
+from alphabeam.transforms.picpik.download import ResultFetcher, is_loopback, is_public, own_domain
+from alphabeam.transforms.picpik.transport import ExchangeFailed, tls_context
 from tests.picpik.conftest import answering, client_of, closing, http, server
-from transforms.picpik import AnswerInvalid, ApiUnavailable, PicpikClient, ResultRefused
-from transforms.picpik.download import ResultFetcher, is_loopback, is_public, own_domain
-from transforms.picpik.transport import ExchangeFailed, tls_context
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
 
@@ -331,7 +331,7 @@ def test_the_address_checked_is_the_one_connected_to(
 
     real = socket.getaddrinfo
     monkeypatch.setattr("socket.getaddrinfo", refuse)
-    monkeypatch.setattr("transforms.picpik.download.is_public", lambda address: True)
+    monkeypatch.setattr("alphabeam.transforms.picpik.download.is_public", lambda address: True)
     one = fetcher(tls=tls_context(str(certificate)))
     one._resolve = resolve
     answer = one.fetch(f"https://res.picpik.ai:{port}/a.png")
@@ -348,7 +348,7 @@ def test_the_certificate_must_be_trusted_and_bear_the_urls_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     port, _ = tls_port
-    monkeypatch.setattr("transforms.picpik.download.is_public", lambda address: True)
+    monkeypatch.setattr("alphabeam.transforms.picpik.download.is_public", lambda address: True)
     host = "other.picpik.ai" if trusted else "res.picpik.ai"
     one = fetcher(
         addresses={host: ["127.0.0.1"]},

@@ -21,10 +21,10 @@ import pytest
 import requests
 from PIL import Image
 
+from alphabeam.transforms.parameters import MattingParameters
+from alphabeam.transforms.picpik import collect, fit_box, matte_from_result, prepare_upload, sign
 from tests.picpik.conftest import client_of, submit
 from tests.picpik_emulator import Emulator, Faults, cut_by_colour, encode_png, running_emulator
-from transforms.parameters import MattingParameters
-from transforms.picpik import collect, fit_box, matte_from_result, prepare_upload, sign
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -198,9 +198,11 @@ def test_a_core_answers_pixel_for_pixel(rgb: np.ndarray, png: bytes) -> None:
 def test_our_own_core_behind_the_api_gives_what_it_gives_here(
     tiny_model: str, kind: str, params: MattingParameters
 ) -> None:
-    pytest.importorskip("apache_beam")  # transforms.images decodes, and is a Beam transform too
-    from transforms.images import decode
-    from transforms.matting import MattingCore
+    pytest.importorskip(
+        "apache_beam"
+    )  # alphabeam.transforms.images decodes, and is a Beam transform too
+    from alphabeam.transforms.images import decode
+    from alphabeam.transforms.matting import MattingCore
 
     pixels = np.full((60, 80, 3), 250, np.uint8)
     pixels[15:45, 20:60] = np.random.default_rng(0).integers(10, 110, (30, 40, 3))
@@ -293,7 +295,7 @@ def test_it_starts_by_hand(png: bytes) -> None:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(4)]
         endpoint = lines[0].split()[1]
-        from transforms.picpik import PicpikClient
+        from alphabeam.transforms.picpik import PicpikClient
 
         client = PicpikClient(endpoint, "p", "k")
         uid = submit(client, png)

@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.picpik.conftest import client_of, submit
-from tests.picpik_emulator import FAULTS, encode_png, running_emulator
-from transforms.errors import ErrorCode, RowError
-from transforms.parameters import MattingParameters
-from transforms.picpik import (
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.parameters import MattingParameters
+from alphabeam.transforms.picpik import (
     AnswerInvalid,
     ApiUnavailable,
     Backoff,
@@ -29,6 +27,8 @@ from transforms.picpik import (
     find_lost,
     matte_from_result,
 )
+from tests.picpik.conftest import client_of, submit
+from tests.picpik_emulator import FAULTS, encode_png, running_emulator
 
 ONCE: Sequence[int] = (0,)
 ALWAYS = 1.0

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transforms.errors import ErrorCode
-from transforms.picpik import AnswerInvalid, matte_from_result
+from alphabeam.transforms.errors import ErrorCode
+from alphabeam.transforms.picpik import AnswerInvalid, matte_from_result
 
 RNG = np.random.default_rng(7)
 ORIGINAL = RNG.integers(0, 256, (24, 32, 3), np.uint8)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from alphabeam.transforms.errors import RowError
 from tests.picpik.conftest import PRIVATE, PUBLIC, answering, client_of, http, ok, server, submit
 from tests.picpik_emulator import running_emulator
-from transforms.errors import RowError
 
 
 def scan(*texts: object) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transforms.picpik.signature import sign
+from alphabeam.transforms.picpik.signature import sign
 
 KEY = "123456"
 # A busy machine is no defect.
@@ -142,7 +142,7 @@ def test_order_and_transport_do_not_matter(params: dict[str, object], rng: objec
 @PATIENT
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_floats_are_never_scientific_and_read_back_the_same(value: float) -> None:
-    from transforms.picpik.signature import _float_text
+    from alphabeam.transforms.picpik.signature import _float_text
 
     text = _float_text("A", value)
     assert re.fullmatch(r"-?\d+(\.\d*[1-9])?", text)

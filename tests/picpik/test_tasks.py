@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from alphabeam.transforms.picpik import ApiRefused, ApiUnavailable, TaskDetail, TaskTimeout, collect
 from tests.picpik.test_throttle import Clock
-from transforms.picpik import ApiRefused, ApiUnavailable, TaskDetail, TaskTimeout, collect
 
 
 class Vendor:

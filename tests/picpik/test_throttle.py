@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import pytest
 
-from transforms.picpik.throttle import Backoff, Pace, retry_after_seconds
+from alphabeam.transforms.picpik.throttle import Backoff, Pace, retry_after_seconds
 
 
 class Clock:

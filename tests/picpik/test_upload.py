@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from alphabeam.transforms.errors import ErrorCode
+from alphabeam.transforms.parameters import MattingParameters
+from alphabeam.transforms.picpik import PicpikError, Upload, fit_box, prepare_upload
 from tests.picpik_emulator import encode_png
-from transforms.errors import ErrorCode
-from transforms.parameters import MattingParameters
-from transforms.picpik import PicpikError, Upload, fit_box, prepare_upload
 
 MB = 1 << 20
 

@@ -46,7 +46,7 @@ def main() -> int:
             parser.error(f"--fault {text}: {chance!r} is not a probability like 0.2")
     core = None
     if options.core:
-        from transforms.matting import MattingCore
+        from alphabeam.transforms.matting import MattingCore
 
         core = MattingCore(options.core)
     try:

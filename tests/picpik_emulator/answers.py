@@ -54,8 +54,8 @@ def core_answer(core: Any) -> Answerer:
     Args:
         core: A `MattingCore`, or anything with its ``remove(pixels, params)``.
     """
-    from transforms.images import decode
-    from transforms.parameters import MattingParameters
+    from alphabeam.transforms.images import decode
+    from alphabeam.transforms.parameters import MattingParameters
 
     def answer(image: bytes, params: Mapping[str, Any]) -> bytes:
         box = params.get("Box")

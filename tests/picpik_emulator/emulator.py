@@ -26,9 +26,9 @@ from typing import Any
 from aiohttp import web
 from PIL import Image
 
+from alphabeam.transforms.picpik.signature import sign
 from tests.picpik_emulator.answers import Answerer, core_answer, cut_by_colour
 from tests.picpik_emulator.faults import Faults
-from transforms.picpik.signature import sign
 
 __all__ = ["Emulator", "running_emulator"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from alphabeam.transforms.storage import faults
 from tests.storage import servers
-from transforms.storage import faults
 
 
 class Stores:

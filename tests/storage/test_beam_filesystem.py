@@ -22,12 +22,12 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms import environments
 
+from alphabeam.transforms import storage
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.storage import beam_filesystem
+from alphabeam.transforms.storage.beam_filesystem import FsspecPath
 from tests.storage import servers
 from tests.storage.conftest import Stores
-from transforms import storage
-from transforms.errors import ErrorCode, RowError
-from transforms.storage import beam_filesystem
-from transforms.storage.beam_filesystem import FsspecPath
 
 SECRETS = {"ALPHABEAM_TEST_S3": "testing-secret", "ALPHABEAM_TEST_AZURE": ""}
 STORES = {"s3": "fsspec+s3", "azure": "fsspec+abfs", "sftp": "fsspec+sftp", "memory": "memory"}
@@ -117,7 +117,7 @@ from apache_beam.io.filesystems import FileSystems
 os.environ["ALPHABEAM_TEST_TOKEN"] = "hunter22"
 sdk_worker_main.create_harness(os.environ, dry_run=True)
 system = FileSystems.get_filesystem("fsspec+webdav://folder/a")
-from transforms.storage.connections import options_of
+from alphabeam.transforms.storage.connections import options_of
 print(json.dumps(options_of("webdav", system._options)))
 """
 
@@ -125,7 +125,7 @@ print(json.dumps(options_of("webdav", system._options)))
 def test_plugin_and_options_of_a_portable_worker() -> None:
     """What Flink's and Dataflow's workers do with the pipeline's options when they start."""
     options = {
-        "beam:option:beam_plugins:v1": ["transforms.storage.beam_filesystem"],
+        "beam:option:beam_plugins:v1": ["alphabeam.transforms.storage.beam_filesystem"],
         "beam:option:fsspec_options:v1": {
             "webdav": {"base_url": "http://h", "password": "${env:ALPHABEAM_TEST_TOKEN}"}
         },
@@ -244,7 +244,7 @@ def test_secrets_are_not_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
 _TAKE_OVER = """
 import sys
 from apache_beam.io.filesystems import FileSystems
-from transforms.storage import register
+from alphabeam.transforms.storage import register
 register("s3")
 print(type(FileSystems.get_filesystem("s3://b/a")).__module__.split(".")[0])
 register("s3", "azfs", take_over=True)
@@ -262,7 +262,7 @@ def test_take_over() -> None:
         cwd=servers.REPOSITORY,
         check=True,
     )
-    assert done.stdout.split() == ["apache_beam", "transforms", "transforms", "apache_beam"]
+    assert done.stdout.split() == ["apache_beam", "alphabeam", "alphabeam", "apache_beam"]
 
 
 def test_unknown_protocol() -> None:

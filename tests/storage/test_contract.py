@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from alphabeam.transforms import storage
+from alphabeam.transforms.errors import ErrorCode, RowError
 from tests.storage import servers
 from tests.storage.conftest import Stores
-from transforms import storage
-from transforms.errors import ErrorCode, RowError
 
 LARGE = 20 if servers.FULL else 6  # MB
 
@@ -159,7 +159,7 @@ def test_overwriting(store: servers.Store, folder: str) -> None:
 
 _WRITER = """
 import sys, json
-from transforms import storage
+from alphabeam.transforms import storage
 uri, options = sys.argv[1], json.loads(sys.argv[2])
 print("ready", flush=True)
 while True:
@@ -220,7 +220,7 @@ def test_killed_writer(store: servers.Store, folder: str) -> None:
 
 _SECOND = """
 import sys, json
-from transforms import storage
+from alphabeam.transforms import storage
 folder, options = sys.argv[1], json.loads(sys.argv[2])
 print(json.dumps(storage.list(folder, options=options)), flush=True)
 storage.put(storage.join(folder, "second"), b"2", options=options)

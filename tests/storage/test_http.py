@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from alphabeam.transforms import storage
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.storage import connections, faults
+from alphabeam.transforms.storage.uris import quoted_url
 from tests.storage import servers
 from tests.storage.http_server import DATA
-from transforms import storage
-from transforms.errors import ErrorCode, RowError
-from transforms.storage import connections, faults
-from transforms.storage.uris import quoted_url
 
 pytest.importorskip("aiohttp")
 pytestmark = pytest.mark.usefixtures("short_waits")

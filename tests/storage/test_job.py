@@ -16,9 +16,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from alphabeam.transforms import storage
 from tests.storage import servers
 from tests.storage.conftest import Stores
-from transforms import storage
 
 SAMPLES = servers.REPOSITORY / "samples"
 NAMES = {"s3": "secret", "abfs": "connection_string"}

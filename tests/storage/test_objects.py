@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from alphabeam.transforms import storage
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.storage import connections, faults
 from tests.storage.conftest import Stores
-from transforms import storage
-from transforms.errors import ErrorCode, RowError
-from transforms.storage import connections, faults
 
 pytestmark = pytest.mark.usefixtures("short_waits")
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alphabeam.transforms import storage
+from alphabeam.transforms.errors import ErrorCode, RowError
 from tests.storage.servers import REPOSITORY
-from transforms import storage
-from transforms.errors import ErrorCode, RowError
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,9 @@ def test_secrets_are_not_shown() -> None:
 
 
 def test_import_is_light() -> None:
-    source = "import sys; from transforms import storage; print('apache_beam' in sys.modules)"
+    source = (
+        "import sys; from alphabeam.transforms import storage; print('apache_beam' in sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", source], capture_output=True, text=True, cwd=REPOSITORY, check=True
     )

@@ -8,7 +8,7 @@ import pathlib
 
 import cv2
 
-from transforms.matting.refiner import Refiner
+from alphabeam.transforms.matting.refiner import Refiner
 
 from ..bank import find_renders
 from ..sources import find_shared, find_sources

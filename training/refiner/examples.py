@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.matting.alpha import refine_alpha
-from transforms.matting.refiner import Refiner
-from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+from alphabeam.transforms.matting.alpha import refine_alpha
+from alphabeam.transforms.matting.refiner import Refiner
+from alphabeam.transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
 from .scenes import Material, Scene, draw_scene
 

@@ -16,10 +16,10 @@ from typing import overload
 import cv2
 import numpy as np
 
-from transforms.matting.alpha import Bands
-from transforms.matting.coarse import CoarseAlpha, coarse_alpha
-from transforms.matting.network import Network, load_model
-from transforms.matting.trimap import UNKNOWN, make_trimap
+from alphabeam.transforms.matting.alpha import Bands
+from alphabeam.transforms.matting.coarse import CoarseAlpha, coarse_alpha
+from alphabeam.transforms.matting.network import Network, load_model
+from alphabeam.transforms.matting.trimap import UNKNOWN, make_trimap
 
 from ..bank import load_cutout, load_render
 from ..compose import Cutout, Picture, draw_ground

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from transforms.matting.trimap import UNKNOWN
+from alphabeam.transforms.matting.trimap import UNKNOWN
 
 from ..checkpoint import Run
 from ..muon import Muon

@@ -11,11 +11,11 @@ with `row_from_record` and go on from there.
 
 from __future__ import annotations
 
-from transforms.manifest.names import file_name
-from transforms.manifest.rows import row_from_record
-from transforms.manifest.shards import Survey, read_shard, survey
-from transforms.manifest.source import Manifest, ManifestError, ManifestFormat, Shard
-from transforms.manifest.transform import ReadManifest
+from alphabeam.transforms.manifest.names import file_name
+from alphabeam.transforms.manifest.rows import row_from_record
+from alphabeam.transforms.manifest.shards import Survey, read_shard, survey
+from alphabeam.transforms.manifest.source import Manifest, ManifestError, ManifestFormat, Shard
+from alphabeam.transforms.manifest.transform import ReadManifest
 
 __all__ = [
     "Manifest",

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from transforms import storage
-from transforms.errors import ErrorCode, RowError
-from transforms.manifest.rows import columns_of
-from transforms.manifest.source import Manifest, ManifestError, Shard
+from alphabeam.transforms import storage
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.manifest.rows import columns_of
+from alphabeam.transforms.manifest.source import Manifest, ManifestError, Shard
 
 __all__ = ["End", "Record", "parquet_records", "text_records"]
 

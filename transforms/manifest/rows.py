@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from transforms import storage
-from transforms.errors import ErrorCode, RowError
-from transforms.manifest.names import default_id
-from transforms.manifest.source import ManifestError
-from transforms.parameters import MattingParameters
-from transforms.records import Row
+from alphabeam.transforms import storage
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.manifest.names import default_id
+from alphabeam.transforms.manifest.source import ManifestError
+from alphabeam.transforms.parameters import MattingParameters
+from alphabeam.transforms.records import Row
 
 __all__ = ["columns_of", "row_from_record"]
 

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transforms import storage
-from transforms.errors import ErrorCode, RowError
-from transforms.manifest.names import IMAGE_EXTENSIONS, digest, file_name, suffix
-from transforms.manifest.records import End, Record, parquet_records, text_records
-from transforms.manifest.rows import row_from_record
-from transforms.manifest.source import Manifest, ManifestError, Shard
-from transforms.records import Row
+from alphabeam.transforms import storage
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.manifest.names import IMAGE_EXTENSIONS, digest, file_name, suffix
+from alphabeam.transforms.manifest.records import End, Record, parquet_records, text_records
+from alphabeam.transforms.manifest.rows import row_from_record
+from alphabeam.transforms.manifest.source import Manifest, ManifestError, Shard
+from alphabeam.transforms.records import Row
 
 __all__ = ["Collisions", "Survey", "read_shard", "survey"]
 

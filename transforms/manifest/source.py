@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
-from transforms import storage
-from transforms.parameters import MattingParameters
+from alphabeam.transforms import storage
+from alphabeam.transforms.parameters import MattingParameters
 
 __all__ = ["Manifest", "ManifestError", "ManifestFormat", "Shard"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from transforms.manifest.shards import Collisions, read_shard, survey
-from transforms.manifest.source import Manifest, Shard
-from transforms.records import Row
+from alphabeam.transforms.manifest.shards import Collisions, read_shard, survey
+from alphabeam.transforms.manifest.source import Manifest, Shard
+from alphabeam.transforms.records import Row
 
 __all__ = ["ReadManifest"]
 

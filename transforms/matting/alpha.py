@@ -15,18 +15,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.matting.coarse import CoarseAlpha
-from transforms.matting.guided import TILE, upsample_guided, upsample_guided_u8
-from transforms.matting.laplacian import solve_band
-from transforms.matting.prior import (
+from alphabeam.transforms.matting.coarse import CoarseAlpha
+from alphabeam.transforms.matting.guided import TILE, upsample_guided, upsample_guided_u8
+from alphabeam.transforms.matting.laplacian import solve_band
+from alphabeam.transforms.matting.prior import (
     ColourPrior,
     colour_prior,
     foreign_to_ground,
     ramp,
     same_as_ground,
 )
-from transforms.matting.refiner import Refiner
-from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+from alphabeam.transforms.matting.refiner import Refiner
+from alphabeam.transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
 __all__ = ["Bands", "refine_alpha"]
 

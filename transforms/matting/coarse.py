@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.matting.islands import cut_by_frame
-from transforms.matting.network import Predictor, outline_distance
-from transforms.matting.prior import off_ground
-from transforms.matting.pushpull import push_pull
-from transforms.parameters import Box
+from alphabeam.transforms.matting.islands import cut_by_frame
+from alphabeam.transforms.matting.network import Predictor, outline_distance
+from alphabeam.transforms.matting.prior import off_ground
+from alphabeam.transforms.matting.pushpull import push_pull
+from alphabeam.transforms.parameters import Box
 
 __all__ = ["CoarseAlpha", "coarse_alpha"]
 

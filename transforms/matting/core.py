@@ -10,16 +10,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.matting.alpha import refine_alpha
-from transforms.matting.coarse import CoarseAlpha, coarse_alpha
-from transforms.matting.foreground import straight_alpha
-from transforms.matting.islands import drop_islands
-from transforms.matting.judgement import FLAGS, confidence, flags, subject_box
-from transforms.matting.network import Predictor, load_model
-from transforms.matting.refiner import Refiner
-from transforms.matting.shadow import add_shadow, find_shadow
-from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, make_trimap
-from transforms.parameters import Box, MattingParameters
+from alphabeam.transforms.matting.alpha import refine_alpha
+from alphabeam.transforms.matting.coarse import CoarseAlpha, coarse_alpha
+from alphabeam.transforms.matting.foreground import straight_alpha
+from alphabeam.transforms.matting.islands import drop_islands
+from alphabeam.transforms.matting.judgement import FLAGS, confidence, flags, subject_box
+from alphabeam.transforms.matting.network import Predictor, load_model
+from alphabeam.transforms.matting.refiner import Refiner
+from alphabeam.transforms.matting.shadow import add_shadow, find_shadow
+from alphabeam.transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, make_trimap
+from alphabeam.transforms.parameters import Box, MattingParameters
 
 __all__ = ["FLAGS", "BoxOutsideError", "Matte", "MattingCore"]
 

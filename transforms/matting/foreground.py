@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.matting.pushpull import push_pull
+from alphabeam.transforms.matting.pushpull import push_pull
 
 __all__ = ["straight_alpha"]
 

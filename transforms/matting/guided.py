@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.matting.trimap import UNKNOWN
-from transforms.parameters import Box
+from alphabeam.transforms.matting.trimap import UNKNOWN
+from alphabeam.transforms.parameters import Box
 
 __all__ = ["ALPHA_STEPS", "TILE", "upsample_guided", "upsample_guided_u8"]
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.matting.islands import pool
-from transforms.parameters import Box
+from alphabeam.transforms.matting.islands import pool
+from alphabeam.transforms.parameters import Box
 
 __all__ = ["FLAGS", "confidence", "flags", "subject_box"]
 

@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from transforms.matting.preprocessing import Preprocessing
+from alphabeam.transforms.matting.preprocessing import Preprocessing
 
 __all__ = [
     "EMBEDDED",

@@ -13,14 +13,14 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from transforms.matting.models import (
+from alphabeam.transforms.matting.models import (
     REGISTRY,
     ModelError,
     cached_path,
     fetch,
     file_digest,
 )
-from transforms.matting.preprocessing import Preprocessing
+from alphabeam.transforms.matting.preprocessing import Preprocessing
 
 __all__ = ["Network", "Predictor", "load_model", "outline_distance"]
 
@@ -36,7 +36,7 @@ _CONTRADICTION = 0.8  # intersection over union of what it takes for the subject
 
 
 class Predictor(Protocol):
-    """What :class:`~transforms.matting.MattingCore` asks of a network."""
+    """What :class:`~alphabeam.transforms.matting.MattingCore` asks of a network."""
 
     def predict(self, rgb: NDArray[np.uint8]) -> NDArray[Any]:
         """Coarse alpha of an RGB image, uint8 0..255 or float32 0..1, at any resolution."""
@@ -202,8 +202,8 @@ def load_model(
     says, else that of the registered model of the same name.
 
     Args:
-        name_or_url: A name of :data:`~transforms.matting.models.REGISTRY`, a local path, or any
-            fsspec URL of an ONNX file.
+        name_or_url: A name of `alphabeam.transforms.matting.models.REGISTRY`, a local path, or
+            any fsspec URL of an ONNX file.
         sha256: Hex digest that the file must have.
         threads: Threads within one inference.
         cache: Folder for downloads; None for the user's cache folder.

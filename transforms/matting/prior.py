@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.matting.pushpull import push_pull
-from transforms.matting.trimap import BACKGROUND, FOREGROUND
+from alphabeam.transforms.matting.pushpull import push_pull
+from alphabeam.transforms.matting.trimap import BACKGROUND, FOREGROUND
 
 __all__ = [
     "ColourPrior",

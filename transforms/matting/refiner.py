@@ -15,8 +15,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from transforms.matting.prior import ramp
-from transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+from alphabeam.transforms.matting.prior import ramp
+from alphabeam.transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
 __all__ = ["Refiner"]
 

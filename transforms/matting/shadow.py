@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.matting.prior import ramp
-from transforms.matting.pushpull import push_pull
+from alphabeam.transforms.matting.prior import ramp
+from alphabeam.transforms.matting.pushpull import push_pull
 
 __all__ = ["add_shadow", "find_shadow"]
 

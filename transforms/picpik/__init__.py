@@ -11,8 +11,8 @@ twice.
 
 from __future__ import annotations
 
-from transforms.picpik.client import CHINA, INTERNATIONAL, PicpikClient, find_lost
-from transforms.picpik.errors import (
+from alphabeam.transforms.picpik.client import CHINA, INTERNATIONAL, PicpikClient, find_lost
+from alphabeam.transforms.picpik.errors import (
     AnswerInvalid,
     ApiRefused,
     ApiUnavailable,
@@ -24,11 +24,11 @@ from transforms.picpik.errors import (
     TaskFailed,
     TaskTimeout,
 )
-from transforms.picpik.result import matte_from_result
-from transforms.picpik.signature import sign
-from transforms.picpik.tasks import TaskDetail, collect
-from transforms.picpik.throttle import Backoff
-from transforms.picpik.upload import Upload, fit_box, prepare_upload
+from alphabeam.transforms.picpik.result import matte_from_result
+from alphabeam.transforms.picpik.signature import sign
+from alphabeam.transforms.picpik.tasks import TaskDetail, collect
+from alphabeam.transforms.picpik.throttle import Backoff
+from alphabeam.transforms.picpik.upload import Upload, fit_box, prepare_upload
 
 __all__ = [
     "CHINA",

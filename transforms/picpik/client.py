@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from transforms.errors import ErrorCode
-from transforms.parameters import MattingParameters
-from transforms.picpik.download import ResultFetcher, is_loopback, shown_url
-from transforms.picpik.errors import (
+from alphabeam.transforms.errors import ErrorCode
+from alphabeam.transforms.parameters import MattingParameters
+from alphabeam.transforms.picpik.download import ResultFetcher, is_loopback, shown_url
+from alphabeam.transforms.picpik.errors import (
     AnswerInvalid,
     ApiRefused,
     ApiUnavailable,
@@ -27,10 +27,10 @@ from transforms.picpik.errors import (
     PicpikError,
     SubmitUnknown,
 )
-from transforms.picpik.signature import sign
-from transforms.picpik.tasks import TaskDetail, is_task_uid, read_task
-from transforms.picpik.throttle import Backoff, Pace, retry_after_seconds
-from transforms.picpik.transport import (
+from alphabeam.transforms.picpik.signature import sign
+from alphabeam.transforms.picpik.tasks import TaskDetail, is_task_uid, read_task
+from alphabeam.transforms.picpik.throttle import Backoff, Pace, retry_after_seconds
+from alphabeam.transforms.picpik.transport import (
     Answer,
     AnswerTooLarge,
     ExchangeFailed,

@@ -13,8 +13,8 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import urllib3
 
-from transforms.picpik.errors import AnswerInvalid, ResultRefused, TaskExpired
-from transforms.picpik.transport import (
+from alphabeam.transforms.picpik.errors import AnswerInvalid, ResultRefused, TaskExpired
+from alphabeam.transforms.picpik.transport import (
     Answer,
     AnswerTooLarge,
     ExchangeFailed,

@@ -1,14 +1,14 @@
 """What can go wrong with the PICPIK API, each as a failure that a row can carry.
 
-All are `transforms.errors.RowError`, so each has a ``code`` of the closed list and one line of
-text. None ever holds a key: whatever the vendor answers is cleaned before it is quoted.
+All are `alphabeam.transforms.errors.RowError`, so each has a ``code`` of the closed list and one
+line of text. None ever holds a key: whatever the vendor answers is cleaned before it is quoted.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.errors import ErrorCode, RowError
 
 __all__ = [
     "AnswerInvalid",

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 from PIL import Image
 
-from transforms.picpik.errors import AnswerInvalid
+from alphabeam.transforms.picpik.errors import AnswerInvalid
 
 __all__ = ["matte_from_result"]
 

@@ -9,7 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from transforms.picpik.errors import AnswerInvalid, ApiUnavailable, TaskFailed, TaskTimeout
+from alphabeam.transforms.picpik.errors import (
+    AnswerInvalid,
+    ApiUnavailable,
+    TaskFailed,
+    TaskTimeout,
+)
 
 __all__ = ["TaskDetail", "TaskState", "Tasks", "collect", "is_task_uid", "read_task"]
 

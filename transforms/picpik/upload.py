@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms
 
-from transforms.errors import ErrorCode
-from transforms.parameters import MattingParameters
-from transforms.picpik.errors import PicpikError
+from alphabeam.transforms.errors import ErrorCode
+from alphabeam.transforms.parameters import MattingParameters
+from alphabeam.transforms.picpik.errors import PicpikError
 
 __all__ = ["Upload", "fit_box", "prepare_upload"]
 

@@ -2,7 +2,7 @@
 
 Importing this package imports no Beam; ``register`` does, when it is called.
 
->>> from transforms import storage
+>>> from alphabeam.transforms import storage
 >>> storage.put("memory://shop/a.txt", b"shoe")
 >>> storage.read("memory://shop/a.txt")
 b'shoe'
@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from transforms.storage.faults import StorageOptions
-from transforms.storage.objects import (
+from alphabeam.transforms.storage.faults import StorageOptions
+from alphabeam.transforms.storage.objects import (
     Stat,
     delete,
     exists,
@@ -27,11 +27,11 @@ from transforms.storage.objects import (
     read_many,
     stat,
 )
-from transforms.storage.objects import list_objects as list
-from transforms.storage.uris import is_local, join, parent, redact, resolve
+from alphabeam.transforms.storage.objects import list_objects as list
+from alphabeam.transforms.storage.uris import is_local, join, parent, redact, resolve
 
 if TYPE_CHECKING:
-    from transforms.storage.beam_filesystem import FsspecPath
+    from alphabeam.transforms.storage.beam_filesystem import FsspecPath
 
 __all__ = [
     "Stat",
@@ -59,13 +59,13 @@ def register(
     *protocols: str, options: StorageOptions | None = None, take_over: bool = False
 ) -> None:
     """Makes Beam's own IO understand these protocols; see ``beam_filesystem.register``."""
-    from transforms.storage import beam_filesystem
+    from alphabeam.transforms.storage import beam_filesystem
 
     beam_filesystem.register(*protocols, options=options, take_over=take_over)
 
 
 def beam_path(uri: str) -> FsspecPath:
     """A URI for Beam's own IO, good on every worker; see ``beam_filesystem.beam_path``."""
-    from transforms.storage import beam_filesystem
+    from alphabeam.transforms.storage import beam_filesystem
 
     return beam_filesystem.beam_path(uri)

@@ -5,12 +5,12 @@ knows. ``register("sftp")`` adds the plain ``sftp://``, and with ``take_over=Tru
 that Beam has file systems of its own for (``s3``, ``gs``, ``azfs``, ``hdfs``).
 
 Workers have to import this module too. Either name it in the pipeline's options,
-``--beam_plugin=transforms.storage.beam_filesystem`` (worker pools that are started by hand do not
-look there), or give Beam ``beam_path(uri)`` instead of the bare text: unpickling that on a worker
-imports this module, and brings along what was registered.
+``--beam_plugin=alphabeam.transforms.storage.beam_filesystem`` (worker pools that are started by
+hand do not look there), or give Beam ``beam_path(uri)`` instead of the bare text: unpickling that
+on a worker imports this module, and brings along what was registered.
 
 Not for: images (``WriteToFiles`` and shards are no way to write ten million named objects; see
-``transforms.storage.put``).
+``alphabeam.transforms.storage.put``).
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from apache_beam.io.filesystem import (
 from apache_beam.options.pipeline_options import PipelineOptions
 from fsspec.registry import available_protocols
 
-from transforms import secrets
-from transforms.errors import ErrorCode, RowError
-from transforms.storage import objects
-from transforms.storage.faults import StorageOptions
-from transforms.storage.uris import ALIAS_PREFIX, is_local, join
+from alphabeam.transforms import secrets
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.storage import objects
+from alphabeam.transforms.storage.faults import StorageOptions
+from alphabeam.transforms.storage.uris import ALIAS_PREFIX, is_local, join
 
 __all__ = ["FsspecOptions", "FsspecPath", "beam_path", "register"]
 
@@ -107,7 +107,7 @@ def _translate(verb: str, paths: Iterable[Any], action: Callable[[Any], Any]) ->
 
 
 class _FsspecFileSystem(FileSystem):
-    """Beam's file system interface on ``transforms.storage``; subclasses give the scheme."""
+    """Beam's file system interface on our storage; subclasses give the scheme."""
 
     SCHEME = "fsspec"
 

@@ -19,10 +19,18 @@ from fsspec.dircache import DirCache
 from fsspec.registry import get_filesystem_class
 from fsspec.utils import infer_compression
 
-from transforms.errors import ErrorCode, RowError
-from transforms.secrets import resolve
-from transforms.storage.faults import StorageOptions, as_row_error, diagnose
-from transforms.storage.uris import ARCHIVES, CACHES, Link, chain, quoted_url, redact, spell
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.secrets import resolve
+from alphabeam.transforms.storage.faults import StorageOptions, as_row_error, diagnose
+from alphabeam.transforms.storage.uris import (
+    ARCHIVES,
+    CACHES,
+    Link,
+    chain,
+    quoted_url,
+    redact,
+    spell,
+)
 
 __all__ = ["Place", "borrow", "options_of", "spellings"]
 
@@ -193,7 +201,7 @@ def _take_names_literally(client: Any) -> None:
 
 def _connect(links: tuple[Link, ...], layers: list[_Layer], options: StorageOptions | None) -> Any:
     """An instance for the outermost link. An archive reads its file as everybody else would."""
-    from transforms.storage.objects import open_input
+    from alphabeam.transforms.storage.objects import open_input
 
     protocol, kwargs = layers[-1].protocol, dict(layers[-1].kwargs)
     if protocol in ARCHIVES:

@@ -21,10 +21,10 @@ from typing import Any, BinaryIO, NamedTuple
 from fsspec.asyn import sync
 from fsspec.utils import glob_translate
 
-from transforms.errors import ErrorCode, RowError
-from transforms.storage.connections import Place, borrow
-from transforms.storage.faults import HttpStatus, StorageOptions, diagnose, persist
-from transforms.storage.uris import chain, has_magic, is_local, redact
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.storage.connections import Place, borrow
+from alphabeam.transforms.storage.faults import HttpStatus, StorageOptions, diagnose, persist
+from alphabeam.transforms.storage.uris import chain, has_magic, is_local, redact
 
 __all__ = [
     "Stat",

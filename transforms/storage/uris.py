@@ -13,7 +13,7 @@ import re
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-from transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.errors import ErrorCode, RowError
 
 __all__ = [
     "Link",
