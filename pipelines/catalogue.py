@@ -9,13 +9,13 @@ import apache_beam as beam
 from alphabeam.pipelines.engines import Threads
 from alphabeam.pipelines.job import Job
 from alphabeam.pipelines.progress import Progress
+from alphabeam.transforms.backends.local import LocalBackend
+from alphabeam.transforms.backends.picpik import PicpikBackend
 from alphabeam.transforms.cutouts import WriteCutouts
 from alphabeam.transforms.images import Limits, ReadImages
 from alphabeam.transforms.ledger import SkipFinished
-from alphabeam.transforms.local_backend import LocalBackend
 from alphabeam.transforms.manifest import Manifest, ReadManifest
 from alphabeam.transforms.metadata import WriteMetadata
-from alphabeam.transforms.picpik_backend import PicpikBackend
 from alphabeam.transforms.remove_background import RemoveBackground
 
 __all__ = ["Catalogue", "backend_of", "manifest_of"]

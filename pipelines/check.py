@@ -11,15 +11,15 @@ from alphabeam.pipelines.catalogue import backend_of, limits_of, manifest_of
 from alphabeam.pipelines.engines import processes_of, threads_of
 from alphabeam.pipelines.job import Job
 from alphabeam.transforms import storage
+from alphabeam.transforms.backends.local import LocalBackend, remove_locally
+from alphabeam.transforms.backends.picpik import PicpikBackend
 from alphabeam.transforms.cutouts import write_cutout
 from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.images import fetch
 from alphabeam.transforms.ledger import FinishedRows, look_up
-from alphabeam.transforms.local_backend import LocalBackend, remove_locally
 from alphabeam.transforms.manifest import Manifest, ManifestError, Survey, read_shard, survey
-from alphabeam.transforms.picpik_backend import PicpikBackend
-from alphabeam.transforms.records import FAILED, PENDING, Row
-from alphabeam.transforms.secrets import references, resolve
+from alphabeam.transforms.rows import FAILED, PENDING, Row
+from alphabeam.transforms.secret_refs import references, resolve
 
 __all__ = ["check", "probe", "rows_to_submit"]
 

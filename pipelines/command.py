@@ -178,7 +178,7 @@ class _NotConfirmed(Exception):
 def _confirm(job: Job, limit: int, fresh: bool) -> None:
     from alphabeam.pipelines.catalogue import backend_of
     from alphabeam.pipelines.check import rows_to_submit
-    from alphabeam.transforms.picpik_backend import PicpikBackend
+    from alphabeam.transforms.backends.picpik import PicpikBackend
 
     backend = backend_of(job)
     assert isinstance(backend, PicpikBackend)

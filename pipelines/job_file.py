@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from alphabeam.pipelines.job import Job, LocalBackend, PicpikBackend
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import RowError
-from alphabeam.transforms.secrets import SecretError, resolve
+from alphabeam.transforms.secret_refs import SecretError, resolve
 
 __all__ = ["JobFileError", "load_job", "parse_job"]
 

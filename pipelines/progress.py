@@ -15,7 +15,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from alphabeam.transforms.records import FAILED, Row
+from alphabeam.transforms.rows import FAILED, Row
 
 __all__ = ["Progress", "ProgressBar"]
 

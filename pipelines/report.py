@@ -14,7 +14,7 @@ from alphabeam.pipelines.engines import cores
 from alphabeam.pipelines.job import Job
 from alphabeam.transforms import storage
 from alphabeam.transforms.metadata import FAILURES, Committed
-from alphabeam.transforms.records import DONE, FAILED
+from alphabeam.transforms.rows import DONE, FAILED
 
 __all__ = ["SUMMARY", "Summary", "summarize"]
 

@@ -34,7 +34,7 @@ from alphabeam.transforms.manifest import (
     survey,
 )
 from alphabeam.transforms.parameters import MattingParameters
-from alphabeam.transforms.records import FAILED, PENDING, Row
+from alphabeam.transforms.rows import FAILED, PENDING, Row
 
 QUICK = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -29,7 +29,7 @@ from alphabeam.transforms.metadata import (
     rows_from_table,
     table_from_rows,
 )
-from alphabeam.transforms.records import DONE, FAILED, Row, now
+from alphabeam.transforms.rows import DONE, FAILED, Row, now
 from tests.test_records import FULL
 
 

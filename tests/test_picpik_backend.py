@@ -15,14 +15,15 @@ import cv2
 import numpy as np
 import pytest
 
-from alphabeam.transforms import picpik_backend, storage
+from alphabeam.transforms import storage
+from alphabeam.transforms.backends import picpik as picpik_backend
+from alphabeam.transforms.backends.picpik import PicpikBackend
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images import Limits, fetch
 from alphabeam.transforms.ledger import Submission, Submissions
 from alphabeam.transforms.picpik import AnswerInvalid, ApiRefused, TaskDetail, TaskTimeout
 from alphabeam.transforms.picpik.throttle import Pace
-from alphabeam.transforms.picpik_backend import PicpikBackend
-from alphabeam.transforms.records import PENDING, Picture, Row
+from alphabeam.transforms.rows import PENDING, Picture, Row
 from tests.conftest import encoded, product
 from tests.picpik_emulator import Emulator, encode_png, running_emulator
 

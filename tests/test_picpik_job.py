@@ -17,12 +17,12 @@ import apache_beam as beam
 import pytest
 
 from alphabeam.pipelines.progress import Progress, ProgressBar
+from alphabeam.transforms.backends.picpik import PicpikBackend
 from alphabeam.transforms.images import ReadImages
 from alphabeam.transforms.manifest import file_name
 from alphabeam.transforms.metadata import RESUBMITTED
-from alphabeam.transforms.picpik_backend import PicpikBackend
-from alphabeam.transforms.records import Row
 from alphabeam.transforms.remove_background import RemoveBackground
+from alphabeam.transforms.rows import Row
 from tests.conftest import Shop
 from tests.picpik_emulator import Faults, running_emulator
 from tests.picpik_jobs import PicpikShop, check_every_row, run_with_kills

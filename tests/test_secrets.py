@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from alphabeam.transforms.secrets import SecretError, references, resolve
+from alphabeam.transforms.secret_refs import SecretError, references, resolve
 
 
 def test_references_are_replaced_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

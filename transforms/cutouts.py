@@ -16,7 +16,7 @@ from alphabeam.transforms import storage
 from alphabeam.transforms.encoding import encode_cutout, encode_mask
 from alphabeam.transforms.manifest import file_name
 from alphabeam.transforms.overlap import OverlappedDoFn
-from alphabeam.transforms.records import DONE, PENDING, Picture, Row, now
+from alphabeam.transforms.rows import DONE, PENDING, Picture, Row, now
 
 __all__ = ["CutoutFormat", "WriteCutouts", "write_cutout"]
 

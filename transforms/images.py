@@ -27,7 +27,7 @@ from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.overlap import OverlappedDoFn
-from alphabeam.transforms.records import PENDING, Picture, Row
+from alphabeam.transforms.rows import PENDING, Picture, Row
 
 __all__ = ["ImageInfo", "Limits", "ReadImages", "decode", "fetch", "inspect"]
 

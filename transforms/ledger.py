@@ -37,7 +37,7 @@ from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.manifest import file_name
 from alphabeam.transforms.metadata import EARLIER, TASKS, rows_from_table
 from alphabeam.transforms.overlap import OverlappedDoFn
-from alphabeam.transforms.records import DONE, PENDING, Row
+from alphabeam.transforms.rows import DONE, PENDING, Row
 
 __all__ = ["FinishedRows", "SkipFinished", "Submission", "Submissions", "look_up"]
 

@@ -86,7 +86,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode
 from alphabeam.transforms.manifest.names import digest
-from alphabeam.transforms.records import DONE, FAILED, Row
+from alphabeam.transforms.rows import DONE, FAILED, Row
 
 __all__ = [
     "FAILURES",

@@ -1,49 +1,24 @@
 """``RemoveBackground``: hands each picture to a backend.
 
-The work itself is elsewhere: `alphabeam.transforms.local_backend` runs the matting core on the
-worker, and `alphabeam.transforms.picpik_backend` calls the API.
+The work itself is elsewhere: `alphabeam.transforms.backends.local` runs the matting core on the
+worker, and `alphabeam.transforms.backends.picpik` calls the API.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
+from alphabeam.transforms.backends import Backend
+from alphabeam.transforms.backends.local import LocalBackend
 from alphabeam.transforms.images import Limits
-from alphabeam.transforms.local_backend import LocalBackend
 from alphabeam.transforms.overlap import OverlappedDoFn
-from alphabeam.transforms.records import PENDING, Picture, Row
+from alphabeam.transforms.rows import PENDING, Picture
 
-__all__ = ["Backend", "RemoveBackground"]
-
-
-class Backend(Protocol):
-    """Who removes backgrounds: a small, picklable description that opens on the worker."""
-
-    @property
-    def threads(self) -> int:
-        """Images at work at once in one process; 0 for as many as cores."""
-
-    @property
-    def depth(self) -> int:
-        """Images in the step's window, at work and waiting; 0 for twice the threads."""
-
-    @property
-    def pixels_in_flight(self) -> int:
-        """Most pixels of decoded images in the window."""
-
-    @property
-    def throttled_seconds(self) -> float:
-        """How long this process has been held back so far, over all threads."""
-
-    def fingerprinted(self, row: Row) -> Row:
-        """The row with the fingerprint that its result would have."""
-
-    def open(self, limits: Limits) -> Callable[[Picture], Picture]:
-        """What does the work: fills in a picture's alpha, cutout and row, or fails its row."""
+__all__ = ["RemoveBackground"]
 
 
 class RemoveBackground(beam.PTransform):

@@ -18,18 +18,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from alphabeam.transforms.backends.local import LocalBackend
+    from alphabeam.transforms.backends.picpik import PicpikBackend
     from alphabeam.transforms.cutouts import WriteCutouts
     from alphabeam.transforms.errors import ErrorCode, RowError
     from alphabeam.transforms.images import Limits, ReadImages
     from alphabeam.transforms.ledger import SkipFinished
-    from alphabeam.transforms.local_backend import LocalBackend
     from alphabeam.transforms.manifest import Manifest, ManifestError, ReadManifest
     from alphabeam.transforms.matting import MattingCore
     from alphabeam.transforms.metadata import Committed, WriteMetadata
     from alphabeam.transforms.parameters import MattingParameters
-    from alphabeam.transforms.picpik_backend import PicpikBackend
-    from alphabeam.transforms.records import Picture, Row
     from alphabeam.transforms.remove_background import RemoveBackground
+    from alphabeam.transforms.rows import Picture, Row
 
 __all__ = [
     "Committed",
@@ -58,13 +58,13 @@ _MODULES = {
     "errors": ("ErrorCode", "RowError"),
     "images": ("Limits", "ReadImages"),
     "ledger": ("SkipFinished",),
-    "local_backend": ("LocalBackend",),
+    "backends.local": ("LocalBackend",),
     "manifest": ("Manifest", "ManifestError", "ReadManifest"),
     "matting": ("MattingCore",),
     "metadata": ("Committed", "WriteMetadata"),
     "parameters": ("MattingParameters",),
-    "picpik_backend": ("PicpikBackend",),
-    "records": ("Picture", "Row"),
+    "backends.picpik": ("PicpikBackend",),
+    "rows": ("Picture", "Row"),
     "remove_background": ("RemoveBackground",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

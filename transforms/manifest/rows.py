@@ -15,7 +15,7 @@ from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.manifest.names import default_id
 from alphabeam.transforms.manifest.source import ManifestError
 from alphabeam.transforms.parameters import MattingParameters
-from alphabeam.transforms.records import Row
+from alphabeam.transforms.rows import Row
 
 __all__ = ["columns_of", "row_from_record"]
 

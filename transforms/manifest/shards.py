@@ -16,7 +16,7 @@ from alphabeam.transforms.manifest.names import IMAGE_EXTENSIONS, digest, file_n
 from alphabeam.transforms.manifest.records import End, Record, parquet_records, text_records
 from alphabeam.transforms.manifest.rows import row_from_record
 from alphabeam.transforms.manifest.source import Manifest, ManifestError, Shard
-from alphabeam.transforms.records import Row
+from alphabeam.transforms.rows import Row
 
 __all__ = ["Collisions", "Survey", "read_shard", "survey"]
 

@@ -9,7 +9,7 @@ import apache_beam as beam
 
 from alphabeam.transforms.manifest.shards import Collisions, read_shard, survey
 from alphabeam.transforms.manifest.source import Manifest, Shard
-from alphabeam.transforms.records import Row
+from alphabeam.transforms.rows import Row
 
 __all__ = ["ReadManifest"]
 

@@ -33,7 +33,7 @@ from apache_beam.io.filesystem import (
 from apache_beam.options.pipeline_options import PipelineOptions
 from fsspec.registry import available_protocols
 
-from alphabeam.transforms import secrets
+from alphabeam.transforms import secret_refs
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.storage import objects
 from alphabeam.transforms.storage.faults import StorageOptions
@@ -438,7 +438,7 @@ def register(
             )
     for protocol, given in (options or {}).items():
         for name, value in given.items():
-            if name in _SECRET_OPTIONS and value and not secrets.references(value):
+            if name in _SECRET_OPTIONS and value and not secret_refs.references(value):
                 raise RowError(
                     ErrorCode.INVALID_PARAMETER,
                     f"the option {name} of {protocol} is a secret in clear; give a reference, "

@@ -20,7 +20,7 @@ from fsspec.registry import get_filesystem_class
 from fsspec.utils import infer_compression
 
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.secrets import resolve
+from alphabeam.transforms.secret_refs import resolve
 from alphabeam.transforms.storage.faults import StorageOptions, as_row_error, diagnose
 from alphabeam.transforms.storage.uris import (
     ARCHIVES,

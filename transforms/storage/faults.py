@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.secrets import SecretError, references, resolve
+from alphabeam.transforms.secret_refs import SecretError, references, resolve
 from alphabeam.transforms.storage.uris import chain, redact, secrets_in
 
 __all__ = ["Fault", "HttpStatus", "StorageOptions", "as_row_error", "diagnose", "persist"]

@@ -44,8 +44,8 @@ from alphabeam.transforms.picpik import (
     matte_from_result,
     prepare_upload,
 )
-from alphabeam.transforms.records import Picture, Row
-from alphabeam.transforms.secrets import references, resolve
+from alphabeam.transforms.rows import Picture, Row
+from alphabeam.transforms.secret_refs import references, resolve
 
 __all__ = ["PicpikBackend"]
 

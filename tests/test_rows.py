@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.parameters import MattingParameters
-from alphabeam.transforms.records import DONE, FAILED, Row, local_task_uid
+from alphabeam.transforms.rows import DONE, FAILED, Row, local_task_uid
 
 FULL = Row(
     id="a/ä", image="s3://b/ä #%20.jpg", status=DONE, line=7, backend="local", task_uid="u" * 20,

@@ -13,7 +13,7 @@ from apache_beam.utils.shared import Shared
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images import Limits, decode
 from alphabeam.transforms.matting import MattingCore, ModelError, load_model
-from alphabeam.transforms.records import Picture, Row
+from alphabeam.transforms.rows import Picture, Row
 
 __all__ = ["LocalBackend", "remove_locally"]
 
