@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ class Stores:
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Transient faults are tried again at once."""
-    monkeypatch.setattr(faults, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(faults, "BACKOFF", dataclasses.replace(faults.BACKOFF, base=0.01))
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import hashlib
 import random
 import sys
+import time
 from pathlib import Path
 
 from aiohttp import web
@@ -74,6 +76,21 @@ async def flaky(request: web.Request) -> web.Response:
     if await _count(request) <= 2:
         return web.Response(status=503, headers={"Retry-After": "0"})
     return web.Response(body=DATA)
+
+
+async def thrice(request: web.Request) -> web.Response:
+    """503 three times, then well."""
+    return web.Response(body=DATA) if await _count(request) > 3 else web.Response(status=503)
+
+
+async def later(request: web.Request) -> web.Response:
+    """429 once, with a Retry-After of one or two seconds."""
+    if await _count(request) > 1:
+        return web.Response(body=DATA)
+    asked = "1"
+    if request.match_info["form"] == "date":
+        asked = email.utils.formatdate(time.time() + 2, usegmt=True)
+    return web.Response(status=429, headers={"Retry-After": asked})
 
 
 async def cut(request: web.Request) -> web.StreamResponse:
@@ -144,6 +161,8 @@ def main() -> None:
         "/get-only": get_only,
         "/status/{status}": status,
         "/flaky": flaky,
+        "/thrice": thrice,
+        "/later/{form}": later,
         "/cut": cut,
         "/stall": stall,
         "/unreliable/{name}": unreliable,

@@ -156,7 +156,10 @@ def worker_pool() -> Iterator[str]:
         f"--service_port={port}",
     ]
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    env = {"PYTHONPATH": str(servers.REPOSITORY), "PATH": path}  # it runs whatever `python` is
+    env = {
+        "PYTHONPATH": str(servers.REPOSITORY / "src"),
+        "PATH": path,
+    }  # it runs whatever `python` is
     stop = servers.launch(command, port, env=env)
     yield f"localhost:{port}"
     stop()

@@ -176,7 +176,7 @@ def child(source: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         text=True,
         cwd=servers.REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(servers.REPOSITORY)},
+        env={**os.environ, "PYTHONPATH": str(servers.REPOSITORY / "src")},
     )
     try:
         yield process

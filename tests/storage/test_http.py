@@ -64,8 +64,8 @@ def test_stat(http: str) -> None:
         ("status/401", ErrorCode.ACCESS_DENIED, 1),
         ("status/403", ErrorCode.ACCESS_DENIED, 1),
         ("status/400", ErrorCode.INVALID_URI, 1),
-        ("status/500", ErrorCode.STORAGE_UNAVAILABLE, faults.ATTEMPTS),
-        ("status/429", ErrorCode.STORAGE_UNAVAILABLE, faults.ATTEMPTS),
+        ("status/500", ErrorCode.STORAGE_UNAVAILABLE, faults.BACKOFF.attempts),
+        ("status/429", ErrorCode.STORAGE_UNAVAILABLE, faults.BACKOFF.attempts),
     ],
 )
 def test_faults(http: str, path: str, code: ErrorCode, requests: int) -> None:
@@ -73,6 +73,26 @@ def test_faults(http: str, path: str, code: ErrorCode, requests: int) -> None:
 
     assert code_of(lambda: storage.read(f"{http}/{path}?counted")) is code
     assert json.loads(storage.read(f"{http}/seen"))[f"/{path}?counted"] == requests
+
+
+def test_each_retry_is_one_line_of_the_log(http: str, caplog: pytest.LogCaptureFixture) -> None:
+    uri = f"{http}/thrice?signature=hunter22"
+    assert storage.read(uri) == DATA
+    lines = [record for record in caplog.records if record.name.startswith("alphabeam.")]
+    assert [record.levelname for record in lines] == ["WARNING"] * 3
+    for attempt, record in enumerate(lines, 1):
+        text = record.getMessage()
+        assert f"cannot read {http}/thrice?***: HTTP 503" in text
+        assert f"attempt {attempt} of {faults.BACKOFF.attempts} failed" in text
+        assert "hunter" not in text and "\n" not in text
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_retry_after_is_obeyed(http: str, form: str) -> None:
+    """A header that asks for more than the limit is obeyed up to the limit."""
+    began = time.monotonic()
+    assert storage.read(f"{http}/later/{form}") == DATA
+    assert 0.8 < time.monotonic() - began < 10
 
 
 def test_unreachable() -> None:

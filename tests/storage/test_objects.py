@@ -238,11 +238,14 @@ def test_transient_faults_are_tried_again_and_others_are_not() -> None:
             raise error
         return tries
 
-    assert faults.persist(lambda: action(TimeoutError(), 3), "read", "s3://b/a") == 3
-    for error, wanted in ((TimeoutError("silent"), faults.ATTEMPTS), (PermissionError(), 1)):
+    assert faults.retry(lambda: action(TimeoutError(), 3), "read", "s3://b/a") == 3
+    for error, wanted in (
+        (TimeoutError("silent"), faults.BACKOFF.attempts),
+        (PermissionError(), 1),
+    ):
         tries = 0
         with pytest.raises(RowError) as caught:
-            faults.persist(lambda: action(error, 99), "read", "s3://b/a")  # noqa: B023
+            faults.retry(lambda: action(error, 99), "read", "s3://b/a")  # noqa: B023
         assert tries == wanted
         assert "cannot read s3://b/a" in caught.value.message
         assert ("tried 5 times" in caught.value.message) is (wanted > 1)

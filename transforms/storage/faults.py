@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import random
+import logging
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.retry import Backoff, Retries, retry_after_seconds
 from alphabeam.transforms.secret_refs import SecretError, references, resolve
 from alphabeam.transforms.storage.uris import chain, redact, secrets_in
 
-__all__ = ["Fault", "HttpStatus", "StorageOptions", "as_row_error", "diagnose", "persist"]
+__all__ = ["Fault", "HttpStatusError", "StorageOptions", "as_row_error", "diagnose", "retry"]
 
 StorageOptions = Mapping[str, Mapping[str, Any]]
 
 # One policy for every store: the libraries' own retries are switched off where that is possible.
-ATTEMPTS = 5
-FIRST_WAIT_S = 0.2  # doubled each time, with full jitter
-LONGEST_WAIT_S = 20.0  # also the most that a server's Retry-After is obeyed
+BACKOFF = Backoff(attempts=5, total_seconds=math.inf, base=0.2, cap=20.0, longest_retry_after=20.0)
+
+_log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -78,7 +80,7 @@ _BROKEN_ARCHIVE = frozenset({"BadZipFile", "ReadError", "LargeZipFile", "Compres
 _TRANSIENT_STATUS = frozenset({408, 409, 423, 425, 429, 500, 502, 503, 504})
 
 
-class HttpStatus(Exception):
+class HttpStatusError(Exception):
     """An HTTP answer that is no success."""
 
     def __init__(self, status: int, reason: str = "", retry_after: str | None = None) -> None:
@@ -128,6 +130,22 @@ def _status(error: BaseException) -> int | None:
     return value if isinstance(value, int) and value >= 300 else None
 
 
+def _retry_after(error: BaseException) -> str | None:
+    """The header Retry-After of the answer that an exception stands for."""
+    if isinstance(error, HttpStatusError):
+        return error.retry_after
+    headers = getattr(error, "headers", None)  # aiohttp
+    response = getattr(error, "response", None)
+    if isinstance(response, Mapping):  # botocore
+        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders")
+    elif headers is None:
+        headers = getattr(response, "headers", None)  # azure, httpx, requests
+    if not isinstance(headers, Mapping):
+        return None
+    found = next((headers[name] for name in headers if name.lower() == "retry-after"), None)
+    return found if isinstance(found, str) else None
+
+
 def _of_status(status: int, reason: str, error: BaseException) -> Fault:
     if status in (401, 403, 407):
         return Fault(ErrorCode.ACCESS_DENIED, reason)
@@ -136,8 +154,7 @@ def _of_status(status: int, reason: str, error: BaseException) -> Fault:
     if status == 507:
         return Fault(ErrorCode.NO_SPACE, reason)
     if status in _TRANSIENT_STATUS or status >= 500:
-        after = getattr(error, "retry_after", None)
-        wait = float(after) if isinstance(after, str) and after.strip().isdigit() else None
+        wait = retry_after_seconds(_retry_after(error))
         return Fault(ErrorCode.STORAGE_UNAVAILABLE, reason, status != 501, wait)
     if status in (405, 501):
         return Fault(ErrorCode.READ_ONLY, reason)
@@ -283,10 +300,7 @@ def as_row_error(
     if isinstance(error, RowError):
         return error
     fault = diagnose(error)
-    reason = fault.reason
-    for secret in (*secrets_in(uri), *sorted(_secret_values(options or {}), key=len, reverse=True)):
-        reason = reason.replace(secret, "***")
-    reason = redact(reason)
+    reason = _shown(fault.reason, uri, options)
     if verb == "write" and fault.code is ErrorCode.NOT_FOUND:
         reason = "there is no such bucket, container or folder"
     tries = f" (tried {attempts} times)" if attempts > 1 else ""
@@ -299,10 +313,19 @@ def as_row_error(
     return RowError(fault.code, f"{message}; {hint}" if hint else message)
 
 
-def persist(
+def _shown(reason: str, uri: str, options: StorageOptions | None) -> str:
+    """A library's words without the secrets of the URI and the options."""
+    for secret in (*secrets_in(uri), *sorted(_secret_values(options or {}), key=len, reverse=True)):
+        reason = reason.replace(secret, "***")
+    return redact(reason)
+
+
+def retry(
     action: Callable[[], _T], verb: str, uri: str, options: StorageOptions | None = None
 ) -> _T:
     """Runs ``action``, again after transient faults, with growing random waits between.
+
+    Each retry is one line of the log.
 
     Args:
         action: May be run more than once.
@@ -313,16 +336,25 @@ def persist(
     Raises:
         RowError: With the code of the last fault.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+    retries = Retries(BACKOFF)
+    while True:
         try:
             return action()
         except RowError:
             raise
         except Exception as error:
             fault = diagnose(error)
-            if not fault.transient or attempt == ATTEMPTS:
+            wait = retries.after_failure(fault.wait_s)
+            if wait is None or not fault.transient:
                 # not chained: a library's exception may show a secret in a traceback
-                raise as_row_error(error, verb, uri, options, attempt) from None
-        longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1))
-        time.sleep(min(LONGEST_WAIT_S, fault.wait_s or 0.0) + random.uniform(0, longest))
-    raise AssertionError("unreachable")
+                raise as_row_error(error, verb, uri, options, retries.failures) from None
+        _log.warning(
+            "cannot %s %s: %s; attempt %d of %d failed, next one in %.1f s",
+            verb,
+            redact(uri),
+            _shown(fault.reason, uri, options),
+            retries.failures,
+            BACKOFF.attempts,
+            wait,
+        )
+        time.sleep(wait)

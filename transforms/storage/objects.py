@@ -23,7 +23,7 @@ from fsspec.utils import glob_translate
 
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.storage.connections import Place, borrow
-from alphabeam.transforms.storage.faults import HttpStatus, StorageOptions, diagnose, persist
+from alphabeam.transforms.storage.faults import HttpStatusError, StorageOptions, diagnose, retry
 from alphabeam.transforms.storage.uris import chain, has_magic, is_local, redact
 
 __all__ = [
@@ -86,7 +86,7 @@ def read(uri: str, *, max_bytes: int | None = None, options: StorageOptions | No
         RowError: NOT_FOUND, ACCESS_DENIED, TOO_LARGE, INVALID_URI, MISSING_DEPENDENCY or
             STORAGE_UNAVAILABLE.
     """
-    return persist(lambda: _read_once(uri, max_bytes, options), "read", uri, options)
+    return retry(lambda: _read_once(uri, max_bytes, options), "read", uri, options)
 
 
 def _read_once(uri: str, max_bytes: int | None, options: StorageOptions | None) -> bytes:
@@ -207,7 +207,7 @@ def _http(place: Place, request: Any, *args: Any) -> Any:
 
 async def _http_check(answer: Any) -> None:
     if answer.status >= 400:
-        raise HttpStatus(answer.status, answer.reason or "", answer.headers.get("Retry-After"))
+        raise HttpStatusError(answer.status, answer.reason or "", answer.headers.get("Retry-After"))
 
 
 async def _http_read(fs: Any, path: str, uri: str, max_bytes: int | None) -> bytes:
@@ -260,7 +260,7 @@ def stat(uri: str, *, options: StorageOptions | None = None) -> Stat:
     Raises:
         RowError: As for :func:`read`.
     """
-    return persist(lambda: _stat_once(uri, options), "look at", uri, options)
+    return retry(lambda: _stat_once(uri, options), "look at", uri, options)
 
 
 def _stat_once(uri: str, options: StorageOptions | None) -> Stat:
@@ -301,7 +301,7 @@ def exists(uri: str, *, options: StorageOptions | None = None) -> bool:
     if is_local(uri):
         return os.path.exists(_local_path(uri))
     try:
-        persist(lambda: _info_exists(uri, options), "look at", uri, options)
+        retry(lambda: _info_exists(uri, options), "look at", uri, options)
     except RowError as error:
         if error.code is ErrorCode.NOT_FOUND:
             return False
@@ -329,7 +329,7 @@ def glob(pattern: str, *, options: StorageOptions | None = None) -> list[str]:
     """
     if pattern.split("::")[0].endswith("/"):
         return list_objects(pattern, options=options)
-    return persist(lambda: _glob_once(pattern, options), "list", pattern, options)
+    return retry(lambda: _glob_once(pattern, options), "list", pattern, options)
 
 
 def _glob_once(pattern: str, options: StorageOptions | None) -> list[str]:
@@ -365,7 +365,7 @@ def list_objects(folder: str, *, options: StorageOptions | None = None) -> list[
     Raises:
         RowError: NOT_FOUND for a missing bucket or container; ACCESS_DENIED, INVALID_URI …
     """
-    return persist(lambda: _list_once(folder, options), "list", folder, options)
+    return retry(lambda: _list_once(folder, options), "list", folder, options)
 
 
 def _list_once(folder: str, options: StorageOptions | None) -> list[str]:
@@ -457,12 +457,12 @@ def put(uri: str, data: bytes, *, options: StorageOptions | None = None) -> None
         RowError: READ_ONLY, also for stores that can do none of these; NO_SPACE, ACCESS_DENIED,
             NOT_FOUND (no such bucket), INVALID_URI, STORAGE_UNAVAILABLE …
     """
-    persist(lambda: _put_once(uri, data, options), "write", uri, options)
+    retry(lambda: _put_once(uri, data, options), "write", uri, options)
 
 
 def put_file(uri: str, path: str, *, options: StorageOptions | None = None) -> None:
     """As :func:`put`, from a local file, for what does not fit into memory."""
-    persist(lambda: _put_once(uri, Path(path), options), "write", uri, options)
+    retry(lambda: _put_once(uri, Path(path), options), "write", uri, options)
 
 
 def _put_once(uri: str, data: bytes | Path, options: StorageOptions | None) -> None:
@@ -621,7 +621,7 @@ def _delete_one(uri: str, options: StorageOptions | None) -> None:
             place.fs.rm_file(place.path)
 
     try:
-        persist(once, "delete", uri, options)
+        retry(once, "delete", uri, options)
     except RowError as error:
         if error.code is not ErrorCode.NOT_FOUND:
             raise
@@ -649,7 +649,7 @@ def copy(source: str, target: str, *, options: StorageOptions | None = None) -> 
             spool.flush()
             put_file(target, spool.name, options=options)
 
-    persist(once, "copy", source, options)
+    retry(once, "copy", source, options)
 
 
 def _await_copy(place: Place, aim: Place) -> None:
@@ -673,9 +673,7 @@ def move(source: str, target: str, *, options: StorageOptions | None = None) -> 
         RowError: As for :func:`read` and :func:`put`.
     """
     if is_local(source) and is_local(target):
-        persist(
-            lambda: os.replace(_local_path(source), _local_path(target)), "move", source, options
-        )
+        retry(lambda: os.replace(_local_path(source), _local_path(target)), "move", source, options)
         return
     try:
         if chain(source)[0].protocol not in _RENAMING:
@@ -687,7 +685,7 @@ def move(source: str, target: str, *, options: StorageOptions | None = None) -> 
             with borrow(source, options) as place, borrow(target, options) as aim:
                 _renaming_calls(place)[1](place.path, aim.path)
 
-        persist(once, "move", source, options)
+        retry(once, "move", source, options)
     except RowError as error:
         gone = error.code is ErrorCode.NOT_FOUND and not exists(source, options=options)
         if not (gone and exists(target, options=options)):
@@ -718,7 +716,7 @@ def entry(uri: str, *, options: StorageOptions | None = None) -> Entry:
                 raise FileNotFoundError(uri)
             return _entry(uri, info)
 
-    return persist(once, "look at", uri, options)
+    return retry(once, "look at", uri, options)
 
 
 def entries(prefix: str, *, options: StorageOptions | None = None) -> list[Entry]:
@@ -731,7 +729,7 @@ def entries(prefix: str, *, options: StorageOptions | None = None) -> list[Entry
             listed = [_entry(place.uri(name), info) for name, info in found]
         return sorted(one for one in listed if one.uri.startswith(prefix))
 
-    return persist(once, "list", prefix, options)
+    return retry(once, "list", prefix, options)
 
 
 def _entry(uri: str, info: dict[str, Any]) -> Entry:
@@ -757,7 +755,7 @@ def _entry(uri: str, info: dict[str, Any]) -> Entry:
 def make_folder(uri: str, *, options: StorageOptions | None = None) -> None:
     """Makes a folder where stores have them; object stores need none."""
     if is_local(uri):
-        persist(lambda: os.makedirs(_local_path(uri), exist_ok=True), "make", uri, options)
+        retry(lambda: os.makedirs(_local_path(uri), exist_ok=True), "make", uri, options)
         return
 
     def once() -> None:
@@ -765,7 +763,7 @@ def make_folder(uri: str, *, options: StorageOptions | None = None) -> None:
             if place.protocol not in _OBJECT_STORES:
                 make_folders(place.fs, place.path)
 
-    persist(once, "make", uri, options)
+    retry(once, "make", uri, options)
 
 
 def remove_folders(uri: str, *, options: StorageOptions | None = None) -> None:
@@ -792,7 +790,7 @@ class _Input(io.RawIOBase):
         self._at = 0
         self._lent: Any = None
         self._file: Any = None
-        persist(self._open, "read", uri, options)
+        retry(self._open, "read", uri, options)
 
     def _open(self) -> None:
         self._release()
@@ -843,7 +841,7 @@ class _Input(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        data = persist(lambda: self._piece(len(buffer)), "read", self._uri, self._options)
+        data = retry(lambda: self._piece(len(buffer)), "read", self._uri, self._options)
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
