@@ -30,7 +30,7 @@ from alphabeam.transforms.metadata import (
     table_from_rows,
 )
 from alphabeam.transforms.rows import DONE, FAILED, Row, now
-from tests.test_records import FULL
+from tests.test_rows import FULL
 
 
 def done(number: int, **values: Any) -> Row:
