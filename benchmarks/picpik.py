@@ -21,8 +21,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from alphabeam.transforms.metadata import RESUBMITTED
+from alphabeam.transforms.picpik.emulator import FAULTS, Faults, encode_png, running_emulator
 from tests.conftest import product
-from tests.picpik_emulator import FAULTS, Faults, encode_png, running_emulator
 from tests.picpik_jobs import PicpikShop, check_every_row, run_with_kills
 
 

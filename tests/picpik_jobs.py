@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from alphabeam.transforms.ledger import Submission, Submissions
+from alphabeam.transforms.picpik.emulator import Emulator
 from tests.conftest import Shop
-from tests.picpik_emulator import Emulator
 
 __all__ = ["Kills", "PicpikShop", "check_every_row", "run_with_kills"]
 

@@ -16,16 +16,14 @@ import numpy as np
 import pytest
 
 from alphabeam.transforms import storage
-from alphabeam.transforms.backends import picpik as picpik_backend
-from alphabeam.transforms.backends.picpik import PicpikBackend
+from alphabeam.transforms.backends.picpik import PicpikBackend, backend
+from alphabeam.transforms.backends.picpik.session import Session
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images import Limits, fetch
 from alphabeam.transforms.ledger import Submission, Submissions
-from alphabeam.transforms.picpik import AnswerInvalid, ApiRefused, TaskDetail, TaskTimeout
-from alphabeam.transforms.picpik.throttle import Pace
+from alphabeam.transforms.picpik.emulator import Emulator, encode_png, running_emulator
 from alphabeam.transforms.rows import PENDING, Picture, Row
 from tests.conftest import encoded, product
-from tests.picpik_emulator import Emulator, encode_png, running_emulator
 
 LIMITS = Limits()
 
@@ -252,7 +250,7 @@ class Failing(Submissions):
 
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> type[Failing]:
-    monkeypatch.setattr(picpik_backend, "Submissions", Failing)
+    monkeypatch.setattr(backend, "Submissions", Failing)
     monkeypatch.setattr(Failing, "writes", 0)
     return Failing
 
@@ -436,97 +434,6 @@ def test_requests_keep_the_pace_and_the_waiting_is_counted(desk: Callable[..., D
     assert backend.throttled_seconds > 1.0  # ten threads waited for their turns
 
 
-def test_questions_go_ahead_of_a_line_of_submissions_within_the_rate() -> None:
-    now, waited = [0.0], []
-    pace = Pace(10.0, clock=lambda: now[0], sleep=waited.append)
-    turns = [pace.wait() for _ in range(20)]
-    assert turns[-1] == pytest.approx(1.9)
-    assert pace.wait(ahead=True) == 0.0
-    assert pace.wait(ahead=True) == pytest.approx(0.1)
-    assert pace.wait() == pytest.approx(2.2)  # the two questions took their share
-
-
-class Asked:
-    """A client that answers the watch by script, and remembers how it was asked."""
-
-    def __init__(self, answer: Callable[[list[str]], list[TaskDetail]]) -> None:
-        self._answer = answer
-        self.waited_for: Callable[[], list[str]] = list
-        self.calls: list[list[str]] = []
-
-    def tasks(self, uids: list[str]) -> list[TaskDetail]:
-        self.calls.append(list(uids))
-        return self._answer(list(uids))
-
-
-def finished(uid: str) -> TaskDetail:
-    return TaskDetail(uid, status="Finished", images=("https://x/y.png",))
-
-
-def watched(client: Asked, uids: list[str], timeout: float = 10.0) -> dict[str, Any]:
-    watch = picpik_backend._Watch(client)  # type: ignore[arg-type]
-    client.waited_for = watch.waited_for
-
-    def wait(uid: str) -> Any:
-        try:
-            return watch.wait(uid, timeout)
-        except Exception as error:
-            return error
-
-    with ThreadPoolExecutor(len(uids)) as pool:
-        return dict(zip(uids, pool.map(wait, uids), strict=True))
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picpik_backend, "_FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(picpik_backend, "_LONGEST_PAUSE_S", 0.02)
-
-
-def test_one_refused_uid_does_not_spoil_the_others(quick: None) -> None:
-    def answer(uids: list[str]) -> list[TaskDetail]:
-        if "bad" in uids:
-            raise ApiRefused("no such task")
-        return [finished(uid) for uid in uids]
-
-    outcome = watched(Asked(answer), ["a", "b", "bad", "c", "d"])
-    assert isinstance(outcome.pop("bad"), ApiRefused)
-    assert [detail.state for detail in outcome.values()] == ["finished"] * 4
-
-
-@pytest.mark.parametrize("broken", [4, 5])
-def test_a_few_broken_answers_are_waited_out_and_many_are_not(quick: None, broken: int) -> None:
-    rounds = iter(range(100))
-
-    def answer(uids: list[str]) -> list[TaskDetail]:
-        if next(rounds) < broken:
-            raise AnswerInvalid("not JSON")
-        return [finished(uid) for uid in uids]
-
-    (outcome,) = watched(Asked(answer), ["a"]).values()
-    assert isinstance(outcome, TaskDetail if broken < 5 else AnswerInvalid)
-
-
-def test_tasks_are_asked_for_together_and_ever_less_often(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(picpik_backend, "_FIRST_PAUSE_S", 0.02)
-
-    def answer(uids: list[str]) -> list[TaskDetail]:
-        while len(client.calls) == 1 and len(client.waited_for()) < 20:
-            time.sleep(0.01)  # until all the threads have started
-        return []
-
-    client = Asked(answer)
-    began = time.monotonic()
-    outcome = watched(client, [f"t{n}" for n in range(20)], timeout=3.0)
-    assert all(isinstance(error, TaskTimeout) for error in outcome.values())
-    assert time.monotonic() - began >= 3.0
-    assert max(map(len, client.calls)) == 20
-    # evenly paced it would be 150 rounds
-    assert 3 <= len(client.calls) <= 30
-
-
 def test_the_key_is_in_no_exception_entry_or_repr(desk: Callable[..., Desk]) -> None:
     secret = "PRIVATE-4711-do-not-tell"
     d = desk(private_key=secret, faults={"RemoveBackground:wrong_uuid": [1], "task_error": [2]})
@@ -536,7 +443,7 @@ def test_the_key_is_in_no_exception_entry_or_repr(desk: Callable[..., Desk]) -> 
     told = [str(p.row) for p in pictures]
     assert {p.row.error_code for p in pictures} == {None, "submit_unknown", "task_failed"}
     told += [path.read_text() for path in (d.folder / "out").rglob("*.json")]
-    sessions = [o for o in gc.get_objects() if isinstance(o, picpik_backend._Session)]
+    sessions = [o for o in gc.get_objects() if isinstance(o, Session)]
     assert sessions
     told += [repr(vars(o)) + repr(vars(o.client)) for o in sessions]
     assert not any(secret in text for text in told)

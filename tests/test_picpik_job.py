@@ -18,13 +18,13 @@ import pytest
 
 from alphabeam.pipelines.progress import Progress, ProgressBar
 from alphabeam.transforms.backends.picpik import PicpikBackend
-from alphabeam.transforms.images import ReadImages
+from alphabeam.transforms.images import ReadImages, decode
 from alphabeam.transforms.manifest import file_name
 from alphabeam.transforms.metadata import RESUBMITTED
+from alphabeam.transforms.picpik.emulator import Faults, core_answer, running_emulator
 from alphabeam.transforms.remove_background import RemoveBackground
 from alphabeam.transforms.rows import Row
 from tests.conftest import Shop
-from tests.picpik_emulator import Faults, running_emulator
 from tests.picpik_jobs import PicpikShop, check_every_row, run_with_kills
 
 
@@ -59,7 +59,8 @@ def test_cutouts_equal_the_local_backends_pixel_for_pixel(tmp_path: Path) -> Non
         "images/a.png,,,\nimages/商品 图.jpg,,,8\nimages/b.png,10 5 60 50,,\nimages/c.webp,,true,\n"
     ).replace("10 5 60 50", '"10,5,60,50"')
     local = Shop(tmp_path / "local", "catalogue")
-    with running_emulator(core=MattingCore(load_model("catalogue"))) as emulator:
+    core = MattingCore(load_model("catalogue"))
+    with running_emulator(answer=core_answer(core.remove, decode)) as emulator:
         api = PicpikShop(tmp_path / "api", emulator)
         for shop in (local, api):
             shop.folder.mkdir(exist_ok=True)

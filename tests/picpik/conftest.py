@@ -17,7 +17,7 @@ import pytest
 
 from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.picpik import Backoff, PicpikClient
-from tests.picpik_emulator import Emulator, encode_png
+from alphabeam.transforms.picpik.emulator import Emulator, encode_png
 
 QUICK = Backoff(attempts=4, total_seconds=20.0, base=0.01, cap=0.02)
 PUBLIC, PRIVATE = "public-key-of-the-tests", "PRIVATE-key-of-the-tests-4711"

@@ -31,6 +31,7 @@ from alphabeam.transforms.picpik import (
     find_lost,
     matte_from_result,
 )
+from alphabeam.transforms.picpik.emulator import running_emulator
 from tests.picpik.conftest import (
     answering,
     client_of,
@@ -41,7 +42,6 @@ from tests.picpik.conftest import (
     server,
     submit,
 )
-from tests.picpik_emulator import running_emulator
 
 UID = "cktlm6lrh4xxx8ng9nf0"
 
@@ -105,7 +105,7 @@ def test_many_uids_go_in_batches_and_come_back_in_order(png: bytes) -> None:
 
 def test_a_20_mb_image_goes_through() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2600, 2600, 3), np.uint8)
-    from tests.picpik_emulator import encode_png
+    from alphabeam.transforms.picpik.emulator import encode_png
 
     image = encode_png(noise)
     assert len(image) > 20_000_000

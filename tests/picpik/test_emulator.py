@@ -23,8 +23,15 @@ from PIL import Image
 
 from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.picpik import collect, fit_box, matte_from_result, prepare_upload, sign
+from alphabeam.transforms.picpik.emulator import (
+    Emulator,
+    Faults,
+    core_answer,
+    cut_by_colour,
+    encode_png,
+    running_emulator,
+)
 from tests.picpik.conftest import client_of, submit
-from tests.picpik_emulator import Emulator, Faults, cut_by_colour, encode_png, running_emulator
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -174,7 +181,7 @@ class Halving:
 
 
 def test_a_core_answers_pixel_for_pixel(rgb: np.ndarray, png: bytes) -> None:
-    with running_emulator(core=Halving()) as emulator:
+    with running_emulator(answer=core_answer(Halving().remove)) as emulator:
         client = client_of(emulator)
         for only_mask in (False, True):
             params = {"box": (3, 4, 30, 30), "erode_size": 5, "only_mask": only_mask}
@@ -215,7 +222,7 @@ def test_our_own_core_behind_the_api_gives_what_it_gives_here(
     image.save(out, kind.split()[-1], exif=exif)
     pixels = decode(out.getvalue())
     core = MattingCore(tiny_model)
-    with running_emulator(core=core) as emulator:
+    with running_emulator(answer=core_answer(core.remove, decode)) as emulator:
         client = client_of(emulator)
         upload = prepare_upload(out.getvalue(), pixels, max_upload_bytes=1 << 20)
         wanted = fit_box(params, pixels.shape[1], pixels.shape[0])
@@ -281,7 +288,15 @@ def test_many_clients_at_once_keep_the_ideal_rate(png: bytes) -> None:
 
 
 def test_it_starts_by_hand(png: bytes) -> None:
-    command = [sys.executable, "-m", "tests.picpik_emulator", "--port", "0", "--private-key", "k"]
+    command = [
+        sys.executable,
+        "-m",
+        "alphabeam.transforms.picpik.emulator",
+        "--port",
+        "0",
+        "--private-key",
+        "k",
+    ]
     command += [
         "--public-key",
         "p",
@@ -316,7 +331,7 @@ def test_a_mistake_on_its_command_line_is_named() -> None:
         (["--fault", "reset=often"], "not a probability"),
     ):
         done = subprocess.run(
-            [sys.executable, "-m", "tests.picpik_emulator", *arguments],
+            [sys.executable, "-m", "alphabeam.transforms.picpik.emulator", *arguments],
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -27,8 +27,8 @@ from alphabeam.transforms.picpik import (
     find_lost,
     matte_from_result,
 )
+from alphabeam.transforms.picpik.emulator import FAULTS, encode_png, running_emulator
 from tests.picpik.conftest import client_of, submit
-from tests.picpik_emulator import FAULTS, encode_png, running_emulator
 
 ONCE: Sequence[int] = (0,)
 ALWAYS = 1.0

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from alphabeam.transforms.errors import RowError
+from alphabeam.transforms.picpik.emulator import running_emulator
 from tests.picpik.conftest import PRIVATE, PUBLIC, answering, client_of, http, ok, server, submit
-from tests.picpik_emulator import running_emulator
 
 
 def scan(*texts: object) -> None:

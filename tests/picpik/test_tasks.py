@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from alphabeam.transforms.picpik import ApiRefused, ApiUnavailable, TaskDetail, TaskTimeout, collect
-from tests.picpik.test_throttle import Clock
+from tests.picpik.test_pace import Clock
 
 
 class Vendor:

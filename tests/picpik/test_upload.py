@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from alphabeam.transforms.errors import ErrorCode
 from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.picpik import PicpikError, Upload, fit_box, prepare_upload
-from tests.picpik_emulator import encode_png
+from alphabeam.transforms.picpik.emulator import encode_png
 
 MB = 1 << 20
 

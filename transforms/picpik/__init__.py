@@ -11,7 +11,8 @@ twice.
 
 from __future__ import annotations
 
-from alphabeam.transforms.picpik.client import CHINA, INTERNATIONAL, PicpikClient, find_lost
+from alphabeam.transforms.picpik.client import PicpikClient
+from alphabeam.transforms.picpik.endpoint import CHINA, INTERNATIONAL
 from alphabeam.transforms.picpik.errors import (
     AnswerInvalid,
     ApiRefused,
@@ -26,9 +27,10 @@ from alphabeam.transforms.picpik.errors import (
 )
 from alphabeam.transforms.picpik.result import matte_from_result
 from alphabeam.transforms.picpik.signature import sign
-from alphabeam.transforms.picpik.tasks import TaskDetail, collect
-from alphabeam.transforms.picpik.throttle import Backoff
+from alphabeam.transforms.picpik.tasks import TaskDetail, collect, find_lost
 from alphabeam.transforms.picpik.upload import Upload, fit_box, prepare_upload
+from alphabeam.transforms.picpik.watch import TaskWatch
+from alphabeam.transforms.retry import Backoff
 
 __all__ = [
     "CHINA",
@@ -46,6 +48,7 @@ __all__ = [
     "TaskExpired",
     "TaskFailed",
     "TaskTimeout",
+    "TaskWatch",
     "Upload",
     "collect",
     "find_lost",

@@ -6,74 +6,26 @@ import base64
 import json
 import math
 import random
-import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import urllib3
 
-from alphabeam.transforms.errors import ErrorCode
 from alphabeam.transforms.parameters import MattingParameters
-from alphabeam.transforms.picpik.download import ResultFetcher, is_loopback, shown_url
-from alphabeam.transforms.picpik.errors import (
-    AnswerInvalid,
-    ApiRefused,
-    ApiUnavailable,
-    KeysRefused,
-    PicpikError,
-    SubmitUnknown,
-)
+from alphabeam.transforms.picpik.answers import TransientFault, read_answer, transient_status
+from alphabeam.transforms.picpik.calls import Calls
+from alphabeam.transforms.picpik.download import ResultFetcher, shown_url
+from alphabeam.transforms.picpik.endpoint import split_endpoint
+from alphabeam.transforms.picpik.errors import AnswerInvalid, ApiRefused, KeysRefused
+from alphabeam.transforms.picpik.pace import Pace
 from alphabeam.transforms.picpik.signature import sign
 from alphabeam.transforms.picpik.tasks import TaskDetail, is_task_uid, read_task
-from alphabeam.transforms.picpik.throttle import Backoff, Pace, retry_after_seconds
-from alphabeam.transforms.picpik.transport import (
-    Answer,
-    AnswerTooLarge,
-    ExchangeFailed,
-    connections,
-    exchange,
-    tls_context,
-)
+from alphabeam.transforms.picpik.transport import connections, exchange, tls_context
+from alphabeam.transforms.retry import Backoff
 
-__all__ = ["CHINA", "INTERNATIONAL", "PicpikClient", "find_lost"]
-
-INTERNATIONAL = "https://api.picpik.ai"
-CHINA = "https://api.picpikai.com"
-
-# HTTP statuses by which a server says that it did not take the request up. Other 5xx say only
-# that something failed, perhaps after the task was queued. 503 is not among them either: a load
-# balancer also answers it for a backend that died half-way.
-_NOT_TAKEN = frozenset({408, 425, 429})
-
-
-class _Transient(Exception):
-    """A fault that may pass. ``maybe_done``: the request may have taken effect all the same."""
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        maybe_done: bool,
-        slow_down: bool = False,
-        retry_after: float | None = None,
-        ret_code: int | None = None,
-        task_uid: str = "",
-        code: ErrorCode = ErrorCode.API_UNAVAILABLE,
-        permanent: bool = False,
-    ) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.maybe_done = maybe_done
-        self.slow_down = slow_down
-        self.retry_after = retry_after
-        self.ret_code = ret_code
-        self.task_uid = task_uid
-        self.code = code
-        self.permanent = permanent
+__all__ = ["PicpikClient"]
 
 
 class PicpikClient:
@@ -153,21 +105,21 @@ class PicpikClient:
         for name, key in (("public_key", public_key), ("private_key", private_key)):
             if not key or key != key.strip():
                 raise ValueError(f"{name}: it is empty or has blanks around it; set it again")
-        scheme, host, port, self._target = _split_endpoint(endpoint)
+        scheme, host, port, self._target = split_endpoint(endpoint)
         self.endpoint = endpoint
         self._retry_codes = frozenset(retry_codes)
-        self._backoff = backoff or Backoff()
         self._max_response_bytes = max_response_bytes
         self._read_timeout = read_timeout
         self._batch_length = batch_length
-        self._on_throttled = on_throttled
-        self._clock = clock
-        self._sleep = sleep
-        self._rng = rng or random.Random()
-        self._pace = Pace(requests_per_second, clock=clock, sleep=sleep)
-        self._slots = threading.BoundedSemaphore(max_concurrency)
-        self._lock = threading.Lock()
-        self._throttled_seconds = 0.0
+        self._calls = Calls(
+            Pace(requests_per_second, clock=clock, sleep=sleep),
+            max_concurrency=max_concurrency,
+            backoff=backoff or Backoff(),
+            on_throttled=on_throttled,
+            clock=clock,
+            sleep=sleep,
+            rng=rng,
+        )
         timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
         tls = tls_context(ca_bundle)
         self._pool = connections(scheme, host, port, timeout=timeout, size=max_concurrency, tls=tls)
@@ -204,8 +156,7 @@ class PicpikClient:
     @property
     def throttled_seconds(self) -> float:
         """Seconds that all threads together waited for the pace or after a fault."""
-        with self._lock:
-            return self._throttled_seconds
+        return self._calls.throttled_seconds
 
     def close(self) -> None:
         """Closes the connections that are kept."""
@@ -311,7 +262,7 @@ class PicpikClient:
 
         def accept(answer: Mapping[str, object]) -> None:
             if not is_task_uid(answer.get("TaskUID")):
-                raise _Transient("its TaskUID is missing or malformed", maybe_done=True)
+                raise TransientFault("its TaskUID is missing or malformed", maybe_done=True)
 
         action = "RemoveBackground"
         body = self._body(action, request_uuid, _task_fields(image, media_type, params))
@@ -338,12 +289,14 @@ class PicpikClient:
 
         def attempt() -> bytes:
             answer = self._fetcher.fetch(url)
-            reason = _transient_status(answer)
+            reason = transient_status(answer)
             if reason is not None:
                 raise reason
             return self._fetcher.picture(url, answer)
 
-        return self._persist(f"the download of {shown_url(url)}", attempt, buys=False)
+        return self._calls.until_it_works(
+            f"the download of {shown_url(url)}", attempt, buys=False, paced=False
+        )
 
     def _ask(self, action: str, params: dict[str, object]) -> Mapping[str, object]:
         request_uuid = str(uuid.uuid4())
@@ -373,179 +326,25 @@ class PicpikClient:
                 max_bytes=self._max_response_bytes,
                 body_seconds=self._read_timeout,
             )
-            fields = self._read(action, request_uuid, answer, buys)
+            fields = read_answer(
+                answer,
+                action=action,
+                request_uuid=request_uuid,
+                buys=buys,
+                retry_codes=self._retry_codes,
+                clean=self._clean,
+            )
             if accept is not None:
                 accept(fields)
             return fields
 
-        return self._persist(
+        return self._calls.until_it_works(
             f"{action} at {self.endpoint}",
             attempt,
             buys=buys,
-            request_uuid=request_uuid,
             paced=True,
+            request_uuid=request_uuid,
         )
-
-    def _persist(
-        self,
-        what: str,
-        attempt: Callable[[], Any],
-        *,
-        buys: bool,
-        request_uuid: str = "",
-        paced: bool = False,
-    ) -> Any:
-        """Tries until it works, the fault is permanent, or the backoff's bounds are reached."""
-        started = self._clock()
-        failures = 0
-        while True:
-            if paced:
-                self._throttled(self._pace.wait(ahead=not buys))
-            try:
-                with self._slots:
-                    return attempt()
-            except ExchangeFailed as error:
-                fault = _Transient(
-                    error.reason,
-                    maybe_done=error.delivered,
-                    slow_down=error.timed_out,
-                    permanent=error.permanent,
-                )
-            except AnswerTooLarge as error:
-                fault = _Transient(
-                    f"the answer is too large ({error})",
-                    maybe_done=True,
-                    code=ErrorCode.API_ANSWER,
-                    permanent=True,
-                )
-            except _Transient as error:
-                fault = error
-            if fault.slow_down and paced:
-                self._pace.push_back()
-            if buys and fault.maybe_done:
-                raise SubmitUnknown(
-                    f"{what}, request_uuid {request_uuid}: {fault.reason}; a task may have been "
-                    "queued and billed, look in the vendor's console before submitting again",
-                    ret_code=fault.ret_code,
-                    request_uuid=request_uuid,
-                    task_uid=fault.task_uid,
-                )
-            failures += 1
-            wait = self._backoff.wait(failures, fault.retry_after, self._rng)
-            late = self._clock() + wait - started > self._backoff.total_seconds
-            if fault.permanent or late or failures >= self._backoff.attempts:
-                raise self._given_up(what, fault, failures, wait if late else None)
-            self._sleep(wait)
-            self._throttled(wait)
-
-    def _given_up(
-        self, what: str, fault: _Transient, failures: int, wait: float | None
-    ) -> PicpikError:
-        times = "1 attempt" if failures == 1 else f"{failures} attempts"
-        text = f"{what} failed after {times}: {fault.reason}"
-        if wait is not None:
-            text += (
-                f"; a wait of {wait:.0f} s more would pass the {self._backoff.total_seconds:g} s"
-            )
-        if fault.code is ErrorCode.API_ANSWER:
-            return AnswerInvalid(text, ret_code=fault.ret_code)
-        return ApiUnavailable(f"{text}; run the job again later", ret_code=fault.ret_code)
-
-    def _throttled(self, seconds: float) -> None:
-        if seconds <= 0:
-            return
-        with self._lock:
-            self._throttled_seconds += seconds
-        if self._on_throttled is not None:
-            self._on_throttled(seconds)
-
-    def _read(
-        self, action: str, request_uuid: str, answer: Answer, buys: bool
-    ) -> Mapping[str, object]:
-        """Checks an answer's common fields; returns it when RetCode is 0."""
-        fields = _json_object(answer.body)
-        code = None if fields is None else fields.get("RetCode")
-        if isinstance(code, bool) or not isinstance(code, int):
-            code = None
-        if answer.status in (301, 302, 303, 307, 308):
-            raise _Transient(
-                f"HTTP {answer.status}: it redirects elsewhere, which is never followed; "
-                "check the endpoint",
-                maybe_done=answer.status < 307,  # 307 and 308 ask for the request to be repeated
-                permanent=True,
-                code=ErrorCode.API_ANSWER,
-            )
-        if fields is None or code is None:
-            fault = _transient_status(answer)
-            if fault is not None:
-                raise fault
-            if 400 <= answer.status < 500:
-                raise ApiRefused(
-                    f"{action}: HTTP {answer.status} without a RetCode; "
-                    "check the endpoint and the keys"
-                )
-            raise _Transient(
-                f"HTTP {answer.status}: the answer is not a JSON object with a RetCode",
-                maybe_done=True,
-                code=ErrorCode.API_ANSWER,
-            )
-        echoed = fields.get("request_uuid")
-        said = fields.get("Action")
-        uid = fields.get("TaskUID")
-        for wrong, reason in (
-            (echoed not in (None, "", request_uuid), "it bears another request_uuid"),
-            (said not in (None, "", action, f"{action}Response"), "it is for another Action"),
-        ):
-            if wrong:
-                raise _Transient(
-                    f"the answer contradicts the request: {reason}",
-                    maybe_done=True,
-                    task_uid=str(uid) if is_task_uid(uid) else "",
-                    code=ErrorCode.API_ANSWER,
-                )
-        if code == 0 and answer.status < 400:
-            return fields
-        message = fields.get("Message")
-        reason = f"RetCode {code}: {self._clean(message) if isinstance(message, str) else ''}"
-        if code == 0:
-            fault = _transient_status(answer)
-            raise fault or ApiRefused(f"{action}: HTTP {answer.status}, {reason}", ret_code=code)
-        # A RetCode is the API's own word that it did not do what was asked. With a 5xx beside it
-        # a call that buys is refused rather than tried again: too much is at stake on a detail.
-        failing = answer.status >= 500 and not buys
-        if code in self._retry_codes or answer.status in _NOT_TAKEN or failing:
-            raise _Transient(
-                reason,
-                maybe_done=False,
-                slow_down=True,
-                retry_after=retry_after_seconds(answer.headers.get("retry-after")),
-                ret_code=code,
-            )
-        raise ApiRefused(f"{action}: the API refused it: {reason}", ret_code=code)
-
-
-def find_lost(client: PicpikClient, known: Iterable[str]) -> list[str]:
-    """Looks in ListRunningTasks for tasks that no known task explains.
-
-    A free call that may shed light on submissions whose answers were lost. What it can tell is
-    little, as the list bears neither request_uuid nor image:
-
-    - A UID in the result belongs to a lost submission, *or* to another program that uses the
-      same keys, or to a submission of another worker whose answer is on its way.
-    - An empty result proves nothing: the lost task may have ended already, and leaves the list
-      then.
-
-    So it can show that money was probably spent; it can never show that none was.
-
-    Args:
-        client: Whom to ask.
-        known: Every TaskUID that the caller can account for.
-
-    Returns:
-        The running UIDs that are not known, in the API's order.
-    """
-    explained = set(known)
-    return [uid for uid in client.running_tasks() if uid not in explained]
 
 
 def _task_fields(image: bytes, media_type: str, params: MattingParameters) -> dict[str, object]:
@@ -560,41 +359,3 @@ def _task_fields(image: bytes, media_type: str, params: MattingParameters) -> di
     if params.box is not None:
         fields["Box"] = list(params.box)
     return fields
-
-
-def _split_endpoint(endpoint: str) -> tuple[str, str, int | None, str]:
-    try:
-        parts = urlsplit(endpoint)
-        port = parts.port
-    except ValueError:
-        raise ValueError(f"endpoint: {endpoint!r} is not a URL") from None
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("endpoint: it must hold no user name or password")
-    if not parts.hostname or parts.query or parts.fragment or parts.scheme not in ("http", "https"):
-        raise ValueError(f"endpoint: {endpoint!r} is not a plain URL like {INTERNATIONAL}")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError(f"endpoint: {endpoint!r} must be https; http is for loopback only")
-    return parts.scheme, parts.hostname, port, parts.path or "/"
-
-
-def _json_object(body: bytes) -> Mapping[str, object] | None:
-    def refuse(text: str) -> object:
-        raise ValueError(text)
-
-    with suppress(ValueError, RecursionError):
-        value = json.loads(body, parse_constant=refuse)
-        if isinstance(value, dict):
-            return value
-    return None
-
-
-def _transient_status(answer: Answer) -> _Transient | None:
-    """The fault that an HTTP status alone stands for, if it may pass."""
-    if answer.status not in _NOT_TAKEN and answer.status < 500:
-        return None
-    return _Transient(
-        f"HTTP {answer.status}",
-        maybe_done=answer.status not in _NOT_TAKEN,
-        slow_down=True,
-        retry_after=retry_after_seconds(answer.headers.get("retry-after")),
-    )

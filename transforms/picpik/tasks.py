@@ -16,7 +16,7 @@ from alphabeam.transforms.picpik.errors import (
     TaskTimeout,
 )
 
-__all__ = ["TaskDetail", "TaskState", "Tasks", "collect", "is_task_uid", "read_task"]
+__all__ = ["TaskDetail", "TaskState", "Tasks", "collect", "find_lost", "is_task_uid", "read_task"]
 
 TaskState = Literal["running", "finished", "failed"]
 
@@ -168,6 +168,14 @@ class Tasks(Protocol):
         ...
 
 
+class RunningTasks(Protocol):
+    """Whatever can be asked for the account's running tasks; `PicpikClient` is one."""
+
+    def running_tasks(self) -> list[str]:
+        """UIDs of the tasks now queued or running."""
+        ...
+
+
 def collect(
     client: Tasks,
     uids: Iterable[str],
@@ -224,3 +232,27 @@ def collect(
             return
         pause = first_pause if ended else min(max_pause, pause * 1.5)
         sleep(max(0.0, min(pause * rng.uniform(0.75, 1.25), deadline - clock())))
+
+
+def find_lost(client: RunningTasks, known: Iterable[str]) -> list[str]:
+    """Looks in ListRunningTasks for tasks that no known task explains.
+
+    A free call that may shed light on submissions whose answers were lost. What it can tell is
+    little, as the list bears neither request_uuid nor image:
+
+    - A UID in the result belongs to a lost submission, *or* to another program that uses the
+      same keys, or to a submission of another worker whose answer is on its way.
+    - An empty result proves nothing: the lost task may have ended already, and leaves the list
+      then.
+
+    So it can show that money was probably spent; it can never show that none was.
+
+    Args:
+        client: Whom to ask.
+        known: Every TaskUID that the caller can account for.
+
+    Returns:
+        The running UIDs that are not known, in the API's order.
+    """
+    explained = set(known)
+    return [uid for uid in client.running_tasks() if uid not in explained]

@@ -8,7 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-__all__ = ["Answerer", "core_answer", "cut_by_colour", "encode_png"]
+from alphabeam.transforms.parameters import MattingParameters
+
+__all__ = ["Answerer", "core_answer", "cut_by_colour", "decode_rgb", "encode_png"]
 
 # The uploaded bytes and the request's parameters -> the result's bytes.
 Answerer = Callable[[bytes, Mapping[str, Any]], bytes]
@@ -48,14 +50,17 @@ def cut_by_colour(image: bytes, params: Mapping[str, Any]) -> bytes:
     return encode_png(np.dstack([rgb, alpha]))
 
 
-def core_answer(core: Any) -> Answerer:
+def core_answer(
+    remove: Callable[[np.ndarray, MattingParameters], Any],
+    decode: Callable[[bytes], np.ndarray] = decode_rgb,
+) -> Answerer:
     """Answers with a matting core.
 
     Args:
-        core: A `MattingCore`, or anything with its ``remove(pixels, params)``.
+        remove: Its ``remove``: upright pixels, uint8, H x W x 3, and parameters to a value with
+            ``alpha`` and ``rgba``.
+        decode: Decodes the upload.
     """
-    from alphabeam.transforms.images import decode
-    from alphabeam.transforms.parameters import MattingParameters
 
     def answer(image: bytes, params: Mapping[str, Any]) -> bytes:
         box = params.get("Box")
@@ -67,7 +72,7 @@ def core_answer(core: Any) -> Answerer:
             hair_optimization=params.get("HairOptimization", "auto"),
             only_mask=params.get("OnlyMask", False),
         )
-        matte = core.remove(decode(image), wanted)
+        matte = remove(decode(image), wanted)
         return encode_png(matte.alpha if matte.rgba is None else matte.rgba)
 
     return answer

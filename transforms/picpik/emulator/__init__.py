@@ -12,12 +12,24 @@ non-zero RetCode, the limits, whether an unknown parameter is refused) is invent
 
 from __future__ import annotations
 
-from tests.picpik_emulator.answers import core_answer, cut_by_colour, encode_png
-from tests.picpik_emulator.emulator import Emulator, running_emulator
-from tests.picpik_emulator.faults import FAULTS, Faults
+try:
+    import aiohttp  # noqa: F401
+except ModuleNotFoundError:
+    raise ModuleNotFoundError("the emulator needs aiohttp: pip install 'alphabeam[http]'") from None
+
+from alphabeam.transforms.picpik.emulator.answers import (
+    Answerer,
+    core_answer,
+    cut_by_colour,
+    encode_png,
+)
+from alphabeam.transforms.picpik.emulator.emulator import Emulator
+from alphabeam.transforms.picpik.emulator.faults import FAULTS, Faults
+from alphabeam.transforms.picpik.emulator.server import running_emulator
 
 __all__ = [
     "FAULTS",
+    "Answerer",
     "Emulator",
     "Faults",
     "core_answer",

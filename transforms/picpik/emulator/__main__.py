@@ -1,4 +1,4 @@
-"""Starts the emulator by hand: ``python -m tests.picpik_emulator --port 8765``."""
+"""Starts the emulator by hand: ``python -m alphabeam.transforms.picpik.emulator --port 8765``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import argparse
 import sys
 import time
 
-from tests.picpik_emulator import FAULTS, running_emulator
+from alphabeam.transforms.picpik.emulator import (
+    FAULTS,
+    Answerer,
+    core_answer,
+    cut_by_colour,
+    running_emulator,
+)
 
 
 def main() -> int:
+    """Runs the emulator until Ctrl-C."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.picpik_emulator",
+        prog="python -m alphabeam.transforms.picpik.emulator",
         description="An emulator of the PICPIK API on loopback; no real keys are needed.",
         epilog="faults: " + "; ".join(f"{name}: {what}" for name, what in FAULTS.items()),
     )
@@ -44,11 +51,13 @@ def main() -> int:
             faults[name] = float(chance or "1")
         except ValueError:
             parser.error(f"--fault {text}: {chance!r} is not a probability like 0.2")
-    core = None
+    answer: Answerer = cut_by_colour
     if options.core:
+        # Here alone the emulator meets the core and its decoder.
+        from alphabeam.transforms.images import decode
         from alphabeam.transforms.matting import MattingCore
 
-        core = MattingCore(options.core)
+        answer = core_answer(MattingCore(options.core).remove, decode)
     try:
         with running_emulator(
             port=options.port,
@@ -59,7 +68,7 @@ def main() -> int:
             credits=options.credits,
             seed=options.seed,
             faults=faults,
-            core=core,
+            answer=answer,
         ) as emulator:
             print(
                 f"endpoint: {emulator.endpoint}\n"

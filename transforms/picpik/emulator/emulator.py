@@ -1,124 +1,43 @@
-"""The emulator itself: an aiohttp application, its state, and a thread to run it in."""
+"""The emulator itself: an aiohttp application and its state."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import hashlib
 import heapq
-import io
 import json
 import random
 import secrets
-import socket
-import struct
-import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import formatdate
 from typing import Any
 
 from aiohttp import web
-from PIL import Image
 
+from alphabeam.transforms.picpik.emulator.answers import Answerer, cut_by_colour
+from alphabeam.transforms.picpik.emulator.broken import half, huge, other_size, reset
+from alphabeam.transforms.picpik.emulator.checks import (
+    BAD_PARAMETER,
+    BAD_SIGNATURE,
+    BUSY,
+    COMMON,
+    KNOWN,
+    NO_ACTION,
+    NO_CREDITS,
+    UNKNOWN_KEY,
+    RefusedError,
+    checked_image,
+)
+from alphabeam.transforms.picpik.emulator.faults import AFTER, BEFORE, ON_RESULT, Faults
+from alphabeam.transforms.picpik.emulator.task import Task
 from alphabeam.transforms.picpik.signature import sign
-from tests.picpik_emulator.answers import Answerer, core_answer, cut_by_colour
-from tests.picpik_emulator.faults import Faults
 
-__all__ = ["Emulator", "running_emulator"]
+__all__ = ["Emulator"]
 
-HUGE = 2 << 30
-UID_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
-
-# Invented: the vendor publishes no list.
-NO_ACTION, BAD_SIGNATURE, UNKNOWN_KEY, BAD_PARAMETER, NO_CREDITS, BUSY = (
-    160,
-    171,
-    172,
-    230,
-    520,
-    150,
-)
-
-BEFORE = (
-    "reset",
-    "http_429",
-    "http_429_after",
-    "http_429_date",
-    "http_500",
-    "http_503",
-    "ret_code",
-)
-AFTER = (
-    "answer_lost",
-    "answer_late",
-    "gateway",
-    "reset_midbody",
-    "truncated_json",
-    "wrong_uuid",
-    "huge_answer",
-)
-ON_RESULT = (
-    "result_500",
-    "result_reset",
-    "result_expired",
-    "result_redirect",
-    "result_huge",
-    "result_huge_announced",
-    "result_html",
-    "result_truncated",
-)
-
-RANGES = {
-    "ErodeSize": (0, 40),
-    "ForegroundThreshold": (0, 255),
-    "BackgroundThreshold": (0, 255),
-}
-COMMON = {"Action", "PublicKey", "Signature", "request_uuid"}
-KNOWN = {
-    "RemoveBackground": COMMON | set(RANGES) | {"RawImage", "Box", "HairOptimization", "OnlyMask"},
-    "ListTasksDetails": COMMON | {"TaskUIDList"},
-    "ListRunningTasks": COMMON,
-}
-
-
-class Refused(Exception):
-    """A RetCode and its message."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-@dataclass
-class Task:
-    """One queued task; times are monotonic seconds."""
-
-    uid: str
-    sha256: str
-    request_uuid: str
-    params: dict[str, Any]
-    image: bytes | None = field(repr=False)
-    starts: float
-    ends: float
-    fate: str  # "", task_stuck or task_error
-    cost: int
-    token: str
-    expired: bool = False
-    result: bytes | None = field(default=None, repr=False)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
-
-    def status(self, now: float) -> str:
-        if now < self.starts:
-            return "Queuing"
-        if now < self.ends or self.fate == "task_stuck":
-            return "Running"
-        return "Error" if self.fate == "task_error" else "Finished"
+_UID_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 class Emulator:
@@ -128,7 +47,6 @@ class Emulator:
         public_key: The one account's key.
         private_key: Its private key.
         answer: Makes the result from the upload: bytes and parameters to bytes.
-        core: A `MattingCore` that makes the results, in the place of ``answer``.
         faults: Fault -> probability or occasions; see `faults.FAULTS`.
         seed: Of the faults' probabilities.
         slots: Tasks that run at one time; the others queue.
@@ -162,7 +80,6 @@ class Emulator:
         public_key: str = "demo-public",
         private_key: str = "demo-private",
         answer: Answerer = cut_by_colour,
-        core: Any = None,
         faults: Mapping[str, float | Sequence[int]] | None = None,
         seed: int = 0,
         slots: int = 32,
@@ -189,7 +106,7 @@ class Emulator:
         self.tasks: dict[str, Task] = {}
         self.billed = 0
         self.huge_bytes_sent = 0
-        self._answer = answer if core is None else core_answer(core)
+        self._answer = answer
         self._task_seconds = task_seconds
         self._free_at = [float("-inf")] * slots  # a heap: when each slot is free
         self._cost = cost
@@ -247,15 +164,15 @@ class Emulator:
             await asyncio.sleep(self._delay_seconds)
         early = self.faults.first(BEFORE, key, action)
         if early == "reset":
-            return _reset(request)
+            return reset(request)
         if early == "ret_code":
-            busy = Refused(self._busy_code, "the service is busy")
+            busy = RefusedError(self._busy_code, "the service is busy")
             return web.json_response(_envelope(fields, refused=busy))
         if early:
             return self._http_fault(early)
         try:
             answer = _envelope(fields) | self._carry_out(action, fields)
-        except Refused as refused:
+        except RefusedError as refused:
             return web.json_response(_envelope(fields, refused=refused))
         return await self._answered(request, answer, self.faults.first(AFTER, key, action))
 
@@ -279,7 +196,7 @@ class Emulator:
         self, request: web.Request, answer: dict[str, Any], fault: str
     ) -> web.StreamResponse:
         if fault == "answer_lost":
-            return _reset(request)
+            return reset(request)
         if fault == "answer_late":
             await asyncio.sleep(self._late_seconds)
         if fault == "gateway":
@@ -288,25 +205,30 @@ class Emulator:
             answer["request_uuid"] = str(uuid.uuid4())
         body = json.dumps(answer).encode()
         if fault == "huge_answer":
-            return await self._huge(request, b'{"RetCode": 0, "Message": "', announced=False)
+            return await huge(
+                request,
+                b'{"RetCode": 0, "Message": "',
+                announced=False,
+                on_sent=self._count_huge,
+            )
         if fault == "reset_midbody":
-            return await _half(request, body)
+            return await half(request, body)
         if fault == "truncated_json":
             body = body[: len(body) // 2]
         return web.Response(body=body, content_type="application/json")
 
     def _carry_out(self, action: str, fields: dict[str, Any]) -> dict[str, Any]:
         if action not in KNOWN:
-            raise Refused(NO_ACTION, f"unknown Action {action!r}")
+            raise RefusedError(NO_ACTION, f"unknown Action {action!r}")
         if fields.get("PublicKey") != self.public_key:
-            raise Refused(UNKNOWN_KEY, "unknown PublicKey")
+            raise RefusedError(UNKNOWN_KEY, "unknown PublicKey")
         if fields.get("Signature") != sign(fields, self.private_key):
-            raise Refused(BAD_SIGNATURE, "Signature VerifyAC Error")
+            raise RefusedError(BAD_SIGNATURE, "Signature VerifyAC Error")
         unknown = sorted(fields.keys() - KNOWN[action])
         if unknown:
-            raise Refused(BAD_PARAMETER, f"unknown parameter {unknown[0]}")
+            raise RefusedError(BAD_PARAMETER, f"unknown parameter {unknown[0]}")
         if not isinstance(fields.get("request_uuid", ""), str):
-            raise Refused(BAD_PARAMETER, "request_uuid must be a string")
+            raise RefusedError(BAD_PARAMETER, "request_uuid must be a string")
         if action == "RemoveBackground":
             return {"TaskUID": self._queue(fields).uid}
         now = self._clock()
@@ -315,14 +237,14 @@ class Emulator:
             return {"TaskUIDList": [u for u, s in statuses if s in ("Queuing", "Running")]}
         uids = fields.get("TaskUIDList")
         if not isinstance(uids, list) or not all(isinstance(u, str) for u in uids) or not uids:
-            raise Refused(BAD_PARAMETER, "TaskUIDList must be a list of strings")
+            raise RefusedError(BAD_PARAMETER, "TaskUIDList must be a list of strings")
         found = (self.tasks[u] for u in uids if u in self.tasks)
         return {"TaskDetailList": [self._detail(t, now) for t in found]}
 
     def _queue(self, fields: dict[str, Any]) -> Task:
-        image = _checked_image(fields, self._max_upload_bytes)
+        image = checked_image(fields, self._max_upload_bytes)
         if self._credits is not None and self.billed + self._cost > self._credits:
-            raise Refused(NO_CREDITS, "insufficient credits")
+            raise RefusedError(NO_CREDITS, "insufficient credits")
         sha256 = hashlib.sha256(image).hexdigest()
         number = len(self.tasks)
         rng = random.Random(f"{self.private_key}/{number}/{sha256}")
@@ -333,7 +255,7 @@ class Emulator:
         # A stuck task would block its slot for ever; only its own fate is of interest.
         heapq.heappush(self._free_at, ends)
         task = Task(
-            uid="".join(rng.choice(UID_LETTERS) for _ in range(self._uid_length)),
+            uid="".join(rng.choice(_UID_LETTERS) for _ in range(self._uid_length)),
             sha256=sha256,
             request_uuid=fields.get("request_uuid", ""),
             params={k: v for k, v in fields.items() if k not in COMMON | {"RawImage"}},
@@ -390,7 +312,9 @@ class Emulator:
             raise web.HTTPFound("http://127.0.0.1:9/elsewhere.png")
         if fault.startswith("result_huge"):
             announced = fault == "result_huge_announced"
-            return await self._huge(request, b"\x89PNG\r\n\x1a\n", announced=announced)
+            return await huge(
+                request, b"\x89PNG\r\n\x1a\n", announced=announced, on_sent=self._count_huge
+            )
         if fault == "result_html":
             return web.Response(text="<html>hello</html>", content_type="text/html")
         async with task.lock:
@@ -402,136 +326,21 @@ class Emulator:
                 task.image = None
         body = task.result
         if self.faults.strikes("result_wrong_size", task.sha256):
-            body = _other_size(body)
+            body = other_size(body)
         if fault == "result_reset":
-            return await _half(request, body)
+            return await half(request, body)
         if fault == "result_truncated":
             body = body[: len(body) // 2]
         return web.Response(body=body, content_type="image/png")
 
-    async def _huge(
-        self, request: web.Request, begin: bytes, *, announced: bool
-    ) -> web.StreamResponse:
-        response = web.StreamResponse()
-        if announced:
-            response.content_length = HUGE
-        else:
-            response.enable_chunked_encoding()
-        await response.prepare(request)
-        block = begin + b" " * (65_536 - len(begin))
-        sent = 0
-        try:
-            while sent < HUGE:
-                await response.write(block)
-                sent += len(block)
-                self.huge_bytes_sent += len(block)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        return response
+    def _count_huge(self, size: int) -> None:
+        self.huge_bytes_sent += size
 
 
-def _envelope(fields: Mapping[str, Any], refused: Refused | None = None) -> dict[str, Any]:
+def _envelope(fields: Mapping[str, Any], refused: RefusedError | None = None) -> dict[str, Any]:
     return {
         "RetCode": 0 if refused is None else refused.code,
         "Action": f"{fields.get('Action', '')}Response",
         "Message": "" if refused is None else str(refused),
         "request_uuid": fields.get("request_uuid", ""),
     }
-
-
-def _checked_image(fields: Mapping[str, Any], max_bytes: int) -> bytes:
-    """The upload's bytes, once every parameter was found good."""
-    text = fields.get("RawImage")
-    if not isinstance(text, str):
-        raise Refused(BAD_PARAMETER, "RawImage is required")
-    head, comma, data = text.partition(",")
-    if not comma or head not in (f"data:image/{k};base64" for k in ("jpeg", "png", "webp")):
-        raise Refused(BAD_PARAMETER, "RawImage must be a data URI of a JPEG, PNG or WebP image")
-    try:
-        image = base64.b64decode(data, validate=True)
-        with Image.open(io.BytesIO(image)) as picture:
-            width, height = picture.size
-            media_type = Image.MIME.get(str(picture.format), "")
-    except (binascii.Error, OSError, SyntaxError):
-        raise Refused(BAD_PARAMETER, "RawImage is not an image") from None
-    if len(image) > max_bytes:
-        raise Refused(BAD_PARAMETER, "RawImage is too large")
-    if media_type not in (head[5:-7], "image/mpo"):
-        raise Refused(BAD_PARAMETER, f"RawImage says {head[5:-7]} and is {media_type}")
-    for name, (low, high) in RANGES.items():
-        value = fields.get(name, low)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise Refused(BAD_PARAMETER, f"{name} must be an integer of {low}..{high}")
-    if fields.get("HairOptimization", "auto") not in ("auto", "on", "off"):
-        raise Refused(BAD_PARAMETER, "HairOptimization must be auto, on or off")
-    if not isinstance(fields.get("OnlyMask", False), bool):
-        raise Refused(BAD_PARAMETER, "OnlyMask must be a boolean")
-    box = fields.get("Box")
-    if box is not None:
-        if not isinstance(box, list) or len(box) != 4 or not all(type(v) is int for v in box):
-            raise Refused(BAD_PARAMETER, "Box must be four integers")
-        left, top, right, bottom = box
-        if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-            raise Refused(BAD_PARAMETER, "Box lies outside the image")
-    return image
-
-
-def _reset(request: web.Request) -> web.Response:
-    """Ends the connection with a TCP reset, as a server that dies does."""
-    if request.transport is not None:
-        raw = request.transport.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        request.transport.abort()
-    return web.Response(status=500)  # goes nowhere
-
-
-async def _half(request: web.Request, body: bytes) -> web.StreamResponse:
-    response = web.StreamResponse()
-    response.content_length = len(body)
-    await response.prepare(request)
-    await response.write(body[: len(body) // 2])
-    await asyncio.sleep(0.02)  # so that the half arrives before the reset overtakes it
-    _reset(request)
-    return response
-
-
-def _other_size(body: bytes) -> bytes:
-    with Image.open(io.BytesIO(body)) as image:
-        out = io.BytesIO()
-        image.resize((image.width + 3, image.height)).save(out, "PNG")
-    return out.getvalue()
-
-
-@contextmanager
-def running_emulator(
-    *, host: str = "127.0.0.1", port: int = 0, **options: Any
-) -> Iterator[Emulator]:
-    """Runs an emulator in a thread of its own; port 0 picks a free one.
-
-    Args:
-        host: Address to listen on.
-        port: Port to listen on.
-        **options: Of `Emulator`.
-    """
-    emulator = Emulator(**options)
-    loop = asyncio.new_event_loop()
-    runner = web.AppRunner(
-        emulator.application(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True
-    )
-
-    async def start() -> None:
-        await runner.setup()
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        emulator.endpoint = f"http://{host}:{runner.addresses[0][1]}"
-
-    thread = threading.Thread(target=loop.run_forever, name="picpik-emulator", daemon=True)
-    thread.start()
-    try:
-        asyncio.run_coroutine_threadsafe(start(), loop).result(10)
-        yield emulator
-    finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()

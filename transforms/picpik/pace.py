@@ -1,72 +1,13 @@
-"""How often, and how soon again, a client may ask: retries and an adaptive pace."""
+"""How often a client may ask: an adaptive pace."""
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 
-__all__ = ["Backoff", "Pace", "retry_after_seconds"]
-
-
-@dataclass(frozen=True)
-class Backoff:
-    """How a transient fault is tried again: exponential backoff with full jitter.
-
-    Before retry n the wait is uniform in 0 .. min(cap, base * 2**(n-1)), which spreads clients
-    that failed together (Brooker, "Exponential Backoff And Jitter", 2015). A server's
-    Retry-After is a lower bound for it.
-
-    Attributes:
-        attempts: Most attempts of one call, the first included; at least 1.
-        total_seconds: No retry starts later than this after the call began.
-        base: Seconds, the bound of the first wait.
-        cap: Seconds, the bound of every wait.
-    """
-
-    attempts: int = 6
-    total_seconds: float = 300.0
-    base: float = 0.5
-    cap: float = 30.0
-
-    def __post_init__(self) -> None:
-        if self.attempts < 1 or min(self.total_seconds, self.base, self.cap) < 0:
-            raise ValueError(f"{self}: at least one attempt and no negative time are needed")
-
-    def wait(self, failures: int, retry_after: float | None, rng: random.Random) -> float:
-        """Seconds to wait after the given number of failures (1 or more)."""
-        jitter = rng.uniform(0.0, min(self.cap, self.base * 2.0 ** min(failures - 1, 60)))
-        # The jitter goes on top, so that clients told the same time do not return as one.
-        return jitter if retry_after is None else retry_after + jitter
-
-
-def retry_after_seconds(header: str | None, now: Callable[[], float] = time.time) -> float | None:
-    """Reads a Retry-After header: whole seconds or an HTTP date (RFC 9110, 10.2.3).
-
-    Args:
-        header: The header's text, or None.
-        now: Seconds since the epoch.
-
-    Returns:
-        Seconds from now, at least 0; None where the header is absent or cannot be read.
-    """
-    if header is None:
-        return None
-    text = header.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        when = parsedate_to_datetime(text)
-    except (TypeError, ValueError, IndexError):
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=timezone.utc)
-    return max(0.0, (when - datetime.fromtimestamp(now(), timezone.utc)).total_seconds())
+__all__ = ["Pace"]
 
 
 class Pace:
@@ -145,13 +86,13 @@ class Pace:
             self._sleep(turn - now)
         return turn - now
 
-    def push_back(self) -> None:
-        """Notes that the server asked for less."""
+    def push_back(self) -> bool:
+        """Notes that the server asked for less; returns whether the rate was cut for it."""
         with self._lock:
             now = self._clock()
             self._climb(now)
             if now - self._cut_at < 1.0:
-                return
+                return False
             observed = len(self._recent) / self._WINDOW
             if self._recent and now - self._recent[0] < self._WINDOW:
                 observed = len(self._recent) / max(now - self._recent[0], 1.0)
@@ -163,6 +104,7 @@ class Pace:
             self._rate = max(floor, self._CUT * self._rate)
             self._peak = max(self._peak, 2 * floor) if self._limit is None else self._limit
             self._cut_at = self._changed = now
+            return True
 
     def _climb(self, now: float) -> None:
         if self._rate is None or self._rate == self._limit:

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-__all__ = ["FAULTS", "Faults"]
+__all__ = ["AFTER", "BEFORE", "FAULTS", "ON_RESULT", "Faults"]
 
 # Name -> what happens. The order is that in which an answer's faults are tried; one at a time.
 FAULTS: Mapping[str, str] = {
@@ -45,6 +45,37 @@ FAULTS: Mapping[str, str] = {
 }
 
 
+# Which may strike when; of each group, the first that strikes.
+BEFORE = (
+    "reset",
+    "http_429",
+    "http_429_after",
+    "http_429_date",
+    "http_500",
+    "http_503",
+    "ret_code",
+)
+AFTER = (
+    "answer_lost",
+    "answer_late",
+    "gateway",
+    "reset_midbody",
+    "truncated_json",
+    "wrong_uuid",
+    "huge_answer",
+)
+ON_RESULT = (
+    "result_500",
+    "result_reset",
+    "result_expired",
+    "result_redirect",
+    "result_huge",
+    "result_huge_announced",
+    "result_html",
+    "result_truncated",
+)
+
+
 class Faults:
     """Decides which fault strikes, the same way on every run.
 
@@ -57,7 +88,9 @@ class Faults:
             parallel requests arrive.
     """
 
-    def __init__(self, plan: Mapping[str, float | Sequence[int]] | None = None, seed: int = 0):
+    def __init__(
+        self, plan: Mapping[str, float | Sequence[int]] | None = None, seed: int = 0
+    ) -> None:
         self._plan = dict(plan or {})
         for name in self._plan:
             if name.rpartition(":")[2] not in FAULTS:
@@ -80,15 +113,14 @@ class Faults:
             if when is None:
                 continue
             with self._lock:
-                scheduled = not isinstance(when, (int, float))
-                counted = (name, "" if scheduled else key)
+                counted = (name, key if isinstance(when, (int, float)) else "")
                 occasion = self._occasions[counted]
                 self._occasions[counted] += 1
-                if scheduled:
-                    hit = occasion in when  # type: ignore[operator]
-                else:
+                if isinstance(when, (int, float)):
                     chance = random.Random(f"{self._seed}/{name}/{key}/{occasion}").random()
-                    hit = chance < when  # type: ignore[operator]
+                    hit = chance < when
+                else:
+                    hit = occasion in when
                 if hit:
                     self.struck[fault] += 1
                     return True

@@ -1,13 +1,10 @@
-"""Backoff, Retry-After and the adaptive pace, on a clock of their own."""
+"""The adaptive pace, on a clock of its own."""
 
 from __future__ import annotations
 
-import random
-from email.utils import formatdate
-
 import pytest
 
-from alphabeam.transforms.picpik.throttle import Backoff, Pace, retry_after_seconds
+from alphabeam.transforms.picpik.pace import Pace
 
 
 class Clock:
@@ -21,47 +18,6 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
-
-
-def test_backoff_has_full_jitter_under_a_doubling_bound() -> None:
-    backoff = Backoff(base=1.0, cap=10.0)
-    rng = random.Random(0)
-    for failures, bound in ((1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0), (5, 10.0), (500, 10.0)):
-        waits = [backoff.wait(failures, None, rng) for _ in range(500)]
-        assert 0 <= min(waits) < 0.05 * bound
-        assert 0.95 * bound < max(waits) <= bound
-
-
-def test_retry_after_is_a_lower_bound() -> None:
-    waits = [Backoff(base=1.0).wait(1, 5.0, random.Random(n)) for n in range(100)]
-    assert min(waits) >= 5.0 and max(waits) <= 6.0 and len(set(waits)) > 90
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        (None, None),
-        ("", None),
-        ("0", 0.0),
-        (" 120 ", 120.0),
-        ("-5", None),
-        ("1.5", None),
-        ("soon", None),
-        ("٣", None),
-        ("9" * 50, 999_999_999.0),
-        (formatdate(1_000_060, usegmt=True), 60.0),
-        (formatdate(999_000, usegmt=True), 0.0),
-        ("Mon, 99 Foo 2020 00:00:00 GMT", None),
-    ],
-)
-def test_retry_after_headers(header: str | None, seconds: float | None) -> None:
-    assert retry_after_seconds(header, now=lambda: 1_000_000.0) == seconds
-
-
-@pytest.mark.parametrize("bad", [{"attempts": 0}, {"cap": -1.0}, {"total_seconds": -1.0}])
-def test_bad_backoffs_are_refused(bad: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="at least one attempt"):
-        Backoff(**bad)  # type: ignore[arg-type]
 
 
 def test_a_limit_spaces_requests_evenly() -> None:
@@ -143,3 +99,12 @@ def test_it_settles_near_what_the_server_takes() -> None:
 def test_a_rate_must_be_over_0(rate: float) -> None:
     with pytest.raises(ValueError, match="requests_per_second"):
         Pace(rate)
+
+
+def test_questions_go_ahead_of_a_line_of_submissions_within_the_rate() -> None:
+    pace = Pace(10.0, clock=lambda: 0.0, sleep=lambda seconds: None)
+    turns = [pace.wait() for _ in range(20)]
+    assert turns[-1] == pytest.approx(1.9)
+    assert pace.wait(ahead=True) == 0.0
+    assert pace.wait(ahead=True) == pytest.approx(0.1)
+    assert pace.wait() == pytest.approx(2.2)  # the two questions took their share

@@ -1,0 +1,100 @@
+"""Waiting for many tasks at once, against clients that answer by script."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from alphabeam.transforms.picpik import (
+    AnswerInvalid,
+    ApiRefused,
+    TaskDetail,
+    TaskTimeout,
+    TaskWatch,
+)
+from alphabeam.transforms.picpik import watch as watching
+
+
+class Asked:
+    """A client that answers the watch by script, and remembers how it was asked."""
+
+    def __init__(self, answer: Callable[[list[str]], list[TaskDetail]]) -> None:
+        self._answer = answer
+        self.waited_for: Callable[[], list[str]] = list
+        self.calls: list[list[str]] = []
+
+    def tasks(self, uids: Sequence[str], /) -> list[TaskDetail]:
+        self.calls.append(list(uids))
+        return self._answer(list(uids))
+
+
+def finished(uid: str) -> TaskDetail:
+    return TaskDetail(uid, status="Finished", images=("https://x/y.png",))
+
+
+def watched(client: Asked, uids: list[str], timeout: float = 10.0) -> dict[str, Any]:
+    watch = TaskWatch(client)
+    client.waited_for = watch.waited_for
+
+    def wait(uid: str) -> Any:
+        try:
+            return watch.wait(uid, timeout)
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(len(uids)) as pool:
+        return dict(zip(uids, pool.map(wait, uids), strict=True))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(watching, "_LONGEST_PAUSE_S", 0.02)
+
+
+def test_one_refused_uid_does_not_spoil_the_others(quick: None) -> None:
+    def answer(uids: list[str]) -> list[TaskDetail]:
+        if "bad" in uids:
+            raise ApiRefused("no such task")
+        return [finished(uid) for uid in uids]
+
+    outcome = watched(Asked(answer), ["a", "b", "bad", "c", "d"])
+    assert isinstance(outcome.pop("bad"), ApiRefused)
+    assert [detail.state for detail in outcome.values()] == ["finished"] * 4
+
+
+@pytest.mark.parametrize("broken", [4, 5])
+def test_a_few_broken_answers_are_waited_out_and_many_are_not(quick: None, broken: int) -> None:
+    rounds = iter(range(100))
+
+    def answer(uids: list[str]) -> list[TaskDetail]:
+        if next(rounds) < broken:
+            raise AnswerInvalid("not JSON")
+        return [finished(uid) for uid in uids]
+
+    (outcome,) = watched(Asked(answer), ["a"]).values()
+    assert isinstance(outcome, TaskDetail if broken < 5 else AnswerInvalid)
+
+
+def test_tasks_are_asked_for_together_and_ever_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watching, "_FIRST_PAUSE_S", 0.02)
+
+    def answer(uids: list[str]) -> list[TaskDetail]:
+        while len(client.calls) == 1 and len(client.waited_for()) < 20:
+            time.sleep(0.01)  # until all the threads have started
+        return []
+
+    client = Asked(answer)
+    began = time.monotonic()
+    outcome = watched(client, [f"t{n}" for n in range(20)], timeout=3.0)
+    assert all(isinstance(error, TaskTimeout) for error in outcome.values())
+    assert time.monotonic() - began >= 3.0
+    assert max(map(len, client.calls)) == 20
+    # evenly paced it would be 150 rounds
+    assert 3 <= len(client.calls) <= 30
