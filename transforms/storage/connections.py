@@ -21,7 +21,9 @@ from fsspec.utils import infer_compression
 
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.secret_refs import resolve
+from alphabeam.transforms.storage.capabilities import Capabilities, capabilities, spellings
 from alphabeam.transforms.storage.faults import StorageOptions, as_row_error, diagnose
+from alphabeam.transforms.storage.streams import open_stream
 from alphabeam.transforms.storage.uris import (
     ARCHIVES,
     CACHES,
@@ -32,16 +34,8 @@ from alphabeam.transforms.storage.uris import (
     spell,
 )
 
-__all__ = ["Place", "borrow", "options_of", "spellings"]
+__all__ = ["Place", "borrow", "options_of"]
 
-_FAMILIES = (
-    ("s3", "s3a"),
-    ("gs", "gcs"),
-    ("abfs", "az", "abfss"),
-    ("sftp", "ssh"),
-    ("http", "https"),
-    ("file", "local"),
-)
 _STAND_IN = "name"  # asks a file system class how it spells a name, whatever the real one holds
 
 _CONNECT_S, _READ_S = 10, 30  # a server that is silent for longer has stalled
@@ -66,16 +60,15 @@ class Place(NamedTuple):
     root: str
     tail: str
 
+    @property
+    def store(self) -> Capabilities:
+        """What this store can do."""
+        return capabilities(self.protocol)
+
     def uri(self, path: str) -> str:
         """The full URI of a path that ``fs`` gave."""
         name = path if path.startswith(self.prefix) else self.prefix + path.lstrip("/")
         return self.root + name[len(self.prefix) :] + self.tail
-
-
-def spellings(protocol: str) -> tuple[str, ...]:
-    """A protocol's names, this one first: ``gs``, ``gcs``."""
-    family = next((names for names in _FAMILIES if protocol in names), ())
-    return (protocol, *(name for name in family if name != protocol))
 
 
 def options_of(protocol: str, options: StorageOptions | None) -> dict[str, Any]:
@@ -201,12 +194,10 @@ def _take_names_literally(client: Any) -> None:
 
 def _connect(links: tuple[Link, ...], layers: list[_Layer], options: StorageOptions | None) -> Any:
     """An instance for the outermost link. An archive reads its file as everybody else would."""
-    from alphabeam.transforms.storage.objects import open_input
-
     protocol, kwargs = layers[-1].protocol, dict(layers[-1].kwargs)
     if protocol in ARCHIVES:
         file = spell(links[1:])
-        kwargs["fo"] = open_input(file, options=options)
+        kwargs["fo"] = open_stream(lambda: borrow(file, options), file, options)
         if protocol == "tar":
             kwargs["compression"] = infer_compression(file)
     elif protocol in CACHES:

@@ -18,9 +18,18 @@ from typing import Any, NamedTuple, TypeVar
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.retry import Backoff, Retries, retry_after_seconds
 from alphabeam.transforms.secret_refs import SecretError, references, resolve
+from alphabeam.transforms.storage.capabilities import capabilities
 from alphabeam.transforms.storage.uris import chain, redact, secrets_in
 
-__all__ = ["Fault", "HttpStatusError", "StorageOptions", "as_row_error", "diagnose", "retry"]
+__all__ = [
+    "Fault",
+    "HttpStatusError",
+    "StorageOptions",
+    "as_row_error",
+    "diagnose",
+    "retry",
+    "too_large",
+]
 
 StorageOptions = Mapping[str, Mapping[str, Any]]
 
@@ -30,12 +39,6 @@ BACKOFF = Backoff(attempts=5, total_seconds=math.inf, base=0.2, cap=20.0, longes
 _log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-
-_EXTRAS = {
-    "s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure",
-    "az": "azure", "adl": "azure", "sftp": "sftp", "ssh": "sftp", "http": "http", "https": "http",
-}  # fmt: skip
-_PACKAGES = {"webdav": "webdav4", "smb": "smbprotocol", "libarchive": "libarchive-c"}
 
 _ERRNO = {
     errno.ENOENT: ErrorCode.NOT_FOUND,
@@ -251,8 +254,7 @@ def _below(error: BaseException) -> Fault:
 
 def _hint(code: ErrorCode, protocol: str) -> str:
     if code is ErrorCode.MISSING_DEPENDENCY:
-        extra = _EXTRAS.get(protocol)
-        package = f"alphabeam[{extra}]" if extra else _PACKAGES.get(protocol, "")
+        package = capabilities(protocol).package
         if package:
             return f"pip install '{package}'"
         return f"install the library that fsspec needs for {protocol}://"
@@ -358,3 +360,12 @@ def retry(
             wait,
         )
         time.sleep(wait)
+
+
+def too_large(uri: str, max_bytes: int, size: int | None = None) -> RowError:
+    """The error for an object of more than ``max_bytes``; ``size`` is None if it is not known."""
+    found = f"{size} bytes" if size is not None else f"more than {max_bytes} bytes"
+    return RowError(
+        ErrorCode.TOO_LARGE,
+        f"{redact(uri)} has {found}, the limit is {max_bytes}; raise the limit, or leave it out",
+    )

@@ -22,10 +22,9 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms import environments
 
-from alphabeam.transforms import storage
+from alphabeam.transforms import beam_io, storage
+from alphabeam.transforms.beam_io import FsspecPath, filesystem, output
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.storage import beam_filesystem
-from alphabeam.transforms.storage.beam_filesystem import FsspecPath
 from tests.storage import servers
 from tests.storage.conftest import Stores
 
@@ -51,7 +50,7 @@ def folder(
         monkeypatch.setenv("ALPHABEAM_TEST_AZURE", options["abfs"]["connection_string"])
         options["abfs"]["connection_string"] = "${env:ALPHABEAM_TEST_AZURE}"
     scheme = STORES[request.param]
-    storage.register(store.root.partition("://")[0], options=options)
+    beam_io.register(store.root.partition("://")[0], options=options)
     uri = storage.join(store.root, "beam", request.node.name.replace("[", "-").rstrip("]"))
     yield f"{scheme}://{uri.partition('://')[2]}"
     storage.delete(storage.list(uri, options=store.options), options=store.options)
@@ -106,7 +105,7 @@ def test_in_two_processes(folder: str) -> None:
     """The local runner tells its worker processes no options, so the path has to bring them."""
     skip_if_not_shared(folder)
     arguments = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
-    write_and_read(FnApiRunner(), PipelineOptions(arguments), folder, storage.beam_path)
+    write_and_read(FnApiRunner(), PipelineOptions(arguments), folder, beam_io.beam_path)
 
 
 _PLUGIN = """
@@ -125,7 +124,7 @@ print(json.dumps(options_of("webdav", system._options)))
 def test_plugin_and_options_of_a_portable_worker() -> None:
     """What Flink's and Dataflow's workers do with the pipeline's options when they start."""
     options = {
-        "beam:option:beam_plugins:v1": ["alphabeam.transforms.storage.beam_filesystem"],
+        "beam:option:beam_plugins:v1": ["alphabeam.transforms.beam_io"],
         "beam:option:fsspec_options:v1": {
             "webdav": {"base_url": "http://h", "password": "${env:ALPHABEAM_TEST_TOKEN}"}
         },
@@ -169,7 +168,7 @@ def test_in_a_worker_pool(folder: str, worker_pool: str) -> None:
     """The pool was started by hand, and knows nothing of plugins or options."""
     skip_if_not_shared(folder)
     runner = FnApiRunner(default_environment=environments.ExternalEnvironment(worker_pool))
-    write_and_read(runner, PipelineOptions([]), folder, storage.beam_path)
+    write_and_read(runner, PipelineOptions([]), folder, beam_io.beam_path)
 
 
 def test_operations(folder: str) -> None:
@@ -208,7 +207,7 @@ def test_operations(folder: str) -> None:
 
 
 def test_an_unfinished_output_leaves_nothing() -> None:
-    storage.register("memory")
+    beam_io.register("memory")
     path = "memory://unfinished/a.txt"
     with pytest.raises(ZeroDivisionError), FileSystems.create(path) as file:
         file.write(b"half")
@@ -222,8 +221,8 @@ def test_an_unfinished_output_leaves_nothing() -> None:
 
 
 def test_a_large_output_goes_through_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    storage.register("memory")
-    monkeypatch.setattr(beam_filesystem, "_IN_MEMORY", 1000)
+    beam_io.register("memory")
+    monkeypatch.setattr(output, "_IN_MEMORY", 1000)
     with FileSystems.create("memory://large/a.bin") as file:
         for _ in range(100):
             file.write(os.urandom(100))
@@ -233,13 +232,13 @@ def test_a_large_output_goes_through_the_disk(monkeypatch: pytest.MonkeyPatch) -
 
 def test_secrets_are_not_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALPHABEAM_TEST_S3", "hunter22")
-    monkeypatch.setattr(beam_filesystem._registered, "options", {})
-    storage.register("s3", options={"s3": {"secret": "${env:ALPHABEAM_TEST_S3}"}})
-    pickled = pickle.dumps(storage.beam_path("fsspec+s3://b/a"))
+    monkeypatch.setattr(filesystem._registered, "options", {})
+    beam_io.register("s3", options={"s3": {"secret": "${env:ALPHABEAM_TEST_S3}"}})
+    pickled = pickle.dumps(beam_io.beam_path("fsspec+s3://b/a"))
     assert b"hunter22" not in pickled and b"ALPHABEAM_TEST_S3" in pickled
     assert type(pickle.loads(pickled)) is FsspecPath
     with pytest.raises(RowError) as caught:
-        storage.register("s3", options={"s3": {"secret": "hunter22"}})
+        beam_io.register("s3", options={"s3": {"secret": "hunter22"}})
     assert caught.value.code is ErrorCode.INVALID_PARAMETER
     assert "hunter22" not in caught.value.message
 
@@ -247,7 +246,7 @@ def test_secrets_are_not_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
 _TAKE_OVER = """
 import sys
 from apache_beam.io.filesystems import FileSystems
-from alphabeam.transforms.storage import register
+from alphabeam.transforms.beam_io import register
 register("s3")
 print(type(FileSystems.get_filesystem("s3://b/a")).__module__.split(".")[0])
 register("s3", "azfs", take_over=True)
@@ -270,5 +269,5 @@ def test_take_over() -> None:
 
 def test_unknown_protocol() -> None:
     with pytest.raises(RowError) as caught:
-        storage.register("s4")
+        beam_io.register("s4")
     assert caught.value.code is ErrorCode.INVALID_URI

@@ -5,7 +5,7 @@ knows. ``register("sftp")`` adds the plain ``sftp://``, and with ``take_over=Tru
 that Beam has file systems of its own for (``s3``, ``gs``, ``azfs``, ``hdfs``).
 
 Workers have to import this module too. Either name it in the pipeline's options,
-``--beam_plugin=alphabeam.transforms.storage.beam_filesystem`` (worker pools that are started by
+``--beam_plugin=alphabeam.transforms.beam_io`` (worker pools that are started by
 hand do not look there), or give Beam ``beam_path(uri)`` instead of the bare text: unpickling that
 on a worker imports this module, and brings along what was registered.
 
@@ -15,11 +15,7 @@ Not for: images (``WriteToFiles`` and shards are no way to write ten million nam
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO, cast
 
@@ -33,15 +29,18 @@ from apache_beam.io.filesystem import (
 from apache_beam.options.pipeline_options import PipelineOptions
 from fsspec.registry import available_protocols
 
-from alphabeam.transforms import secret_refs
+from alphabeam.transforms import secret_refs, storage
+from alphabeam.transforms.beam_io.output import Output
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.storage import objects
-from alphabeam.transforms.storage.faults import StorageOptions
+from alphabeam.transforms.storage import StorageOptions
+from alphabeam.transforms.storage.copying import copy, move
+from alphabeam.transforms.storage.deleting import remove_folders
+from alphabeam.transforms.storage.info import Entry, entry
+from alphabeam.transforms.storage.listing import entries
 from alphabeam.transforms.storage.uris import ALIAS_PREFIX, is_local, join
+from alphabeam.transforms.storage.writing import make_folder
 
 __all__ = ["FsspecOptions", "FsspecPath", "beam_path", "register"]
-
-_IN_MEMORY = 32 << 20  # bytes of an object being written that are kept before a file takes them
 
 # Beam's names for stores whose fsspec protocol is called otherwise
 _BEAM_SCHEMES = {"azfs": "abfs"}
@@ -158,36 +157,36 @@ class _FsspecFileSystem(FileSystem):
 
         def make(one: str) -> None:
             uri = self._uri(one)
-            objects.make_folder(uri, options=self._options)
+            make_folder(uri, options=self._options)
 
         _translate("Mkdirs", [path], make)
 
     # ---- looking
 
-    def _metadata(self, entry: objects.Entry, like: str) -> FileMetadata:
-        return FileMetadata(self._path(entry.uri, like), entry.size, entry.changed)
+    def _metadata(self, found: Entry, like: str) -> FileMetadata:
+        return FileMetadata(self._path(found.uri, like), found.size, found.changed)
 
     def _list(self, dir_or_prefix: str) -> Any:
-        def listed(path: str) -> list[objects.Entry]:
+        def listed(path: str) -> list[Entry]:
             uri = self._uri(path)
-            return objects.entries(uri, options=self._options)
+            return entries(uri, options=self._options)
 
         (found,) = _translate("List", [dir_or_prefix], listed)
-        return [self._metadata(entry, dir_or_prefix) for entry in found]
+        return [self._metadata(one, dir_or_prefix) for one in found]
 
-    def _entry(self, path: str, verb: str) -> objects.Entry:
-        def looked(one: str) -> objects.Entry:
+    def _entry(self, path: str, verb: str) -> Entry:
+        def looked(one: str) -> Entry:
             uri = self._uri(one)
-            return objects.entry(uri, options=self._options)
+            return entry(uri, options=self._options)
 
-        return cast(objects.Entry, _translate(verb, [path], looked)[0])
+        return cast(Entry, _translate(verb, [path], looked)[0])
 
     def exists(self, path: str) -> bool:
         """Whether there is an object or a folder of that name."""
 
         def looked(one: str) -> bool:
             uri = self._uri(one)
-            return objects.exists(uri, options=self._options)
+            return storage.exists(uri, options=self._options)
 
         return bool(_translate("Exists", [path], looked)[0])
 
@@ -219,7 +218,7 @@ class _FsspecFileSystem(FileSystem):
 
         def opened(one: str) -> BinaryIO:
             uri = self._uri(one)
-            return objects.open_input(uri, options=self._options)
+            return storage.open_input(uri, options=self._options)
 
         raw = _translate("Open", [path], opened)[0]
         return self._compressed(path, raw, compression_type)
@@ -232,9 +231,9 @@ class _FsspecFileSystem(FileSystem):
     ) -> BinaryIO:
         """Opens an object for writing; it comes into being, whole, when it is closed."""
 
-        def created(one: str) -> _Output:
+        def created(one: str) -> Output:
             uri = self._uri(one)
-            return _Output(uri, self._options)
+            return Output(uri, self._options)
 
         raw = _translate("Create", [path], created)[0]
         return self._compressed(path, raw, compression_type)
@@ -247,11 +246,11 @@ class _FsspecFileSystem(FileSystem):
 
     def copy(self, source_file_names: list[str], destination_file_names: list[str]) -> None:
         """Copies objects, or all that lies below folders."""
-        self._pairs("Copy", objects.copy, source_file_names, destination_file_names)
+        self._pairs("Copy", copy, source_file_names, destination_file_names)
 
     def rename(self, source_file_names: list[str], destination_file_names: list[str]) -> None:
         """Renames objects, or all that lies below folders."""
-        self._pairs("Rename", objects.move, source_file_names, destination_file_names)
+        self._pairs("Rename", move, source_file_names, destination_file_names)
 
     def _pairs(self, verb: str, action: Any, sources: list[str], targets: list[str]) -> None:
         if len(sources) != len(targets):
@@ -273,7 +272,7 @@ class _FsspecFileSystem(FileSystem):
         _translate(verb, zip(sources, targets, strict=True), one)
 
     def _below(self, uri: str) -> list[str]:
-        return objects.list_objects(uri, options=self._options)
+        return storage.list(uri, options=self._options)
 
     def delete(self, paths: list[str]) -> None:
         """Deletes objects, and all that lies below folders."""
@@ -283,71 +282,12 @@ class _FsspecFileSystem(FileSystem):
             options = self._options
             below = self._below(uri)
             if not below:
-                objects.delete([uri], options=options)
+                storage.delete([uri], options=options)
                 return
-            objects.delete(below, options=options)
-            objects.remove_folders(uri, options=options)
+            storage.delete(below, options=options)
+            remove_folders(uri, options=options)
 
         _translate("Delete", paths, one)
-
-
-class _Output(io.BufferedIOBase):
-    """Keeps what is written until it is closed, then stores it whole.
-
-    An exception inside ``with``, or an output that is dropped without having been closed, leaves
-    nothing behind.
-    """
-
-    mode = "wb"  # Beam's CompressedFile asks
-
-    def __init__(self, uri: str, options: StorageOptions) -> None:
-        super().__init__()
-        self._uri, self._options = uri, options
-        self._spool = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
-        self._abandoned = False
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        return self._spool.write(data)
-
-    def tell(self) -> int:
-        return self._spool.tell()
-
-    def close(self) -> None:
-        if self.closed:
-            return
-        try:
-            if not self._abandoned:
-                self._store()
-        finally:
-            self._spool.close()
-            super().close()
-
-    def _store(self) -> None:
-        size = self._spool.tell()
-        self._spool.seek(0)
-        if size <= _IN_MEMORY:
-            objects.put(self._uri, self._spool.read(), options=self._options)
-            return
-        descriptor, path = tempfile.mkstemp(prefix="alphabeam-")
-        try:
-            with open(descriptor, "wb") as file:
-                while block := self._spool.read(1 << 20):
-                    file.write(block)
-            objects.put_file(self._uri, path, options=self._options)
-        finally:
-            os.unlink(path)
-
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        self._abandoned = self._abandoned or kind is not None
-        self.close()
-
-    def __del__(self) -> None:
-        with contextlib.suppress(Exception):
-            self._abandoned = True
-            self.close()
 
 
 class FsspecPath(str):

@@ -1,0 +1,78 @@
+"""What each kind of store can do, as data. A new store is one more line here.
+
+Every protocol that is not named can be read, and nothing more: nobody has shown that it never
+leaves half an object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["Capabilities", "Writing", "capabilities", "spellings"]
+
+
+class Writing(Enum):
+    """How a store comes by a whole object."""
+
+    NONE = "none"  # not written to
+    LOCAL = "local"  # a temporary file in the same folder, fsync, rename
+    PUT = "put"  # one request stores the whole object, or none of it
+    RENAME = "rename"  # a temporary name in the same folder, then a rename
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """One kind of store.
+
+    Attributes:
+        protocols: The names it goes by, the usual one first.
+        writing: How it comes by a whole object.
+        flat: One listing gives all objects below a prefix, and folders are only names.
+        buckets: Names begin with a bucket or container, which may be missing.
+        slow_copy: A copy may be unfinished when the store says that it is done.
+        package: What ``pip install`` needs; empty if nothing, or if it is not known.
+    """
+
+    protocols: tuple[str, ...]
+    writing: Writing = Writing.NONE
+    flat: bool = False
+    buckets: bool = False
+    slow_copy: bool = False
+    package: str = ""
+
+
+def _object_store(*protocols: str, package: str = "", slow_copy: bool = False) -> Capabilities:
+    return Capabilities(
+        protocols, Writing.PUT, flat=True, buckets=True, slow_copy=slow_copy, package=package
+    )
+
+
+_STORES = (
+    Capabilities(("file", "local"), Writing.LOCAL),
+    Capabilities(("memory",), Writing.PUT, flat=True),
+    _object_store("s3", "s3a", package="alphabeam[s3]"),
+    _object_store("gs", "gcs", package="alphabeam[gcs]"),
+    _object_store("abfs", "az", "abfss", package="alphabeam[azure]", slow_copy=True),
+    _object_store("oci"),
+    _object_store("oss"),
+    Capabilities(("sftp", "ssh"), Writing.RENAME, package="alphabeam[sftp]"),
+    Capabilities(("ftp",), Writing.RENAME),
+    Capabilities(("webdav",), Writing.RENAME, package="webdav4"),
+    Capabilities(("http", "https"), package="alphabeam[http]"),
+    Capabilities(("adl",), package="alphabeam[azure]"),
+    Capabilities(("smb",), package="smbprotocol"),
+    Capabilities(("libarchive",), package="libarchive-c"),
+)
+_BY_PROTOCOL = {protocol: store for store in _STORES for protocol in store.protocols}
+
+
+def capabilities(protocol: str) -> Capabilities:
+    """What the stores behind a protocol can do."""
+    return _BY_PROTOCOL.get(protocol) or Capabilities((protocol,))
+
+
+def spellings(protocol: str) -> tuple[str, ...]:
+    """A protocol's names, this one first: ``gs``, ``gcs``."""
+    names = capabilities(protocol).protocols
+    return (protocol, *(name for name in names if name != protocol))

@@ -1,0 +1,139 @@
+"""What a store says of one object, without sending it."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.storage import http
+from alphabeam.transforms.storage.connections import borrow
+from alphabeam.transforms.storage.faults import StorageOptions, retry
+from alphabeam.transforms.storage.local import local_path
+from alphabeam.transforms.storage.uris import is_local
+
+__all__ = ["Entry", "Stat", "entry", "entry_of", "exists", "stat"]
+
+
+class Stat(NamedTuple):
+    """What a store tells of an object without sending it.
+
+    Attributes:
+        size: Bytes; None if the store does not say (an HTTP answer without Content-Length).
+        version: Changes when the object does: the etag, or else time of change and size, as the
+            store gives them; empty if it gives neither.
+    """
+
+    size: int | None
+    version: str
+
+
+def stat(uri: str, *, options: StorageOptions | None = None) -> Stat:
+    """Size and version of an object, without reading it.
+
+    Raises:
+        RowError: As for :func:`read`.
+    """
+    return retry(lambda: _stat_once(uri, options), "look at", uri, options)
+
+
+def _stat_once(uri: str, options: StorageOptions | None) -> Stat:
+    if is_local(uri):
+        status = os.stat(local_path(uri))
+        return Stat(status.st_size, f"{status.st_mtime_ns}-{status.st_size}")
+    with borrow(uri, options) as place:
+        if place.protocol in ("http", "https"):
+            return Stat(*http.request(place, http.head))
+        info = place.fs.info(place.path)
+    size = info.get("size")
+    return Stat(int(size) if size is not None else None, _version(info))
+
+
+_ETAGS = ("ETag", "etag", "generation", "md5Hash", "content_md5", "CRC")
+_TIMES = ("mtime", "modified", "last_modified", "LastModified", "modify", "date_time", "created")
+
+
+def _version(info: dict[str, Any]) -> str:
+    for name in _ETAGS:
+        if info.get(name):
+            return str(info[name]).strip('"')
+    for name in _TIMES:
+        moment = info.get(name)
+        if moment is not None:
+            text = moment.isoformat() if isinstance(moment, datetime) else str(moment)
+            return f"{text}-{info.get('size')}"
+    return ""
+
+
+def exists(uri: str, *, options: StorageOptions | None = None) -> bool:
+    """Whether there is an object, or a folder, of that name.
+
+    Raises:
+        RowError: If that cannot be known: ACCESS_DENIED, STORAGE_UNAVAILABLE …
+    """
+    if is_local(uri):
+        return os.path.exists(local_path(uri))
+    try:
+        retry(lambda: _info_exists(uri, options), "look at", uri, options)
+    except RowError as error:
+        if error.code is ErrorCode.NOT_FOUND:
+            return False
+        raise
+    return True
+
+
+def _info_exists(uri: str, options: StorageOptions | None) -> None:
+    with borrow(uri, options, fresh=True) as place:
+        if place.protocol in ("http", "https"):
+            http.request(place, http.head)
+        else:
+            place.fs.info(place.path)
+
+
+class Entry(NamedTuple):
+    """An object in a listing: its full URI, bytes, and time of change (Unix seconds; 0 unknown)."""
+
+    uri: str
+    size: int
+    changed: float
+
+
+def entry(uri: str, *, options: StorageOptions | None = None) -> Entry:
+    """One object as a listing would show it.
+
+    Raises:
+        RowError: As for :func:`read`; NOT_FOUND for a folder.
+    """
+
+    def once() -> Entry:
+        with borrow(uri, options, fresh=True) as place:
+            if place.protocol in ("http", "https"):
+                return Entry(uri, http.request(place, http.head)[0] or 0, 0.0)
+            info = place.fs.info(place.path)
+            if info["type"] == "directory":
+                raise FileNotFoundError(uri)
+            return entry_of(uri, info)
+
+    return retry(once, "look at", uri, options)
+
+
+def entry_of(uri: str, info: dict[str, Any]) -> Entry:
+    """What fsspec says of an object, as an entry."""
+    changed = next((info[name] for name in _TIMES if info.get(name) is not None), 0.0)
+    if isinstance(changed, str):
+        try:
+            changed = (
+                datetime.strptime(changed[:14], "%Y%m%d%H%M%S")  # FTP
+                if changed[:14].isdigit()
+                else datetime.fromisoformat(changed.replace("Z", "+00:00"))
+            )
+        except ValueError:
+            changed = 0.0
+    if isinstance(changed, datetime):
+        if changed.tzinfo is None:
+            changed = changed.replace(tzinfo=timezone.utc)
+        changed = changed.timestamp()
+    if not isinstance(changed, (int, float)):
+        changed = 0.0
+    return Entry(uri, int(info.get("size") or 0), float(changed))

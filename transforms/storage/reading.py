@@ -1,0 +1,120 @@
+"""Objects, read whole: one, or many at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import BinaryIO
+
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.storage import http
+from alphabeam.transforms.storage.connections import Place, borrow
+from alphabeam.transforms.storage.faults import StorageOptions, retry, too_large
+from alphabeam.transforms.storage.local import read_local
+from alphabeam.transforms.storage.renaming import read_ftp, read_sftp
+from alphabeam.transforms.storage.streams import open_stream
+from alphabeam.transforms.storage.uris import is_local
+
+__all__ = ["open_input", "read", "read_many"]
+
+
+def read(uri: str, *, max_bytes: int | None = None, options: StorageOptions | None = None) -> bytes:
+    """Reads an object.
+
+    Args:
+        uri: The object.
+        max_bytes: The most that is accepted; a larger object is not read to its end.
+        options: Options per protocol.
+
+    Raises:
+        RowError: NOT_FOUND, ACCESS_DENIED, TOO_LARGE, INVALID_URI, MISSING_DEPENDENCY or
+            STORAGE_UNAVAILABLE.
+    """
+    return retry(lambda: _read_once(uri, max_bytes, options), "read", uri, options)
+
+
+def _read_once(uri: str, max_bytes: int | None, options: StorageOptions | None) -> bytes:
+    if is_local(uri):
+        return read_local(uri, max_bytes)
+    with borrow(uri, options) as place:
+        if place.protocol in ("http", "https"):
+            found: bytes = http.request(place, http.get, uri, max_bytes)
+            return found
+        data = _read_place(place, uri, max_bytes)
+    if max_bytes is not None and len(data) > max_bytes:
+        raise too_large(uri, max_bytes)
+    return data
+
+
+def _read_place(place: Place, uri: str, max_bytes: int | None) -> bytes:
+    fs, path = place.fs, place.path
+    if place.protocol in ("sftp", "ssh"):
+        return read_sftp(fs, path, uri, max_bytes)
+    if place.protocol == "ftp":
+        return read_ftp(fs, path, uri, max_bytes)
+    if place.store.flat:
+        if max_bytes is None:
+            return bytes(fs.cat_file(path))
+        try:
+            return bytes(fs.cat_file(path, start=0, end=max_bytes + 1))
+        except Exception:
+            if fs.info(path)["size"] == 0:  # an empty object satisfies no range
+                return b""
+            raise
+    with fs.open(path, "rb") as file:
+        return bytes(file.read() if max_bytes is None else file.read(max_bytes + 1))
+
+
+def read_many(
+    uris: Iterable[str],
+    *,
+    concurrency: int = 16,
+    max_bytes: int | None = None,
+    options: StorageOptions | None = None,
+) -> Iterator[tuple[str, bytes | RowError]]:
+    """Reads many objects at once, and yields them in order.
+
+    At most ``concurrency`` objects are being read or wait to be taken, so memory is bounded by
+    ``concurrency`` times the largest object (``max_bytes``), however many URIs there are.
+
+    Args:
+        uris: The objects; taken one by one, as room is made.
+        concurrency: 1 or more.
+        max_bytes: The most that is accepted of one object.
+        options: Options per protocol.
+
+    Yields:
+        The URI, and its bytes or why it could not be read.
+    """
+    if concurrency < 1:
+        raise RowError(ErrorCode.INVALID_PARAMETER, f"concurrency is {concurrency}; give 1 or more")
+    rest = iter(uris)
+    window: deque[tuple[str, Future[bytes]]] = deque()
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="alphabeam-read") as pool:
+        try:
+            for uri in rest:
+                window.append((uri, pool.submit(read, uri, max_bytes=max_bytes, options=options)))
+                if len(window) == concurrency:
+                    yield _outcome(*window.popleft())
+            while window:
+                yield _outcome(*window.popleft())
+        finally:
+            for _, future in window:
+                future.cancel()
+
+
+def _outcome(uri: str, future: Future[bytes]) -> tuple[str, bytes | RowError]:
+    try:
+        return uri, future.result()
+    except RowError as error:
+        return uri, error
+
+
+def open_input(uri: str, *, options: StorageOptions | None = None) -> BinaryIO:
+    """Opens an object for reading piece by piece, for what may not fit into memory.
+
+    Raises:
+        RowError: As for :func:`read`; also from the file's own methods.
+    """
+    return open_stream(lambda: borrow(uri, options), uri, options)
