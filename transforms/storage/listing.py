@@ -52,7 +52,7 @@ def _glob_once(pattern: str, options: StorageOptions | None) -> list[str]:
 
 def _is_object(place: Place) -> bool:
     try:
-        return place.fs.info(place.path)["type"] != "directory"
+        return bool(place.fs.info(place.path)["type"] != "directory")
     except Exception as error:
         if diagnose(error).code is ErrorCode.NOT_FOUND:
             return False
