@@ -1,7 +1,7 @@
 """Where the matting core's figures come from.
 
     python benchmarks/matting.py scenes      # 14 scenes with trimaps, beside PyMatting
-    python benchmarks/matting.py composites  # samples on new grounds, beside rembg
+    python benchmarks/matting.py composites  # samples on new backgrounds, beside rembg
     python benchmarks/matting.py sizes       # seconds and memory from 1 to 50 megapixels
     python benchmarks/matting.py encoding    # PNG settings: seconds and bytes
 
@@ -42,7 +42,7 @@ from alphabeam.transforms.matting.refiner import Refiner  # noqa: E402
 __all__ = ["main", "matting_errors"]
 
 SHARED = Path(os.environ.get("ALPHABEAM_SHARED", ROOT.parent / "shared"))
-GROUNDS = ((255, 255, 255), (0, 0, 0), (255, 0, 255), (40, 120, 60))
+BACKGROUNDS = ((255, 255, 255), (0, 0, 0), (255, 0, 255), (40, 120, 60))
 MEASURES = ("SAD", "MSE", "Grad", "Conn")
 
 
@@ -154,7 +154,7 @@ def _samples(folder: Path = SAMPLES) -> Iterator[tuple[str, np.ndarray, np.ndarr
 
 
 def _subject(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The sample's subject without its ground, RGBA.
+    """The sample's subject without its background, RGBA.
 
     In colours that PyMatting finds, as rembg does: ours would be measured by themselves. Where it
     is missing they must do.
@@ -168,7 +168,7 @@ def _subject(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def _composite(rgba: np.ndarray, megapixels: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A subject on another ground, at another size: RGB, and exact straight RGBA."""
+    """A subject on another background, at another size: RGB, and exact straight RGBA."""
     truth = rgba[..., 3]
     scale = (megapixels * 1e6 / truth.size) ** 0.5
     size = (round(truth.shape[1] * scale), round(truth.shape[0] * scale))
@@ -178,8 +178,8 @@ def _composite(rgba: np.ndarray, megapixels: float, seed: int) -> tuple[np.ndarr
     weight = cv2.resize((rgba[..., 3] > 0).astype(np.float32), size)[..., None]
     solid = np.clip(solid / np.maximum(weight, 0.05), 0, 255).astype(np.uint8)
     rng = np.random.default_rng(seed)
-    ground = cv2.resize(rng.uniform(150, 240, (3, 3, 1)).astype(np.float32), size)[..., None]
-    ground = ground + rng.normal(0, 8, 3)
+    background = cv2.resize(rng.uniform(150, 240, (3, 3, 1)).astype(np.float32), size)[..., None]
+    background = background + rng.normal(0, 8, 3)
     # The sensor's noise is in the subject's own colours as well: who keeps it makes no error.
     noise = np.empty(solid.shape, np.int8)
     cv2.setRNGSeed(seed)
@@ -188,41 +188,41 @@ def _composite(rgba: np.ndarray, megapixels: float, seed: int) -> tuple[np.ndarr
     out = np.empty_like(solid)
     for y in range(0, size[1], 512):
         a = alpha[y : y + 512, :, None].astype(np.float32) / 255
-        mixed = solid[y : y + 512] * a + ground[y : y + 512] * (1 - a)
+        mixed = solid[y : y + 512] * a + background[y : y + 512] * (1 - a)
         mixed += noise[y : y + 512] * (1 - a)
         out[y : y + 512] = np.clip(np.rint(mixed), 0, 255)
     return out, np.dstack([solid, alpha])
 
 
 def _composites(
-    folder: Path, megapixels: float, grounds: int
+    folder: Path, megapixels: float, backgrounds: int
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Each sample's name, and its subject on so many grounds, as :func:`_composite` gives it."""
+    """Each sample's name, and its subject on several backgrounds, see :func:`_composite`."""
     for number, (name, image, truth) in enumerate(_samples(folder)):
         rgba = _subject(image, truth)
-        for ground in range(grounds):
-            yield name, *_composite(rgba, megapixels, number + 1000 * ground)
+        for background in range(backgrounds):
+            yield name, *_composite(rgba, megapixels, number + 1000 * background)
 
 
 def _composite_error(found: np.ndarray, truth: np.ndarray) -> float:
-    """Mean absolute difference on new grounds around the subject's edge, in 8-bit steps."""
+    """Mean absolute difference on new backgrounds around the subject's edge, in 8-bit steps."""
     soft = cv2.dilate(cv2.inRange(truth[..., 3], 1, 254), np.ones((25, 25), np.uint8)) > 0
     wrong = (found[..., 3] != truth[..., 3]) | soft
     a, b = found[wrong].astype(np.float32), truth[wrong].astype(np.float32)
     total = 0.0
-    for ground in GROUNDS:
+    for background in BACKGROUNDS:
         over = [
-            x[:, :3] * (x[:, 3:] / 255) + np.array(ground, np.float32) * (1 - x[:, 3:] / 255)
+            x[:, :3] * (x[:, 3:] / 255) + np.array(background, np.float32) * (1 - x[:, 3:] / 255)
             for x in (a, b)
         ]
         total += float(np.abs(over[0] - over[1]).sum()) / 3
-    return total / len(GROUNDS) / max(int(soft.sum()), 1)
+    return total / len(BACKGROUNDS) / max(int(soft.sum()), 1)
 
 
 def composites(args: argparse.Namespace) -> None:
-    """Error of the composite over new grounds, all methods from the same coarse alpha."""
-    if args.grounds < 1:
-        raise SystemExit(f"--grounds {args.grounds}: at least 1 is needed")
+    """Error of the composite over new backgrounds, all methods from the same coarse alpha."""
+    if args.backgrounds < 1:
+        raise SystemExit(f"--backgrounds {args.backgrounds}: at least 1 is needed")
     core = MattingCore(args.model)
     try:
         from PIL import Image
@@ -232,7 +232,7 @@ def composites(args: argparse.Namespace) -> None:
         print("(rembg is not installed: its rows are missing)")
     print(f"{'sample':10}{'MP':>4}{'method':>22}{'error':>8}{'CPU s':>8}")
     totals: dict[str, list[float]] = {}
-    for name, picture, exact in _composites(args.samples, args.megapixels, args.grounds):
+    for name, picture, exact in _composites(args.samples, args.megapixels, args.backgrounds):
         coarse = coarse_alpha(core.network, picture)
 
         class Said:
@@ -369,7 +369,7 @@ def main() -> None:
     kind.add_argument("--model", default="catalogue")
     kind.add_argument("--megapixels", type=float, default=1)
     kind.add_argument("--samples", type=Path, default=SAMPLES, help="rendered larger, for example")
-    kind.add_argument("--grounds", type=int, default=1, help="grounds a sample")
+    kind.add_argument("--backgrounds", type=int, default=1, help="backgrounds a sample")
     kind.set_defaults(run=composites)
     kind = kinds.add_parser("sizes", help=sizes.__doc__)
     kind.add_argument("--at", type=float, nargs="+", default=[1, 4, 12, 50], metavar="MP")

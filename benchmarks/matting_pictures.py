@@ -32,10 +32,10 @@ def sample(name: str) -> np.ndarray:
     return decode((ROOT / "samples" / "images" / f"{name}.jpg").read_bytes())[..., :3]
 
 
-def over(rgba: np.ndarray, ground: tuple[int, int, int] = MAGENTA) -> np.ndarray:
-    """A cutout on a ground, RGB uint8."""
+def over(rgba: np.ndarray, background: tuple[int, int, int] = MAGENTA) -> np.ndarray:
+    """A cutout on a background, RGB uint8."""
     alpha = rgba[..., 3:] / np.float32(255)
-    return (rgba[..., :3] * alpha + np.float32(ground) * (1 - alpha)).round().astype(np.uint8)
+    return (rgba[..., :3] * alpha + np.float32(background) * (1 - alpha)).round().astype(np.uint8)
 
 
 def strip(
@@ -80,10 +80,10 @@ def pictures(core: MattingCore) -> dict[str, np.ndarray]:
         ("alpha", matte.alpha), ("cutout", over(matte.rgba)),
     ]  # fmt: skip
     teddy = core.remove(sample("teddy")).rgba
-    grounds = [("picture", sample("teddy"))]
-    grounds += [
-        (name, over(teddy, ground))
-        for name, ground in (
+    backgrounds = [("picture", sample("teddy"))]
+    backgrounds += [
+        (name, over(teddy, background))
+        for name, background in (
             ("on white", (255, 255, 255)),
             ("on black", (0, 0, 0)),
             ("on magenta", (255, 0, 255)),
@@ -103,7 +103,7 @@ def pictures(core: MattingCore) -> dict[str, np.ndarray]:
     only = core.remove(sample("sandals"), MattingParameters(only_mask=True))
     return {
         "steps": strip(steps),
-        "teddy": strip(grounds),
+        "teddy": strip(backgrounds),
         "erode_size": strip(each("cushion", "erode_size", (0, 15, 40)), (0.05, 0.1, 0.45, 0.5)),
         "thresholds": strip(thresholds, (0.1, 0.1, 0.9, 0.9)),
         "hair_optimization": strip(

@@ -1,4 +1,4 @@
-"""Draws a job's pictures beside their cutouts on three grounds, to be looked at.
+"""Draws a job's pictures beside their cutouts on three backgrounds, to be looked at.
 
     python benchmarks/samples_sheet.py out/samples docs/images/samples.jpg --height 150
 
@@ -16,17 +16,19 @@ import pyarrow.dataset as ds
 
 from alphabeam.transforms.images import decode
 
-GROUNDS = ((255, 255, 255), (0, 0, 0), (255, 0, 255))
+BACKGROUNDS = ((255, 255, 255), (0, 0, 0), (255, 0, 255))
 
 
 def tile(picture: Path, cutout: Path, height: int) -> np.ndarray:
-    """One picture and its cutout on each ground, RGB uint8, `height` pixels high."""
+    """One picture and its cutout on each background, RGB uint8, `height` pixels high."""
     source = decode(picture.read_bytes())[..., :3]
     bgra = cv2.imread(str(cutout), cv2.IMREAD_UNCHANGED)
     rgba = cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGBA).astype(np.float32)
     alpha = rgba[..., 3:] / 255
     views = [source.astype(np.float32)]
-    views += [rgba[..., :3] * alpha + np.float32(ground) * (1 - alpha) for ground in GROUNDS]
+    views += [
+        rgba[..., :3] * alpha + np.float32(background) * (1 - alpha) for background in BACKGROUNDS
+    ]
     scale = height / source.shape[0]
     size = (round(source.shape[1] * scale), height)
     return np.hstack([cv2.resize(v, size, interpolation=cv2.INTER_AREA) for v in views])

@@ -1,4 +1,4 @@
-"""Files that hold every pixel, or say why they cannot."""
+"""Encoders keep every pixel, or refuse the array in one line."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from alphabeam.transforms.encoding import encode_cutout, encode_mask, encode_on_ground
+from alphabeam.transforms.encoding import encode_cutout, encode_mask, encode_on_background
 
 
-def pictures(channels):
+def images(channels):
     shape = st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(channels))
     return hnp.arrays(np.uint8, shape)
 
@@ -24,7 +24,7 @@ def opened(data):
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
-@given(rgba=pictures(4))
+@given(rgba=images(4))
 def test_png_keeps_every_pixel_and_the_channel_order(rgba):
     image = opened(encode_cutout(rgba))
     assert image.format == "PNG" and image.mode == "RGBA"
@@ -32,7 +32,7 @@ def test_png_keeps_every_pixel_and_the_channel_order(rgba):
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
-@given(rgba=pictures(4))
+@given(rgba=images(4))
 def test_webp_keeps_every_visible_pixel(rgba):
     image = opened(encode_cutout(rgba, "webp"))
     assert image.format == "WEBP"
@@ -50,11 +50,11 @@ def test_mask_is_8_bit_grey(alpha):
     assert np.array_equal(np.asarray(image), alpha)
 
 
-def test_on_ground_is_a_jpeg_of_the_right_colours():
+def test_on_background_is_a_jpeg_of_the_right_colours():
     rgba = np.zeros((64, 64, 4), np.uint8)
     rgba[:, 32:] = (200, 30, 10, 255)
     rgba[:, 16:32] = (200, 30, 10, 128)
-    image = opened(encode_on_ground(rgba, (10, 20, 220), quality=95))
+    image = opened(encode_on_background(rgba, (10, 20, 220), quality=95))
     assert image.format == "JPEG" and image.mode == "RGB"
     back = np.asarray(image).astype(int)
     for column, colour in ((6, (10, 20, 220)), (24, (105, 25, 115)), (50, (200, 30, 10))):
@@ -64,7 +64,7 @@ def test_on_ground_is_a_jpeg_of_the_right_colours():
 def test_strips_do_not_show(monkeypatch):
     rng = np.random.default_rng(0)
     rgba = rng.integers(0, 256, (3000, 700, 4), np.uint8)  # more than one strip
-    back = np.asarray(opened(encode_on_ground(rgba, (255, 255, 255), 100))).astype(float)
+    back = np.asarray(opened(encode_on_background(rgba, (255, 255, 255), 100))).astype(float)
     weight = rgba[..., 3:] / 255
     wanted = rgba[..., :3] * weight + 255 * (1 - weight)
     assert np.abs(back - wanted).mean() < 30  # noise at full chroma resolution costs this much
@@ -73,7 +73,7 @@ def test_strips_do_not_show(monkeypatch):
 
 def test_quality_changes_size():
     rgba = np.random.default_rng(0).integers(0, 256, (60, 60, 4), np.uint8)
-    sizes = [len(encode_on_ground(rgba, (0, 0, 0), q)) for q in (30, 92, 100)]
+    sizes = [len(encode_on_background(rgba, (0, 0, 0), q)) for q in (30, 92, 100)]
     assert sizes == sorted(sizes)
 
 
@@ -93,13 +93,13 @@ def test_same_bytes_again():
         lambda: encode_cutout(np.zeros((1, 16384, 4), np.uint8), "webp"),
         lambda: encode_mask(np.zeros((4, 4, 1), np.uint8)),
         lambda: encode_mask(np.zeros((4, 4), bool)),
-        lambda: encode_on_ground(np.zeros((4, 4, 4), np.uint8), (0, 0)),
-        lambda: encode_on_ground(np.zeros((4, 4, 4), np.uint8), (0, 0, 256)),
-        lambda: encode_on_ground(np.zeros((4, 4, 4), np.uint8), (0, 0, 0), 0),
-        lambda: encode_on_ground(np.zeros((1, 65536, 4), np.uint8), (0, 0, 0)),
+        lambda: encode_on_background(np.zeros((4, 4, 4), np.uint8), (0, 0)),
+        lambda: encode_on_background(np.zeros((4, 4, 4), np.uint8), (0, 0, 256)),
+        lambda: encode_on_background(np.zeros((4, 4, 4), np.uint8), (0, 0, 0), 0),
+        lambda: encode_on_background(np.zeros((1, 65536, 4), np.uint8), (0, 0, 0)),
     ],
 )
 def test_misfits_are_refused_in_one_line(call):
-    with pytest.raises(ValueError, match=r"^(rgba|alpha|format|ground|quality): ") as caught:
+    with pytest.raises(ValueError, match=r"^(rgba|alpha|format|background|quality): ") as caught:
         call()
     assert "\n" not in str(caught.value)

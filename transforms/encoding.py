@@ -1,6 +1,6 @@
-"""Pixels to files: cutouts, masks, and cutouts on a ground.
+"""Encodes results: cutouts as PNG or WebP, masks as PNG, cutouts on a background as JPEG.
 
-Choices are by measurement, see ``benchmarks/matting.py encoding`` and ``docs/matting.md``.
+The PNG settings were chosen by ``benchmarks/matting.py encoding``.
 """
 
 from __future__ import annotations
@@ -11,25 +11,28 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["encode_cutout", "encode_mask", "encode_on_ground"]
+from alphabeam.transforms.pixels import composite_over
 
-# Run-length matching at level 1 is both quicker and smaller on cutouts, which are mostly runs of
-# zeros, than deflate's default strategy up to level 3.
+__all__ = ["encode_cutout", "encode_mask", "encode_on_background"]
+
+# Cutouts are mostly runs of zeros. Run-length matching at level 1 is faster and smaller on them
+# than deflate's default strategy at levels 1 to 3 (measured: benchmarks/matting.py encoding).
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 
 
 def encode_cutout(rgba: NDArray[np.uint8], format: Literal["png", "webp"] = "png") -> bytes:
-    """A cutout as a lossless file.
+    """Encodes a cutout without loss.
 
     Args:
         rgba: uint8 HxWx4, straight alpha.
-        format: ``png``, or ``webp`` (lossless; smaller, several times slower).
+        format: ``png``, or ``webp`` (lossless too; smaller files, several times slower).
 
     Returns:
         The file's bytes.
 
     Raises:
-        ValueError: Not such an array, an unknown format, or a picture that WebP cannot hold.
+        ValueError: The array has another shape or dtype, the format is unknown, or the image is
+            larger than WebP allows.
     """
     _check(rgba, 4, "rgba")
     if format not in ("png", "webp"):
@@ -46,7 +49,7 @@ def encode_cutout(rgba: NDArray[np.uint8], format: Literal["png", "webp"] = "png
 
 
 def encode_mask(alpha: NDArray[np.uint8]) -> bytes:
-    """An alpha channel as an 8-bit grey PNG.
+    """Encodes an alpha channel as an 8-bit grey PNG.
 
     Args:
         alpha: uint8 HxW.
@@ -55,46 +58,37 @@ def encode_mask(alpha: NDArray[np.uint8]) -> bytes:
         The file's bytes.
 
     Raises:
-        ValueError: Not such an array.
+        ValueError: The array has another shape or dtype.
     """
     _check(alpha, 1, "alpha")
     return _encode(".png", alpha, _PNG)
 
 
-def encode_on_ground(
-    rgba: NDArray[np.uint8], ground: tuple[int, int, int], quality: int = 92
+def encode_on_background(
+    rgba: NDArray[np.uint8], background: tuple[int, int, int], quality: int = 92
 ) -> bytes:
-    """A cutout laid on a plain ground, as JPEG.
+    """Composites a cutout over one colour and encodes the result as JPEG.
 
     Args:
         rgba: uint8 HxWx4, straight alpha.
-        ground: Red, green, blue of the ground, 0..255.
+        background: Red, green and blue, each 0..255.
         quality: JPEG quality, 1..100.
 
     Returns:
         The file's bytes.
 
     Raises:
-        ValueError: Not such an array, or a value out of bounds.
+        ValueError: The array has another shape or dtype, or a value is out of bounds.
     """
     _check(rgba, 4, "rgba")
-    if len(ground) != 3 or not all(0 <= int(v) <= 255 for v in ground):
-        raise ValueError(f"ground: three numbers 0..255 are needed, got {ground!r}")
+    if len(background) != 3 or not all(0 <= int(v) <= 255 for v in background):
+        raise ValueError(f"background: three numbers 0..255 are needed, got {background!r}")
     if not 1 <= quality <= 100:
         raise ValueError(f"quality: {quality!r} is outside 1..100")
     if max(rgba.shape[:2]) > 65535:
         raise ValueError(f"rgba: JPEG holds at most 65535 pixels a side, got {rgba.shape}")
-    out = np.empty((*rgba.shape[:2], 3), np.uint8)
-    rows = max(1, (1 << 20) // rgba.shape[1])
-    under = np.asarray(ground, np.uint16)
-    for y in range(0, rgba.shape[0], rows):
-        strip = rgba[y : y + rows]
-        weight = strip[..., 3:].astype(np.uint16)
-        mixed = strip[..., :3] * weight
-        mixed += under * (255 - weight) + np.uint16(127)
-        mixed //= 255
-        out[y : y + rows] = mixed[..., ::-1]
-    return _encode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    bgr = cv2.cvtColor(composite_over(rgba, background), cv2.COLOR_RGB2BGR)
+    return _encode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
 def _check(pixels: NDArray[np.uint8], channels: int, name: str) -> None:

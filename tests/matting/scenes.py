@@ -7,9 +7,9 @@ import numpy as np
 
 
 class ByColour:
-    """A stand-in network: alpha from the distance to the border's mean colour, at low resolution.
+    """A stand-in network: alpha from the distance to the border's median colour.
 
-    It blurs and decides as a real one does, and sees nothing in a plain picture.
+    Its answer is of low resolution and blurred, as a real network's; 0 for a plain image.
     """
 
     name = "by-colour"
@@ -23,14 +23,14 @@ class ByColour:
         scale = min(1.0, self.side / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        rim = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
-        distance = np.linalg.norm(small - np.median(rim, axis=0), axis=2)
+        border = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
+        distance = np.linalg.norm(small - np.median(border, axis=0), axis=2)
         alpha = 1 / (1 + np.exp(-(distance - 60) / 8))
         return cv2.GaussianBlur(alpha.astype(np.float32), (3, 3), 0)
 
 
-class Says:
-    """A network that answers the same alpha to everything."""
+class Constant:
+    """A network that returns the same alpha for every image."""
 
     def __init__(self, alpha: np.ndarray) -> None:
         self.alpha = alpha
@@ -48,7 +48,7 @@ def disc(
     centre: tuple[float, float] = (0.5, 0.5),
     radius: float = 0.28,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A disc on a plain ground: RGB image and exact alpha, both uint8."""
+    """A disc on a plain background: RGB image and exact alpha, both uint8."""
     y, x = np.mgrid[:size, :size] + 0.5
     distance = np.hypot(x - centre[0] * size, y - centre[1] * size) - radius * size
     alpha = np.clip(0.5 - distance / (2 * softness), 0, 1)
@@ -57,7 +57,7 @@ def disc(
     return np.clip(np.rint(image), 0, 255).astype(np.uint8), np.rint(alpha * 255).astype(np.uint8)
 
 
-def over(rgba: np.ndarray, ground: tuple[int, int, int]) -> np.ndarray:
-    """A straight-alpha cutout laid on a plain ground, float."""
+def over(rgba: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
+    """A straight-alpha cutout over a colour, float: the reference, so not the code under test."""
     alpha = rgba[..., 3:] / 255
-    return rgba[..., :3] * alpha + np.array(ground) * (1 - alpha)
+    return rgba[..., :3] * alpha + np.array(background) * (1 - alpha)

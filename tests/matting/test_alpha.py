@@ -11,11 +11,11 @@ from hypothesis.extra import numpy as hnp
 
 from alphabeam.transforms.matting.alpha import Bands, refine_alpha
 from alphabeam.transforms.matting.coarse import CoarseAlpha, coarse_alpha
+from alphabeam.transforms.matting.components import drop_stray_components, max_pool
 from alphabeam.transforms.matting.foreground import straight_alpha
-from alphabeam.transforms.matting.islands import drop_islands, pool
 from alphabeam.transforms.matting.refiner import Refiner
 from alphabeam.transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, make_trimap
-from tests.matting.scenes import ByColour, disc
+from tests.matting.scenes import ByColour, Constant, disc
 
 REFINER = Refiner()
 planes = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40))
@@ -61,7 +61,7 @@ def test_one_label_everywhere(label, shape):
 
 
 @pytest.mark.parametrize("constant", [0, 128, 255])
-def test_plain_pictures_make_no_nan(constant):
+def test_plain_images_make_no_nan(constant):
     trimap = np.full((60, 60), UNKNOWN, np.uint8)
     trimap[:10], trimap[-10:] = BACKGROUND, FOREGROUND
     image = np.full((60, 60, 3), constant, np.uint8)
@@ -79,23 +79,23 @@ def test_the_result_does_not_show_the_tiles(refiner):
         assert np.array_equal(refine_alpha(image, trimap, refiner=refiner, tile=tile), whole)
 
 
-class Noting(Refiner):
-    """Mends nothing and notes the sizes of what it is given."""
+class RecordingRefiner(Refiner):
+    """Changes nothing and records the heights of the levels that it is called on."""
 
     def refine(self, image, trimap, alpha, fore, back):
         self.sizes = [*getattr(self, "sizes", []), trimap.shape[0]]
         return alpha
 
 
-def test_an_enlarged_picture_is_refined_where_it_is_sharp():
+def test_an_enlarged_image_is_refined_where_it_is_sharp():
     trimap = make_trimap(disc(700)[1], 240, 15, 31)
 
     def sizes(side: int, limits: Bands) -> list[int]:
         image, _ = disc(side, softness=0.5, noise=1.0)
         image = cv2.resize(image, (700, 700), interpolation=cv2.INTER_CUBIC)
-        noting = Noting()
-        refine_alpha(image, trimap, refiner=noting, limits=limits)
-        return noting.sizes
+        recording = RecordingRefiner()
+        refine_alpha(image, trimap, refiner=recording, limits=limits)
+        return recording.sizes
 
     (full,) = sizes(700, Bands())
     assert sizes(350, Bands()) == [(full + 1) // 2]
@@ -104,7 +104,7 @@ def test_an_enlarged_picture_is_refined_where_it_is_sharp():
     assert sizes(700, Bands(refined=30_000)) == [(full + 1) // 2]
 
 
-def test_a_band_along_the_rim_alone_is_refined_too():
+def test_a_band_along_the_border_alone_is_refined_too():
     trimap = np.zeros((20, 40_000), np.uint8)
     trimap[-1], trimap[0, :9] = UNKNOWN, FOREGROUND
     image = np.full((*trimap.shape, 3), 200, np.uint8)
@@ -149,7 +149,7 @@ def test_misfits_are_refused(image, trimap):
 
 
 @pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (0, 200, 0)])
-def test_colours_are_freed_from_the_ground(colour):
+def test_the_foregrounds_own_colour_is_estimated(colour):
     fore = (180, 60, 40)
     image, alpha = disc(240, fore=fore, back=colour, softness=8.0, noise=0)
     rgba = straight_alpha(image, alpha)
@@ -177,7 +177,7 @@ def test_tiles_of_colours_do_not_show():
     assert np.abs(whole.astype(int) - tiled).max() <= 1
 
 
-def test_specks_go_and_subjects_stay():
+def test_stray_components_go_and_subjects_stay():
     alpha = np.zeros((200, 200), np.uint8)
     coarse = np.zeros_like(alpha)
     cv2.circle(alpha, (60, 60), 40, 255, -1)
@@ -186,11 +186,11 @@ def test_specks_go_and_subjects_stay():
     cv2.circle(coarse, (150, 150), 12, 230, -1)
     cv2.circle(alpha, (30, 170), 6, 200, -1)  # a speck that it does not see
     coarse[160:180, 20:40] = 60
-    cv2.circle(alpha, (160, 50), 14, 180, -1)  # what stands about: the network wavers
+    cv2.circle(alpha, (160, 50), 14, 180, -1)  # another object: the network is undecided
     cv2.circle(coarse, (160, 50), 14, 160, -1)
-    cv2.circle(alpha, (90, 150), 12, 30, -1)  # a veil
+    cv2.circle(alpha, (90, 150), 12, 30, -1)  # a faint area
     cv2.circle(coarse, (90, 150), 12, 230, -1)
-    out = drop_islands(alpha, coarse)
+    out = drop_stray_components(alpha, coarse)
     expected = alpha.copy()
     expected[160:180, 20:40] = expected[30:70, 140:180] = expected[135:165, 75:105] = 0
     assert np.array_equal(out, expected)
@@ -202,7 +202,7 @@ def test_specks_go_and_subjects_stay():
 def test_pooling_takes_the_largest(plane):
     padded = np.pad(plane, ((0, plane.shape[0] % 2), (0, plane.shape[1] % 2)))
     blocks = padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2)
-    assert np.array_equal(pool(plane), blocks.max((1, 3)))
+    assert np.array_equal(max_pool(plane), blocks.max((1, 3)))
 
 
 def test_coarse_alpha_lands_where_it_belongs():
@@ -251,12 +251,12 @@ def test_nan_from_a_network_is_background():
 
 
 @pytest.mark.parametrize("main_is_cut", [False, True])
-def test_a_small_island_that_the_frame_cuts_is_a_neighbour_of_what_stands_free(main_is_cut):
+def test_a_small_component_cut_by_the_frame_is_dropped_beside_a_whole_one(main_is_cut):
     alpha = np.zeros((120, 160), np.uint8)
     alpha[0 if main_is_cut else 20 : 100, 50:110] = 255
     alpha[60:80, 0:8] = 255  # cut off by the frame
     alpha[60:80, 130:138] = 255  # as small, but whole
-    out = drop_islands(alpha, alpha)
+    out = drop_stray_components(alpha, alpha)
     assert (out[60:80, 0:8] == (255 if main_is_cut else 0)).all()
     out[60:80, 0:8] = alpha[60:80, 0:8]
     assert np.array_equal(out, alpha)
@@ -266,30 +266,26 @@ GREY = (190, 190, 195)
 
 
 @pytest.mark.parametrize(
-    ("inside", "radius", "said", "closed"),
+    ("inside", "radius", "network", "closed"),
     [
         ((240, 200, 160), 30, 0.3, True),  # a pale patch of the subject's own
-        ((120, 120, 123), 30, 0.3, False),  # the ground, in shadow
+        ((120, 120, 123), 30, 0.3, False),  # the background, in shadow
         ((240, 200, 160), 30, 0.01, False),  # something else, but the network is sure
-        ((225, 225, 230), 30, 0.3, False),  # large and brighter: a lit ground
+        ((225, 225, 230), 30, 0.3, False),  # large and brighter: a lit background
         ((225, 225, 230), 3, 0.3, True),  # small and brighter: a highlight
         ((225, 225, 230), 3, 0.1, False),  # the same, and the network is rather sure
-        ((185, 185, 190), 3, 0.3, False),  # a small hole with the ground in it
+        ((185, 185, 190), 3, 0.3, False),  # a small hole with the background in it
     ],
 )
-def test_an_opening_that_shows_no_ground_is_none(inside, radius, said, closed):
+def test_an_opening_without_background_in_it_is_closed(inside, radius, network, closed):
     image = np.full((200, 200, 3), GREY, np.uint8)
     cv2.circle(image, (100, 100), 70, (120, 60, 20), -1)
     cv2.circle(image, (100, 100), radius, inside, -1)
     alpha = np.zeros((200, 200), np.float32)
     cv2.circle(alpha, (100, 100), 70, 1, -1)
-    cv2.circle(alpha, (100, 100), radius, said, -1)
+    cv2.circle(alpha, (100, 100), radius, network, -1)
 
-    class Said:
-        def predict(self, rgb: np.ndarray) -> np.ndarray:
-            return alpha.copy()
-
-    found = coarse_alpha(Said(), image).alpha
+    found = coarse_alpha(Constant(alpha.copy()), image).alpha
     assert (found[100, 100] == 1) == closed
     outside = np.hypot(*(np.indices((200, 200)) - 100)) > 32
     assert np.array_equal(found[outside], alpha[outside])

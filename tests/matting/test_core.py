@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from alphabeam.transforms.matting import FLAGS, BoxOutsideError, MattingCore
 from alphabeam.transforms.parameters import MattingParameters
-from tests.matting.scenes import ByColour, Says, disc, over
+from tests.matting.scenes import ByColour, Constant, disc, over
 
 CORE = MattingCore(ByColour())
 SHAPES = [(1, 1), (1, 2), (2, 1), (1, 10000), (10000, 1), (3, 5), (17, 16), (64, 1000), (33, 31)]
@@ -75,7 +75,7 @@ parameters = st.builds(
     blocks=st.integers(1, 16),
     params=parameters,
 )
-def test_any_picture_and_parameters(height, width, seed, blocks, params):
+def test_any_image_and_parameters(height, width, seed, blocks, params):
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (-(-height // blocks), -(-width // blocks), 3), np.uint8)
     image = coarse.repeat(blocks, 0).repeat(blocks, 1)[:height, :width]
@@ -90,20 +90,20 @@ def test_subject_is_found_and_its_edge_is_close():
     assert matte.confidence > 0.8
 
 
-@pytest.mark.parametrize("ground", [(255, 255, 255), (0, 0, 0), (255, 0, 255)])
+@pytest.mark.parametrize("background", [(255, 255, 255), (0, 0, 0), (255, 0, 255)])
 @pytest.mark.parametrize("back", [(245, 245, 245), (20, 60, 20)])
-def test_no_fringe_on_any_ground(ground, back):
+def test_no_fringe_on_any_background(background, back):
     fore = (200, 40, 30)
     image, alpha = disc(fore=fore, back=back, softness=2.0)
-    laid = over(CORE.remove(image).rgba, ground)
+    laid = over(CORE.remove(image).rgba, background)
     weight = alpha[..., None] / 255
-    wanted = weight * np.array(fore) + (1 - weight) * np.array(ground)
+    wanted = weight * np.array(fore) + (1 - weight) * np.array(background)
     assert np.abs(laid - wanted).mean() < 2.5
     edge = (alpha > 0) & (alpha < 255)
     assert np.abs(laid - wanted)[edge].mean() < 20
 
 
-def test_plain_picture_gives_an_empty_mask():
+def test_plain_image_gives_an_empty_mask():
     image = np.full((90, 120, 3), 200, np.uint8)
     matte = CORE.remove(image)
     assert not matte.alpha.any() and not matte.rgba.any()
@@ -113,7 +113,7 @@ def test_plain_picture_gives_an_empty_mask():
 
 def test_faint_answer_is_empty_and_unsure():
     image, _ = disc(80)
-    matte = MattingCore(Says(np.full((20, 20), 0.45, np.float32))).remove(image)
+    matte = MattingCore(Constant(np.full((20, 20), 0.45, np.float32))).remove(image)
     assert matte.flags == ("empty", "low_confidence")
     assert matte.confidence == pytest.approx(0.1, abs=1e-3)
 
@@ -151,24 +151,24 @@ def test_box_picks_one_of_two():
     assert picked.coverage == pytest.approx(both.coverage / 2, rel=0.1)
 
 
-def test_a_neighbour_that_reaches_into_the_box_goes_and_a_second_piece_stays():
-    said = np.zeros((100, 100), np.float32)
-    said[30:70, 30:50] = said[30:70, 56:66] = 1  # two pieces of the subject
-    said[20:80, 72:99] = 1  # a neighbour, of which the box takes a sliver
+def test_a_neighbour_that_reaches_into_the_box_goes_and_a_second_part_stays():
+    seen = np.zeros((100, 100), np.float32)
+    seen[30:70, 30:50] = seen[30:70, 56:66] = 1  # two parts of the subject
+    seen[20:80, 72:99] = 1  # a neighbour, a sliver of which is in the box
 
-    class Said:
+    class Fixed:
         def predict(self, rgb):
             height, width = rgb.shape[:2]
-            return said[:height, 22 : 22 + width] if width < 100 else said
+            return seen[:height, 22 : 22 + width] if width < 100 else seen
 
-    image = np.where(said[..., None] > 0, 40, 220).astype(np.uint8).repeat(3, axis=2)
+    image = np.where(seen[..., None] > 0, 40, 220).astype(np.uint8).repeat(3, axis=2)
     box = (27, 10, 77, 90)
-    matte = MattingCore(Said()).remove(image, MattingParameters(box=box, erode_size=2))
+    matte = MattingCore(Fixed()).remove(image, MattingParameters(box=box, erode_size=2))
     assert matte.alpha[50, 40] == matte.alpha[50, 60] == 255
     assert not matte.alpha[:, 70:].any()
 
 
-def test_box_beyond_the_picture_is_refused_or_clipped():
+def test_a_box_beyond_the_image_is_refused_or_clipped():
     image, _ = disc(80)
     with pytest.raises(BoxOutsideError, match=r"box: \(80, 0, 90, 10\) lies outside.*80x80"):
         CORE.remove(image, MattingParameters(box=(80, 0, 90, 10)))
@@ -215,7 +215,7 @@ def test_anything_else_is_refused_in_one_line(image, error):
     assert "\n" not in str(caught.value)
 
 
-def test_views_and_strides_are_no_matter():
+def test_views_and_strides_change_nothing():
     image, _ = disc(100)
     backwards = np.ascontiguousarray(image[..., ::-1])[..., ::-1]
     assert np.array_equal(CORE.remove(backwards).alpha, CORE.remove(image).alpha)
@@ -258,10 +258,10 @@ def test_flags():
     assert "tiny_subject" in flags_of(size=640, radius=0.03)
     assert "nearly_empty" in flags_of(size=640, radius=0.03)
     image, alpha = disc(softness=40.0)
-    seen = Says(cv2.resize(alpha, (40, 40), interpolation=cv2.INTER_AREA))
+    seen = Constant(cv2.resize(alpha, (40, 40), interpolation=cv2.INTER_AREA))
     assert "very_soft" in MattingCore(seen).remove(image).flags
     grey = np.full((24, 24), 0.55, np.float32)
-    assert "low_confidence" in MattingCore(Says(grey)).remove(disc(60)[0]).flags
+    assert "low_confidence" in MattingCore(Constant(grey)).remove(disc(60)[0]).flags
 
 
 def test_shadow_is_left_out_unless_asked_for():
@@ -270,7 +270,7 @@ def test_shadow_is_left_out_unless_asked_for():
     shade = 0.35 * np.exp(-(((x - 115) / 30) ** 2 + ((y - 120) / 22) ** 2))
     shaded = image * (1 - shade * (1 - alpha / 255))[..., None]
     shaded = np.rint(shaded).astype(np.uint8)
-    core = MattingCore(Says(cv2.resize(alpha, (50, 50), interpolation=cv2.INTER_AREA)))
+    core = MattingCore(Constant(cv2.resize(alpha, (50, 50), interpolation=cv2.INTER_AREA)))
     without = core.remove(shaded)
     kept = core.remove(shaded, MattingParameters(keep_shadow=True))
     beside = (alpha == 0) & (shade > 0.2)

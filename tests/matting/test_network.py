@@ -1,4 +1,4 @@
-"""Networks: loading, verifying, feeding, and what is said when that fails."""
+"""Networks: loading, verifying, feeding, and what the errors say."""
 
 from __future__ import annotations
 
@@ -75,20 +75,20 @@ def test_letterbox_keeps_the_aspect_and_cuts_the_padding(tiny, shape, expected):
 
 
 @pytest.mark.parametrize(("grey", "sizes"), [(255, [64]), (140, [64, 80])])
-def test_a_network_that_wavers_looks_again(tiny, monkeypatch, grey, sizes):
+def test_an_uncertain_network_infers_again(tiny, monkeypatch, grey, sizes):
     """Dark is subject to this network; it is undecided about grey."""
     image = np.full((256, 256, 3), 255, np.uint8)
     image[40:120, 40:120] = 0
     image[140:240, 140:240] = grey
     network = load_model(tiny, preprocessing=PLAIN)
     asked = []
-    look = network._look
+    infer = network._infer
 
-    def noting(rgb, size):
+    def recording(rgb, size):
         asked.append(size)
-        return look(rgb, size)
+        return infer(rgb, size)
 
-    monkeypatch.setattr(network, "_look", noting)
+    monkeypatch.setattr(network, "_infer", recording)
     alpha = network.predict(image)
     assert asked == sizes and alpha.shape == (64, 64)
     assert alpha[20, 20] > 0.99 and 0.7 < alpha[47, 47] + (grey == 255) < 1.1
@@ -106,7 +106,7 @@ def test_dark_is_subject_where_it_is(tiny):
     assert alpha[18:30, 34:46].min() > 0.9 and alpha[:14].max() < 0.1
 
 
-def test_minmax_does_not_blow_up_an_empty_picture(tiny):
+def test_minmax_does_not_amplify_an_empty_image(tiny):
     network = load_model(tiny, preprocessing={**PLAIN, "output": "minmax"})
     empty = np.full((64, 64, 3), 250, np.uint8)
     empty[:32] = 245
@@ -227,13 +227,13 @@ def test_offline_says_which_file_to_put_where(monkeypatch, tmp_path):
     monkeypatch.setenv("ALPHABEAM_CACHE", str(tmp_path / "models"))
     with pytest.raises(ModelError) as caught:
         load_model("far")
-    said = one_line(caught)
+    message = one_line(caught)
     for part in ("model far", model.url, "md5:abc", str(tmp_path / "models" / "far.onnx")):
-        assert part in said
+        assert part in message
     assert not [p for p in (tmp_path / "models").iterdir()]
 
 
-def test_secrets_of_a_url_are_not_told(tmp_path):
+def test_errors_hold_no_secret_of_the_url(tmp_path):
     with pytest.raises(ModelError) as caught:
         load_model("http://user:hunter2@127.0.0.1:9/m.onnx?token=hidden", cache=tmp_path)
     assert "hunter2" not in one_line(caught) and "hidden" not in one_line(caught)
@@ -267,7 +267,7 @@ def test_registry_is_complete(monkeypatch, tmp_path):
     assert one != two and one.name.startswith("m-")
 
 
-def test_the_embedded_model_sees_subjects_and_empty_pictures():
+def test_the_embedded_model_sees_subjects_and_empty_images():
     core = MattingCore()
     assert core.model_name == "catalogue" and len(core.model_sha256) == 64
     empty = core.remove(np.full((300, 400, 3), 225, np.uint8))
@@ -288,14 +288,14 @@ def test_u2netp_by_its_file_name():
     assert network.predict(np.full((60, 90, 3), 200, np.uint8)).max() < 0.5
 
 
-def test_looks_that_contradict_each_other_are_not_averaged(tiny, monkeypatch):
-    """The first one is believed: its size is the one that the network was trained at."""
+def test_contradictory_inferences_are_not_averaged(tiny, monkeypatch):
+    """The first is kept: its input size is the one that the network was trained at."""
     network = load_model(tiny, preprocessing=PLAIN)
     first = np.zeros((64, 64), np.float32)
     first[16:48, 16:48] = 1
-    first[24:34, 24:34] = 0.7  # enough to look again
+    first[24:34, 24:34] = 0.7  # enough for a second inference
     lost, close = np.where(first > 0, np.float32(1), np.float32(0.6)), np.ceil(first)
     for second, believed in ((lost, first), (close, (first + close) / 2)):
-        looks = iter([first, second])
-        monkeypatch.setattr(network, "_look", lambda rgb, size, looks=looks: next(looks))
+        answers = iter([first, second])
+        monkeypatch.setattr(network, "_infer", lambda rgb, size, answers=answers: next(answers))
         np.testing.assert_array_equal(network.predict(np.zeros((64, 64, 3), np.uint8)), believed)

@@ -6,9 +6,10 @@ Needs numpy, OpenCV and onnxruntime, and knows nothing of Beam or manifests::
     from alphabeam.transforms.parameters import MattingParameters
     matte = MattingCore("catalogue").remove(image, MattingParameters())
 
-Each step is one module: `coarse` (the network's alpha), `trimap`, `alpha` (trimap to alpha) and
-`foreground` (alpha to colours); `core` composes them. Not for video, nor for
-semi-transparent subjects such as smoke.
+Each stage is a module, and `core` runs them in this order: `network` and `coarse` (the segmentation
+network's alpha), `trimap`, `alpha` (the unknown band's alpha), `components` (removes stray ones),
+`foreground` (its colours), `quality` (confidence and flags), `shadow`. See docs/matting.md. Not for
+video, nor for semi-transparent subjects such as smoke.
 """
 
 from __future__ import annotations

@@ -1,53 +1,51 @@
-"""The one class that composes the steps: ``MattingCore(model).remove(image, params)``."""
+"""``MattingCore``: runs all stages on one image."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.alpha import refine_alpha
+from alphabeam.transforms.matting.box import BoxOutsideError, clip_box, keep_inside
 from alphabeam.transforms.matting.coarse import CoarseAlpha, coarse_alpha
+from alphabeam.transforms.matting.components import drop_stray_components
 from alphabeam.transforms.matting.foreground import straight_alpha
-from alphabeam.transforms.matting.islands import drop_islands
-from alphabeam.transforms.matting.judgement import FLAGS, confidence, flags, subject_box
 from alphabeam.transforms.matting.network import Predictor, load_model
+from alphabeam.transforms.matting.quality import FLAGS, confidence, flags
 from alphabeam.transforms.matting.refiner import Refiner
 from alphabeam.transforms.matting.shadow import add_shadow, find_shadow
 from alphabeam.transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, make_trimap
-from alphabeam.transforms.parameters import Box, MattingParameters
+from alphabeam.transforms.parameters import Box, HairOptimization, MattingParameters
+from alphabeam.transforms.pixels import composite_over, subject_box
 
 __all__ = ["FLAGS", "BoxOutsideError", "Matte", "MattingCore"]
 
-# Width of the unknown band in the network's own pixels, which its outline is uncertain by; the
-# parameter erode_size is the least.
+# Least width of the unknown band by hair_optimization, in the network's pixels: about the error of
+# its outline. Wider bands were measured and gain nothing; see docs/matting.md.
 _BAND = {"off": 2.0, "auto": 4.0, "on": 8.0}
-_HAIRY = 0.5  # uncertain pixels per pixel of outline at which "auto" takes the wide band
-# Alpha this near to clear or solid is noise that no eye sees, but that every file stores.
+_HAIRY = 0.5  # uncertain pixels per pixel of outline from which "auto" takes the band of "on"
+# Alpha below or above these is set to 0 or 255: nobody sees the difference, and the files shrink.
+# Measured against 5 and 250: benchmarks/matting.py composites, see docs/matting.md.
 _CLEAR, _SOLID = 10, 245
-
-
-class BoxOutsideError(ValueError):
-    """The box does not overlap the picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matte:
-    """What the core found in one image.
+    """The result for one image of H x W pixels.
 
     Attributes:
-        alpha: uint8 HxW, 255 where the subject is solid.
-        rgba: uint8 HxWx4, straight alpha, colours freed from the ground's spill and 0 under
-            alpha 0; None if only the mask was asked for.
-        subject_box: Left, top, right, bottom of all that is visible, right and bottom
+        alpha: uint8 HxW, 255 where the subject is opaque.
+        rgba: uint8 HxWx4, straight alpha, with the foreground's own colours; colours are 0 where
+            alpha is 0. None if only the mask was asked for.
+        subject_box: Left, top, right, bottom in pixels of all that is visible, right and bottom
             exclusive; None if nothing is.
         coverage: Mean alpha, 0..1.
-        confidence: How sure the network is of what it took for the subject, 0..1.
-        flags: What a person should look at, of :data:`FLAGS`, in that order.
+        confidence: How decided the network is, 0..1.
+        flags: What a person should look at: some of :data:`FLAGS`, in that order.
     """
 
     alpha: NDArray[np.uint8]
@@ -59,15 +57,15 @@ class Matte:
 
 
 class MattingCore:
-    """Removes backgrounds. May be shared by threads; pickles without its session.
+    """Removes backgrounds. Threads may share an instance; pickles hold no ONNX session.
 
     Args:
-        model: A registry name, a path, a URL, or anything with ``predict`` such as
-            :func:`load_model` gives.
+        model: A registered name, a path, a URL, or an object with ``predict``, such as
+            :func:`load_model` returns.
         sha256: Digest that the model's file must have.
         threads: Threads within one inference.
         cache: Folder for downloaded models.
-        accept_license: Needed for models whose licence forbids commercial use.
+        accept_license: Must be true for models whose licence forbids commercial use.
 
     Attributes:
         network: The network.
@@ -75,7 +73,7 @@ class MattingCore:
         model_sha256: Hex digest of its file; empty if it has none.
 
     Raises:
-        ModelError: The model cannot be had; see :func:`load_model`.
+        ModelError: The model cannot be loaded; see :func:`load_model`.
     """
 
     def __init__(
@@ -99,79 +97,72 @@ class MattingCore:
         self.model_sha256: str = getattr(self.network, "sha256", "")
 
     def remove(self, image: NDArray[np.uint8], params: MattingParameters | None = None) -> Matte:
-        """Remove the background of one image.
+        """Removes the background of one image.
 
         Args:
-            image: uint8 HxWx3 RGB, or HxWx4 RGBA with straight alpha. An input's own alpha is
-                honoured: what is transparent stays so.
+            image: uint8 HxWx3 RGB, or HxWx4 RGBA with straight alpha. The result's alpha is never
+                above the input's own.
             params: See :class:`MattingParameters`; None for the defaults.
 
         Returns:
-            The matte.
+            The result.
 
         Raises:
-            TypeError: The image is no uint8 array.
+            TypeError: The image is not a uint8 array.
             ValueError: The image has another shape, or no pixels.
-            BoxOutsideError: The box does not overlap the picture.
+            BoxOutsideError: The box does not overlap the image.
             ModelError: The network failed.
         """
         params = params or MattingParameters()
-        rgb, own = _split(image)
-        shape = rgb.shape[:2]
-        box = _clip_box(params.box, shape)
+        rgb, own_alpha = _split_alpha(image)
+        height, width = rgb.shape[:2]
+        box = clip_box(params.box, (height, width))
         coarse = coarse_alpha(self.network, rgb, box)
-        sure = confidence(coarse.alpha)
-        if float(coarse.alpha.max()) <= 0.5:
-            alpha = np.zeros(shape, np.uint8)
-        else:
-            alpha = self._alpha(rgb, own, coarse, params)
-            if box is not None:
-                alpha = _only_inside(alpha, box)
-            if own is not None:
-                alpha = np.minimum(alpha, own)
+        alpha = _limit(self._alpha(rgb, own_alpha, coarse, params), box, own_alpha)
         rgba = None if params.only_mask else straight_alpha(rgb, alpha)
-        if rgba is not None and own is not None:
-            given = (own < 255) & (alpha > 0)  # the input says these colours itself
-            rgba[given, :3] = image[given, :3]
-        found = flags(alpha, sure)
+        if rgba is not None and own_alpha is not None:
+            # Where the input is translucent, its colours are the foreground's already.
+            translucent = (own_alpha < 255) & (alpha > 0)
+            rgba[translucent, :3] = image[translucent, :3]
+        certainty = confidence(coarse.alpha)
+        found = flags(alpha, certainty)
         if params.keep_shadow:
-            shadow = find_shadow(rgb, alpha)
-            if own is not None:
-                shadow = np.minimum(shadow, own)
-            if box is not None:
-                shadow = _only_inside(shadow, box)
+            shadow = _limit(find_shadow(rgb, alpha), box, own_alpha)
             alpha, rgba = add_shadow(alpha, rgba, shadow)
         coverage = float(cv2.mean(alpha)[0]) / 255
-        return Matte(alpha, rgba, subject_box(alpha), coverage, sure, found)
+        return Matte(alpha, rgba, subject_box(alpha), coverage, certainty, found)
 
     def _alpha(
         self,
         rgb: NDArray[np.uint8],
-        own: NDArray[np.uint8] | None,
+        own_alpha: NDArray[np.uint8] | None,
         coarse: CoarseAlpha,
         params: MattingParameters,
     ) -> NDArray[np.uint8]:
-        """The subject's alpha, uint8 HxW."""
+        """The subject's alpha, uint8 HxW; 0 everywhere if the network sees no subject."""
+        if float(coarse.alpha.max()) <= 0.5:
+            return np.zeros(rgb.shape[:2], np.uint8)
         full = coarse.full()
-        hair = params.hair_optimization
+        hair: HairOptimization = params.hair_optimization
         if hair == "auto" and _hairiness(coarse.alpha) > _HAIRY:
             hair = "on"
         band = max(params.erode_size, round(_BAND[hair] * coarse.pixel))
         trimap = make_trimap(full, params.foreground_threshold, params.background_threshold, band)
-        if own is not None:
-            trimap[own == 0] = BACKGROUND
+        if own_alpha is not None:
+            trimap[own_alpha == 0] = BACKGROUND
         if not (trimap == FOREGROUND).any():
-            # A subject thinner than the band: its brightest parts stand for it.
+            # The subject is thinner than the band: its most certain pixels become foreground.
             peak = int(full.max())
             trimap[(full >= max(peak - 5, 128)) & (trimap == UNKNOWN)] = FOREGROUND
         alpha = refine_alpha(rgb, trimap, coarse, refiner=self._refiner, solve=hair != "off")
-        alpha = drop_islands(alpha, full)
+        alpha = drop_stray_components(alpha, full)
         alpha[alpha < _CLEAR] = 0
         alpha[alpha > _SOLID] = 255
         return alpha
 
 
-def _split(image: Any) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+def _split_alpha(image: object) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """RGB, over white where the input is translucent, and the input's alpha if it has any."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         kind = f"{image.dtype} array" if isinstance(image, np.ndarray) else type(image).__name__
         raise TypeError(f"image: a uint8 array HxWx3 or HxWx4 is needed, got {kind}")
@@ -179,34 +170,27 @@ def _split(image: Any) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
         raise ValueError(f"image: uint8 HxWx3 or HxWx4 is needed, got shape {image.shape}")
     if image.shape[2] == 3:
         return np.ascontiguousarray(image), None
-    own = np.ascontiguousarray(image[..., 3])
-    rgb = np.ascontiguousarray(image[..., :3])
-    if int(own.min()) == 255:
-        return rgb, None
-    weight = own[..., None].astype(np.uint16)
-    over_white = (rgb * weight + 255 * (255 - weight) + 127) // 255
-    return over_white.astype(np.uint8), own
+    own_alpha = np.ascontiguousarray(image[..., 3])
+    if int(own_alpha.min()) == 255:
+        return np.ascontiguousarray(image[..., :3]), None
+    return composite_over(image), own_alpha
 
 
-def _clip_box(box: Box | None, shape: tuple[int, ...]) -> Box | None:
-    if box is None:
-        return None
-    height, width = shape
-    left, top, right, bottom = box[0], box[1], min(box[2], width), min(box[3], height)
-    if left >= right or top >= bottom:
-        raise BoxOutsideError(f"box: {box!r} lies outside the picture of {width}x{height} pixels")
-    return left, top, right, bottom
-
-
-def _only_inside(alpha: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
-    left, top, right, bottom = box
-    out = np.zeros_like(alpha)
-    out[top:bottom, left:right] = alpha[top:bottom, left:right]
-    return out
+def _limit(
+    alpha: NDArray[np.uint8], box: Box | None, own_alpha: NDArray[np.uint8] | None
+) -> NDArray[np.uint8]:
+    """Alpha (uint8 HxW) set to 0 outside the box, and nowhere above the input's own."""
+    if box is not None:
+        alpha = keep_inside(alpha, box)
+    return alpha if own_alpha is None else np.minimum(alpha, own_alpha)
 
 
 def _hairiness(alpha: NDArray[np.float32]) -> float:
-    """Uncertain pixels beyond the usual blur of an outline, per pixel of outline."""
+    """Uncertain pixels beyond an outline's usual blur, per pixel of outline.
+
+    Args:
+        alpha: float32 hxw, 0..1, at the network's resolution.
+    """
     inside = (alpha > 0.5).astype(np.uint8)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     outline = cv2.morphologyEx(inside, cv2.MORPH_GRADIENT, cross)

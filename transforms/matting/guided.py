@@ -1,12 +1,12 @@
-"""Alpha to twice its size, guided by the picture.
+"""Guided upsampling of alpha by two.
 
-He, Sun and Tang, Guided Image Filtering, PAMI 2013: in each 3x3 window of the coarse level alpha
-is an affine function of colour; those functions, smoothed and enlarged, are applied to the fine
-picture.
+The colour guided filter of He, Sun and Tang, Guided Image Filtering, PAMI 2013, computed on the
+coarse level and applied to the fine one, as in He and Sun, Fast Guided Filter, 2015: in each 3x3
+window of the coarse level, alpha is an affine function of colour. The functions' coefficients are
+averaged, enlarged, and applied to the fine image.
 
-All sums over windows are sums of whole numbers below 2**24, exact in single precision in any
-order, and all else works pixel by pixel: so the result does not depend on how the picture is cut
-into tiles, to the bit.
+The result does not depend on the tiles, to the bit: all sums over windows are of whole numbers
+below 2**24, which are exact in single precision in any order, and all else is per pixel.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from alphabeam.transforms.matting.trimap import UNKNOWN
+from alphabeam.transforms.matting.trimap import FOREGROUND, UNKNOWN
 from alphabeam.transforms.parameters import Box
 
 __all__ = ["ALPHA_STEPS", "TILE", "upsample_guided", "upsample_guided_u8"]
 
 ALPHA_STEPS = 4080  # alpha is quantised to this many steps: 16 per step of 8 bit
 TILE = 128
-_EPSILON = np.float32(1e-4 / 9 * 255**2)  # regularises the covariance; colours in 0..255
+# Regularises the covariance. Colours are 0..255 here; 1e-4 / 9 in colours of 0..1. Set by hand.
+_EPSILON = np.float32(1e-4 / 9 * 255**2)
 _HALO = 3  # coarse pixels that a fine one depends on: two windows of radius 1, and the enlargement
 
 
@@ -36,7 +37,7 @@ def upsample_guided(
     trimap: NDArray[np.uint8],
     tile: int = TILE,
 ) -> NDArray[np.float32]:
-    """Double alpha, in the unknown band.
+    """Doubles the resolution of alpha in the unknown band.
 
     Args:
         coarse_image: uint8 hxwx3, half the size of ``image``, rounded up.
@@ -46,9 +47,9 @@ def upsample_guided(
         tile: Side of the tiles, in coarse pixels; the result does not depend on it.
 
     Returns:
-        float32 HxW, 0..1; 0 and 1 where the trimap knows.
+        float32 HxW, 0..1; 0 and 1 where the trimap is known.
     """
-    out = (trimap == 255).astype(np.float32)
+    out: NDArray[np.float32] = (trimap == FOREGROUND).astype(np.float32)
     for box, values in _tiles(coarse_image, coarse_alpha, image, trimap, tile):
         left, top, right, bottom = box
         band = trimap[top:bottom, left:right] == UNKNOWN
@@ -63,7 +64,7 @@ def upsample_guided_u8(
     trimap: NDArray[np.uint8],
     tile: int = TILE,
 ) -> NDArray[np.uint8]:
-    """As :func:`upsample_guided`, but straight into 8 bits: a quarter of the memory."""
+    """As :func:`upsample_guided`, but uint8 0..255, in a quarter of the memory."""
     out = trimap.copy()
     for box, values in _tiles(coarse_image, coarse_alpha, image, trimap, tile):
         left, top, right, bottom = box
@@ -80,7 +81,7 @@ def _tiles(
     trimap: NDArray[np.uint8],
     tile: int,
 ) -> Iterator[tuple[Box, NDArray[np.float32]]]:
-    """Boxes of the fine picture that hold unknown pixels, and alpha there in ALPHA_STEPS."""
+    """Boxes of the fine image that hold unknown pixels, and alpha there, 0..ALPHA_STEPS."""
     rows, columns = coarse_alpha.shape
     for y in range(0, rows, tile):
         for x in range(0, columns, tile):
@@ -108,17 +109,24 @@ def _tiles(
 def _affine(
     planes: list[NDArray[np.float32]], alpha: NDArray[np.float32]
 ) -> list[NDArray[np.float32]]:
-    """Weights of red, green, blue and one that give alpha in 3x3 windows, smoothed."""
+    """Coefficients of red, green, blue and the constant in 3x3 windows, averaged over 3x3.
+
+    Args:
+        planes: Red, green and blue of the coarse level, float32 hxw, 0..255.
+        alpha: float32 hxw, whole numbers 0..ALPHA_STEPS.
+    """
     r, g, b = planes
     ninth = np.float32(1 / 9)
 
     def mean(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        total = cv2.boxFilter(x, -1, (3, 3), normalize=False, borderType=cv2.BORDER_REPLICATE)
+        total: NDArray[np.float32] = cv2.boxFilter(
+            x, -1, (3, 3), normalize=False, borderType=cv2.BORDER_REPLICATE
+        )
         total *= ninth
         return total
 
     mr, mg, mb, ma = mean(r), mean(g), mean(b), mean(alpha)
-    # The covariance, eliminated row by row: Cramer's rule would cancel to nothing on grey edges.
+    # Solved by elimination: Cramer's rule loses all digits where the channels are alike.
     rr = mean(r * r) - mr * mr + _EPSILON
     lg = (mean(r * g) - mr * mg) / rr
     lb = (mean(r * b) - mr * mb) / rr

@@ -1,9 +1,10 @@
 """Closed-form matting in the unknown band only.
 
 Levin, Lischinski and Weiss, A Closed-Form Solution to Natural Image Matting, PAMI 2008, with 3x3
-windows. The system is solved for the unknown pixels by Jacobi-preconditioned conjugate gradients
-that are stopped early on purpose: the first steps bring the solution from the colour prior to
-agree with its neighbours, the last ones leak it along weak edges.
+windows. The known pixels are hard constraints, so the unknowns are those of the band. They are
+solved for by conjugate gradients with a Jacobi preconditioner. The iteration is stopped early on
+purpose: the first steps make the solution consistent with its neighbours, the last ones leak it
+across weak edges.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = ["solve_band"]
 
-_EPSILON = 1e-6  # regularises a window's covariance; colours in 0..1
+_EPSILON = 1e-6  # regularises a window's covariance; colours in 0..1. Set by hand.
 
 
 def solve_band(
@@ -23,18 +24,20 @@ def solve_band(
     start: NDArray[np.float32],
     unknown: NDArray[np.bool_],
     target: NDArray[np.float32],
-    tie: NDArray[np.float32],
+    weight: NDArray[np.float32],
     steps: int,
 ) -> NDArray[np.float32]:
-    """Solve for alpha in the band.
+    """Minimises ``a' L a + (a - target)' W (a - target)`` over alpha in the band.
+
+    L is the matting Laplacian of the image and W the diagonal of ``weight``.
 
     Args:
         image: float32 HxWx3, 0..1.
-        start: float32 HxW: 0 and 1 where alpha is known, a first guess elsewhere.
-        unknown: Where alpha is sought.
-        target: float32, one value per unknown pixel, that the solution is tied to.
-        tie: float32, how much; a pixel's bond to its neighbours is of the order of 1.
-        steps: Steps of conjugate gradients.
+        start: float32 HxW: 0 and 1 where alpha is known, the starting point elsewhere.
+        unknown: bool HxW, where alpha is sought; n pixels.
+        target: float32 n, 0..1.
+        weight: float32 n, at least 0; the diagonal of L is of the order of 1.
+        steps: Steps of conjugate gradients at most.
 
     Returns:
         float32 HxW, 0..1; ``start`` where alpha is known.
@@ -48,7 +51,7 @@ def solve_band(
 
     def multiply(values: NDArray[np.float32]) -> NDArray[np.float32]:
         np.take(values, lines, out=gathered, mode="clip")
-        np.copyto(neighbours, shifted)  # in one piece, einsum is quicker by more than this costs
+        np.copyto(neighbours, shifted)  # einsum on contiguous memory saves more than the copy costs
         product: NDArray[np.float32] = np.einsum("yxn,yxn->n", rows, neighbours)
         return product
 
@@ -57,10 +60,10 @@ def solve_band(
         wide[own] = values
         return wide
 
-    tie, target = spread(tie), spread(target)
+    weight, target = spread(weight), spread(target)
     x = np.where(own, field[places], np.float32(0))
-    residual = tie * (target - x) - multiply(field)
-    inverse = own / np.maximum(rows[2, 2] + tie, np.float32(1e-4))
+    residual = weight * (target - x) - multiply(field)
+    inverse = own / np.maximum(rows[2, 2] + weight, np.float32(1e-4))  # Jacobi preconditioner
     field[:] = 0
     spare = residual * inverse
     direction = spare.copy()
@@ -68,7 +71,7 @@ def solve_band(
     for _ in range(steps):
         field[places] = direction
         image_of = multiply(field)
-        image_of += np.multiply(tie, direction, out=spare)
+        image_of += np.multiply(weight, direction, out=spare)
         curvature = _dot(direction, image_of, spare)
         if curvature <= 0 or energy <= 1e-12:
             break
@@ -92,16 +95,17 @@ def _dot(a: NDArray[np.float32], b: NDArray[np.float32], spare: NDArray[np.float
 def _stencil(
     image: NDArray[np.float32], unknown: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.bool_]]:
-    """The Laplacian's rows, laid out so that neighbours are found by shifting, not by looking up.
+    """The Laplacian's rows, laid out so that a row's neighbours are found by shifting.
 
-    The layout is every run of unknown pixels with the two pixels to its left and right, row by
-    row: what lies beside a pixel of a run in the picture lies beside it in the layout.
+    A sparse matrix would gather 25 neighbours per unknown by index. Instead, the layout is a list
+    of m pixels: every run of unknown pixels in an image row, with the two pixels to its left and
+    right. So pixels that are adjacent in a run are adjacent in the layout.
 
     Returns:
-        Weights 5x5xn over each pixel's neighbourhood, 0 for pixels that are only there for
-        their neighbours' sake; for each of the five lines of the neighbourhoods, where the
-        layout, begun and ended by two more pixels, lies in the picture padded by two and
-        flattened (5x(n+4)); and which pixels of the layout are unknown (n).
+        The weights over each pixel's 5x5 neighbourhood, float32 5x5xm, 0 for pixels that are in
+        the layout only as neighbours; for each of the 5 lines of the neighbourhoods, where the
+        layout (with two more pixels at each end) lies in the flattened image padded by two,
+        5x(m+4); and which pixels of the layout are unknown, bool m.
     """
     height, width = unknown.shape
     stride = width + 4
@@ -147,7 +151,15 @@ def _stencil(
 
 
 def _whiten(d: NDArray[np.float32], c: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Solve L w = d with L the Cholesky factor of the 3x3 matrices c, all planes 9x3xn."""
+    """Solves ``L w = d``, L being the Cholesky factor of ``c``.
+
+    Args:
+        d: float32 9x3xn, the centred colours of the 9 pixels of each of n windows.
+        c: float64 3x3xn, their regularised covariances (times 9).
+
+    Returns:
+        float32 9x3xn; the inner product of two of them is ``d_i' inverse(c) d_j``.
+    """
     l00 = np.sqrt(c[0, 0])
     l10, l20 = c[1, 0] / l00, c[2, 0] / l00
     l11 = np.sqrt(c[1, 1] - l10 * l10)

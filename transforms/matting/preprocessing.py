@@ -1,4 +1,4 @@
-"""What a network wants to be fed, and what its answer means."""
+"""How an image becomes a network's input, and its output alpha."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Output = Literal["probability", "logit", "minmax"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How pixels become a network's input, and its output alpha.
+    """How an image becomes a network's input, and its output alpha.
 
     Attributes:
         input_size: Side of the network's input in pixels (the longer one, if letterboxed).
         multiple: Both sides of the input are multiples of it.
         layout: ``letterbox`` keeps the aspect ratio and pads right and below by repeating the
-            last pixel; ``stretch`` makes a square of every picture.
-        mean: Subtracted from each channel, R, G, B, after scaling.
-        std: Divides each channel after that.
-        scale: ``255`` divides pixels by 255; ``max`` by the picture's own maximum, as U2-Net does.
+            last pixel; ``stretch`` resizes every image to a square.
+        mean: Subtracted from the channels R, G, B after scaling.
+        std: Divides the channels after that.
+        scale: ``255`` divides pixels by 255; ``max`` by the image's own maximum, as U2-Net does.
         output: ``probability`` is used as it is; ``logit`` goes through a sigmoid; ``minmax`` is
-            stretched to 0..1, but never by more than twice, so that an empty picture stays empty.
+            stretched to 0..1, by at most a factor of two, so that an empty image stays empty.
 
     Raises:
         ValueError: A value is out of bounds; the message starts with the field's name.
@@ -58,7 +58,7 @@ class Preprocessing:
 
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> Preprocessing:
-        """Read it from a JSON or YAML mapping; keys of other meaning are left alone.
+        """Reads the values from a JSON or YAML mapping; unknown keys are ignored.
 
         Args:
             values: Holds at least ``input_size``; ``scale`` may be a number.

@@ -1,7 +1,7 @@
-"""Push-pull: fill what is unknown in a picture from what is known around it.
+"""Push-pull: fills unknown pixels smoothly from known ones.
 
-Gortler et al., The Lumigraph, SIGGRAPH 1996: average down a pyramid with weights, then come back
-up, taking the coarser level where a finer one has no weight.
+Gortler et al., The Lumigraph, SIGGRAPH 1996: a weighted average down a pyramid, then back up, with
+the coarser level where the finer one has no weight.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _TINY = np.float32(1e-6)
 
 
 def push_pull(colours: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Smoothly fill colours where the weight is low.
+    """Fills colours smoothly where the weight is low.
 
     Args:
         colours: float32 HxWx3.
@@ -32,8 +32,8 @@ def push_pull(colours: NDArray[np.float32], weight: NDArray[np.float32]) -> NDAr
         colour, known = (cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in levels[-1])
         levels.append((colour, known))
     colour, known = levels[-1]
-    filled = colour / np.maximum(known, _TINY)[..., None]
-    # A cell of which nothing is known has the mean of all: black would spread from it.
+    filled: NDArray[np.float32] = colour / np.maximum(known, _TINY)[..., None]
+    # A coarsest pixel without any known one gets the mean of all: otherwise black would spread.
     filled[known < _TINY] = colour.sum((0, 1)) / np.maximum(known.sum(), _TINY)
     for colour, known in levels[-2::-1]:
         filled = cv2.resize(filled, known.shape[::-1], interpolation=cv2.INTER_LINEAR)
@@ -43,4 +43,5 @@ def push_pull(colours: NDArray[np.float32], weight: NDArray[np.float32]) -> NDAr
 
 
 def _three(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    return cv2.merge([plane, plane, plane])
+    planes: NDArray[np.float32] = cv2.merge([plane, plane, plane])
+    return planes

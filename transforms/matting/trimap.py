@@ -1,4 +1,4 @@
-"""Coarse alpha to trimap: what is known, and the band that is not."""
+"""The trimap: what is surely foreground, what is surely background, and the band between."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ def make_trimap(
     background_threshold: int = 15,
     band: int = 15,
 ) -> NDArray[np.uint8]:
-    """Shrink both sure regions; what lies between is unknown.
+    """Thresholds the coarse alpha and erodes both sure regions.
 
     Args:
         coarse: uint8 HxW, the network's alpha at full size.
-        foreground_threshold: Coarse alpha above it is surely subject.
-        background_threshold: Coarse alpha below it is surely background.
-        band: Side of the square that both sure regions are eroded by, in pixels.
+        foreground_threshold: Alpha above it is surely foreground, 0..255.
+        background_threshold: Alpha below it is surely background, 0..255.
+        band: Side of the square that erodes both regions, in pixels. At a sharp outline the
+            unknown band gets about this width.
 
     Returns:
-        uint8 HxW of BACKGROUND, UNKNOWN and FOREGROUND.
+        uint8 HxW of BACKGROUND (0), UNKNOWN (128) and FOREGROUND (255).
     """
     trimap = np.full(coarse.shape, UNKNOWN, np.uint8)
-    # Eroding what is above a threshold is the same as asking the local minimum.
+    # Eroding the region above a threshold is the same as thresholding the local minimum.
     low, high = coarse, coarse
     if band > 1:
         square = cv2.getStructuringElement(cv2.MORPH_RECT, (band, band))

@@ -1,0 +1,39 @@
+"""Compositing and bounding boxes against plain definitions of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from alphabeam.transforms.pixels import composite_over, subject_box
+
+sides = st.integers(1, 30)
+colours = st.tuples(*[st.integers(0, 255)] * 3)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(rgba=hnp.arrays(np.uint8, st.tuples(sides, sides, st.just(4))), background=colours)
+def test_composite_is_the_rounded_mixture(rgba, background):
+    alpha = rgba[..., 3:] / 255
+    exact = rgba[..., :3] * alpha + np.array(background) * (1 - alpha)
+    assert np.array_equal(composite_over(rgba, background), np.rint(exact).astype(np.uint8))
+
+
+def test_composite_of_several_strips():
+    rgba = np.random.default_rng(0).integers(0, 256, (3000, 700, 4), np.uint8)
+    whole = composite_over(rgba, (10, 20, 30))
+    for row in (0, 1497, 1498, 2996, 2999):
+        assert np.array_equal(whole[row], composite_over(rgba[row : row + 1], (10, 20, 30))[0])
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(alpha=hnp.arrays(np.uint8, st.tuples(sides, sides), elements=st.sampled_from([0, 0, 0, 1])))
+def test_subject_box_is_the_tightest(alpha):
+    rows, columns = np.nonzero(alpha)
+    box = subject_box(alpha)
+    if not rows.size:
+        assert box is None
+    else:
+        assert box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
