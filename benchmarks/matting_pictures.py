@@ -1,18 +1,21 @@
-"""Draws the pictures of docs/matting.md: the steps, and what every parameter does.
+"""Draws the figures of docs/matting.md: the stages, and the effect of every parameter.
 
     python benchmarks/matting_pictures.py docs/images
 
-All of them are cut from the project's samples by the embedded model.
+All show the project's samples and the embedded model.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -22,26 +25,33 @@ from alphabeam.transforms.matting import MattingCore  # noqa: E402
 from alphabeam.transforms.matting.coarse import coarse_alpha  # noqa: E402
 from alphabeam.transforms.matting.trimap import make_trimap  # noqa: E402
 from alphabeam.transforms.parameters import MattingParameters  # noqa: E402
+from alphabeam.transforms.pixels import composite_over  # noqa: E402
 
 MAGENTA = (235, 110, 160)
-HEIGHT = 300
+HEIGHT = 300  # of every figure, pixels
+
+Image = NDArray[np.uint8]  # HxW, HxWx3 (RGB) or HxWx4 (straight RGBA)
 
 
-def sample(name: str) -> np.ndarray:
-    """A sample, RGB uint8."""
+def sample(name: str) -> Image:
+    """A sample, RGB."""
     return decode((ROOT / "samples" / "images" / f"{name}.jpg").read_bytes())[..., :3]
 
 
-def over(rgba: np.ndarray, background: tuple[int, int, int] = MAGENTA) -> np.ndarray:
-    """A cutout on a background, RGB uint8."""
-    alpha = rgba[..., 3:] / np.float32(255)
-    return (rgba[..., :3] * alpha + np.float32(background) * (1 - alpha)).round().astype(np.uint8)
+def cutout(core: MattingCore, image: Image, params: MattingParameters | None = None) -> Image:
+    """The cutout of an image, straight RGBA."""
+    rgba = core.remove(image, params).rgba
+    assert rgba is not None  # only with only_mask
+    return rgba
 
 
-def strip(
-    cells: list[tuple[str, np.ndarray]], part: tuple[float, ...] = (0, 0, 1, 1)
-) -> np.ndarray:
-    """Pictures side by side with their names, each cut to a part (left, top, right, bottom)."""
+def strip(cells: list[tuple[str, Image]], part: tuple[float, ...] = (0, 0, 1, 1)) -> Image:
+    """Images side by side with their names below.
+
+    Args:
+        cells: Names and images.
+        part: Left, top, right, bottom of the part to show, as fractions of the size.
+    """
     drawn = []
     for name, cell in cells:
         h, w = cell.shape[:2]
@@ -61,28 +71,27 @@ def strip(
     return np.hstack(drawn)
 
 
-def pictures(core: MattingCore) -> dict[str, np.ndarray]:
-    """Every picture by its name."""
+def figures(core: MattingCore) -> dict[str, Image]:
+    """Every figure by its name."""
 
-    def cut(name: str, **params: object) -> np.ndarray:
-        matte = core.remove(sample(name), MattingParameters(**params))
-        return over(matte.rgba)
+    def cut(name: str, params: MattingParameters | None = None) -> Image:
+        return composite_over(cutout(core, sample(name), params), MAGENTA)
 
-    def each(name: str, key: str, values: tuple[object, ...]) -> list[tuple[str, np.ndarray]]:
-        return [(f"{key}: {value}", cut(name, **{key: value})) for value in values]
+    def each(name: str, key: str, values: tuple[Any, ...]) -> list[tuple[str, Image]]:
+        defaults = MattingParameters()
+        return [(f"{key}: {v}", cut(name, replace(defaults, **{key: v}))) for v in values]
 
     vase = sample("vase")
     coarse = coarse_alpha(core.network, vase)
-    matte = core.remove(vase)
     band = make_trimap(coarse.full(), 240, 15, max(15, round(4 * coarse.pixel)))
-    steps = [
-        ("picture", vase), ("coarse alpha", coarse.full()), ("trimap", band),
-        ("alpha", matte.alpha), ("cutout", over(matte.rgba)),
+    stages = [
+        ("image", vase), ("coarse alpha", coarse.full()), ("trimap", band),
+        ("alpha", core.remove(vase).alpha), ("cutout", cut("vase")),
     ]  # fmt: skip
-    teddy = core.remove(sample("teddy")).rgba
-    backgrounds = [("picture", sample("teddy"))]
+    teddy = cutout(core, sample("teddy"))
+    backgrounds = [("image", sample("teddy"))]
     backgrounds += [
-        (name, over(teddy, background))
+        (name, composite_over(teddy, background))
         for name, background in (
             ("on white", (255, 255, 255)),
             ("on black", (0, 0, 0)),
@@ -92,38 +101,41 @@ def pictures(core: MattingCore) -> dict[str, np.ndarray]:
     mills = sample("mills")
     box = (310, 60, 600, 760)
     framed = cv2.rectangle(mills.copy(), box[:2], box[2:], (255, 0, 255), 4)
-    boxed = core.remove(mills, MattingParameters(box=box)).rgba
+    boxed = cut("mills", MattingParameters(box=box))
     thresholds = [
         (
             f"foreground {fore}, background {back}",
-            cut("tumbler", foreground_threshold=fore, background_threshold=back),
+            cut(
+                "tumbler",
+                MattingParameters(foreground_threshold=fore, background_threshold=back),
+            ),
         )
         for fore, back in ((240, 15), (140, 15), (240, 120))
     ]
     only = core.remove(sample("sandals"), MattingParameters(only_mask=True))
     return {
-        "steps": strip(steps),
+        "steps": strip(stages),
         "teddy": strip(backgrounds),
         "erode_size": strip(each("cushion", "erode_size", (0, 15, 40)), (0.05, 0.1, 0.45, 0.5)),
         "thresholds": strip(thresholds, (0.1, 0.1, 0.9, 0.9)),
         "hair_optimization": strip(
             each("teddy", "hair_optimization", ("off", "auto", "on")), (0.15, 0.05, 0.65, 0.45)
         ),
-        "box": strip([("box", framed), ("without", cut("mills")), ("with", over(boxed))]),
-        "only_mask": strip([("picture", sample("sandals")), ("only_mask: true", only.alpha)]),
+        "box": strip([("box", framed), ("without", cut("mills")), ("with", boxed)]),
+        "only_mask": strip([("image", sample("sandals")), ("only_mask: true", only.alpha)]),
         "keep_shadow": strip(
-            [("picture", sample("handbag")), *each("handbag", "keep_shadow", (False, True))]
+            [("image", sample("handbag")), *each("handbag", "keep_shadow", (False, True))]
         ),
     }
 
 
 def main() -> None:
-    """Draws them all."""
+    """Draws all figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="catalogue")
     options = parser.parse_args()
-    for name, picture in pictures(MattingCore(options.model)).items():
+    for name, picture in figures(MattingCore(options.model)).items():
         target = options.folder / f"matting-{name}.jpg"
         cv2.imwrite(
             str(target), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82]

@@ -1,8 +1,8 @@
-"""Draws a job's pictures beside their cutouts on three backgrounds, to be looked at.
+"""Draws a job's images beside their cutouts on three backgrounds.
 
     python benchmarks/samples_sheet.py out/samples docs/images/samples.jpg --height 150
 
-The order is the manifest's; nothing is left out.
+All rows with a cutout are drawn, in the order of the manifest.
 """
 
 from __future__ import annotations
@@ -13,40 +13,38 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pyarrow.dataset as ds
+from numpy.typing import NDArray
 
 from alphabeam.transforms.images import decode
+from alphabeam.transforms.pixels import composite_over
 
 BACKGROUNDS = ((255, 255, 255), (0, 0, 0), (255, 0, 255))
 
 
-def tile(picture: Path, cutout: Path, height: int) -> np.ndarray:
-    """One picture and its cutout on each background, RGB uint8, `height` pixels high."""
+Image = NDArray[np.uint8]  # HxWx3, RGB
+
+
+def tile(picture: Path, cutout: Path, height: int) -> Image:
+    """One image and its cutout on each background, side by side, `height` pixels high."""
     source = decode(picture.read_bytes())[..., :3]
-    bgra = cv2.imread(str(cutout), cv2.IMREAD_UNCHANGED)
-    rgba = cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGBA).astype(np.float32)
-    alpha = rgba[..., 3:] / 255
-    views = [source.astype(np.float32)]
-    views += [
-        rgba[..., :3] * alpha + np.float32(background) * (1 - alpha) for background in BACKGROUNDS
-    ]
-    scale = height / source.shape[0]
-    size = (round(source.shape[1] * scale), height)
-    return np.hstack([cv2.resize(v, size, interpolation=cv2.INTER_AREA) for v in views])
+    rgba = cv2.cvtColor(cv2.imread(str(cutout), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
+    views = [source, *(composite_over(rgba, background) for background in BACKGROUNDS)]
+    size = (round(source.shape[1] * height / source.shape[0]), height)
+    return np.hstack([cv2.resize(view, size, interpolation=cv2.INTER_AREA) for view in views])
 
 
-def sheet(tiles: list[np.ndarray], columns: int) -> np.ndarray:
-    """Tiles in rows, white between them, RGB uint8."""
+def sheet(tiles: list[Image], columns: int) -> Image:
+    """Tiles in rows, with white between them."""
+    white = (255, 255, 255)
     rows = []
     for start in range(0, len(tiles), columns):
-        parts = [
-            cv2.copyMakeBorder(t, 3, 3, 3, 3, 0, value=(255,) * 3) for t in tiles[start:][:columns]
-        ]
-        rows.append(np.hstack(parts))
+        parts = tiles[start : start + columns]
+        rows.append(np.hstack([cv2.copyMakeBorder(t, 3, 3, 3, 3, 0, value=white) for t in parts]))
     width = max(row.shape[1] for row in rows)
     padded = [
-        cv2.copyMakeBorder(row, 0, 0, 0, width - row.shape[1], 0, value=(255,) * 3) for row in rows
+        cv2.copyMakeBorder(row, 0, 0, 0, width - row.shape[1], 0, value=white) for row in rows
     ]
-    return np.vstack(padded).round().astype(np.uint8)
+    return np.vstack(padded)
 
 
 def main() -> None:
