@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from dice import Dice
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["dial", "label", "pattern", "title"]
+from renderer.dice import Colour, Dice
 
-Colour = Sequence[float]
+__all__ = ["Print", "dial", "label", "pattern"]
 
-_WORDS = (
+Print = NDArray[np.float32]  # sRGB, h x w x 3, 0..1
+
+
+# Brands that do not exist.
+_BRANDS = (
     "ALBA", "NORDEN", "FIELD & CO", "MAISON", "OLIVA", "TERRE", "LUMEN", "HOLM", "SOLSTICE",
     "KIN", "MERIDIAN", "FERN", "ATELIER 9", "PURE", "HAVEN", "COBALT", "SALT", "MIRA", "WREN",
 )  # fmt: skip
@@ -33,17 +35,16 @@ def _text(
     draw.text(centre, words, font=ImageFont.load_default(size), fill=_rgb(ink), anchor="mm")
 
 
-def title(dice: Dice) -> str:
-    """A brand that does not exist."""
-    return dice.pick("title", _WORDS)
+def _floats(image: Image.Image) -> Print:
+    return np.asarray(image, dtype=np.float32) / np.float32(255)
 
 
-def label(dice: Dice, paper: Colour, ink: Colour, size: tuple[int, int] = (768, 768)) -> np.ndarray:
+def label(dice: Dice, paper: Colour, ink: Colour, size: tuple[int, int] = (768, 768)) -> Print:
     """A shop label: name, rule, small lines, an ornament (h x w x 3, float 0..1)."""
     w, h = size
     image = Image.new("RGB", size, _rgb(paper))
     draw = ImageDraw.Draw(image)
-    word = title(dice)
+    word = dice.pick("title", _BRANDS)
     band = dice.chance("label band", 0.4)
     accent = dice.colour("label accent", (0.3, 0.9), (0.3, 0.9))
     if band:
@@ -83,15 +84,15 @@ def label(dice: Dice, paper: Colour, ink: Colour, size: tuple[int, int] = (768, 
                     width=max(h // 90, 2),
                 )
         draw.line((x, y + r * 1.2, x, y - r * 1.2), fill=_rgb(ink), width=max(h // 140, 2))
-    return np.asarray(image, dtype=np.float32) / 255
+    return _floats(image)
 
 
-def pattern(dice: Dice, name: str = "pattern", size: int = 512) -> np.ndarray:
+def pattern(dice: Dice, size: int = 512) -> Print:
     """A repeating pattern of few colours: stripes, checks, dots, triangles (size x size x 3)."""
-    ground = dice.colour(f"{name} ground", (0.0, 0.6), (0.5, 0.97))
-    ink = dice.colour(f"{name} ink", (0.2, 0.9), (0.1, 0.8))
-    kind = dice.pick(name, ("stripes", "checks", "dots", "triangles", "blocks"))
-    repeat = dice.count(f"{name} repeat", 2, 9)
+    background = dice.colour("pattern background", (0.0, 0.6), (0.5, 0.97))
+    ink = dice.colour("pattern ink", (0.2, 0.9), (0.1, 0.8))
+    kind = dice.pick("pattern", ("stripes", "checks", "dots", "triangles", "blocks"))
+    repeat = dice.count("pattern repeat", 2, 9)
     yy, xx = (np.mgrid[0:size, 0:size] + 0.5) / size * repeat
     fx, fy = xx % 1, yy % 1
     if kind == "stripes":
@@ -103,15 +104,13 @@ def pattern(dice: Dice, name: str = "pattern", size: int = 512) -> np.ndarray:
     elif kind == "triangles":
         mask = (fx < fy).astype(float)
     else:
-        table = dice.rng(f"{name} table").random((repeat, repeat))
+        table = dice.rng("pattern table").random((repeat, repeat))
         mask = table[yy.astype(int) % repeat, xx.astype(int) % repeat]
-    picture = np.asarray(ground) * (1 - mask[..., None]) + np.asarray(ink) * mask[..., None]
-    return picture.astype(np.float32)
+    one, two = np.asarray(background), np.asarray(ink)
+    return np.asarray(one * (1 - mask[..., None]) + two * mask[..., None], dtype=np.float32)
 
 
-def dial(
-    paper: Colour, ink: Colour, accent: Colour, numerals: bool, size: int = 1024
-) -> np.ndarray:
+def dial(paper: Colour, ink: Colour, accent: Colour, numerals: bool, size: int = 1024) -> Print:
     """The face of a watch or clock, without hands; what lies outside the circle is paper."""
     image = Image.new("RGB", (size, size), _rgb(paper))
     draw = ImageDraw.Draw(image)
@@ -130,4 +129,4 @@ def dial(
             _text(draw, (c + c * 0.72 * x, c + c * 0.72 * y), str(i // 5 or 12), size // 11, ink)
     _text(draw, (c, c * 0.62), "HOLM", size // 20, ink)
     _text(draw, (c, c * 1.42), "automatic", size // 38, accent)
-    return np.asarray(image, dtype=np.float32) / 255
+    return _floats(image)

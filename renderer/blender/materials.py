@@ -1,4 +1,4 @@
-"""Procedural materials: one function per stuff, each returning a Blender material.
+"""Procedural materials: one function for each, returning a Blender material.
 
 Colours are sRGB triples in 0..1 (what a designer writes), turned into linear light here.
 Scales are in object units, so a product's textures keep their size when it is staged.
@@ -6,11 +6,12 @@ Scales are in object units, so a product's textures keep their size when it is s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import bpy
 import numpy as np
+from numpy.typing import NDArray
+
+from renderer.blender.shader import Shader, Socket, linear, vary
+from renderer.dice import Colour
 
 __all__ = [
     "card",
@@ -24,7 +25,6 @@ __all__ = [
     "hair",
     "leaf",
     "leather",
-    "linear",
     "liquid",
     "marble",
     "metal",
@@ -38,107 +38,17 @@ __all__ = [
     "wood",
 ]
 
-Colour = Sequence[float]
-
-
-def linear(colour: Colour) -> tuple[float, float, float, float]:
-    """An sRGB colour in 0..1 as linear RGBA."""
-    c = np.asarray(colour, dtype=float)[:3]
-    lin = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
-    return (float(lin[0]), float(lin[1]), float(lin[2]), 1.0)
-
-
-class _Shader:
-    """A node tree in the making; every method adds one node and returns its output."""
-
-    def __init__(self, name: str, **inputs: Any) -> None:
-        self.material = bpy.data.materials.new(name)
-        self.material.use_nodes = True
-        self.tree = self.material.node_tree
-        self.surface = self.tree.nodes["Principled BSDF"]
-        for key, value in inputs.items():
-            self.put(self.surface, key.replace("_", " "), value)
-
-    def put(self, node: bpy.types.Node, key: str | int, value: Any) -> None:
-        socket = node.inputs[key]
-        if isinstance(value, bpy.types.NodeSocket):
-            self.tree.links.new(value, socket)
-        else:
-            socket.default_value = value
-
-    def node(self, kind: str, output: str | int = 0, **inputs: Any) -> Any:
-        node = self.tree.nodes.new(f"ShaderNode{kind}")
-        for key, value in inputs.items():
-            if hasattr(node, key):
-                setattr(node, key, value)
-            else:
-                self.put(node, key.replace("_", " "), value)
-        return node.outputs[output]
-
-    def where(self, stretch: Sequence[float] = (1, 1, 1), space: str = "Object") -> Any:
-        coordinate = self.node("TexCoord", space)
-        return self.node("Mapping", Vector=coordinate, Scale=tuple(stretch))
-
-    def noise(
-        self, scale: float, at: Any = None, detail: float = 4, rough: float = 0.55, warp: float = 0
-    ) -> Any:
-        return self.node(
-            "TexNoise",
-            Vector=at or self.where(),
-            Scale=scale,
-            Detail=detail,
-            Roughness=rough,
-            Distortion=warp,
-        )
-
-    def math(self, operation: str, a: Any, b: Any = 0.0) -> Any:
-        node = self.tree.nodes.new("ShaderNodeMath")
-        node.operation = operation
-        self.put(node, 0, a)
-        self.put(node, 1, b)
-        return node.outputs[0]
-
-    def ramp(self, value: Any, stops: Sequence[tuple[float, Colour]]) -> Any:
-        node = self.tree.nodes.new("ShaderNodeValToRGB")
-        elements = node.color_ramp.elements
-        while len(elements) < len(stops):
-            elements.new(1.0)
-        for element, (position, colour) in zip(elements, stops, strict=True):
-            element.position = position
-            element.color = linear(colour)
-        self.put(node, 0, value)
-        return node.outputs[0]
-
-    def mix(self, factor: Any, a: Any, b: Any) -> Any:
-        node = self.tree.nodes.new("ShaderNodeMix")
-        node.data_type = "RGBA"
-        self.put(node, 0, factor)
-        self.put(node, 6, a)
-        self.put(node, 7, b)
-        return node.outputs[2]
-
-    def span(self, value: Any, low: float, high: float) -> Any:
-        return self.node("MapRange", Value=value, To_Min=low, To_Max=high)
-
-    def bump(self, height: Any, strength: float, distance: float) -> None:
-        normal = self.node("Bump", Height=height, Strength=strength, Distance=distance)
-        self.put(self.surface, "Normal", normal)
-
-
-def _vary(colour: Colour, factor: float) -> tuple[float, ...]:
-    return tuple(float(np.clip(c * factor, 0, 1)) for c in colour[:3])
-
 
 def plain(colour: Colour, roughness: float = 0.8) -> bpy.types.Material:
-    """Painted wall, seamless paper: no texture but a breath of unevenness."""
-    s = _Shader("plain", Roughness=roughness, Specular_IOR_Level=0.25)
+    """Painted wall, seamless paper: one even colour."""
+    s = Shader("plain", Roughness=roughness, Specular_IOR_Level=0.25)
     s.put(s.surface, "Base Color", linear(colour))
     return s.material
 
 
 def plastic(colour: Colour, roughness: float = 0.3, soft: float = 0.0) -> bpy.types.Material:
     """Moulded plastic; `soft` 0..1 lets light scatter inside it."""
-    s = _Shader("plastic", Base_Color=linear(colour), IOR=1.46)
+    s = Shader("plastic", Base_Color=linear(colour), IOR=1.46)
     s.put(s.surface, "Roughness", s.span(s.noise(6), roughness * 0.85, roughness * 1.15))
     if soft:
         s.put(s.surface, "Subsurface Weight", soft)
@@ -150,7 +60,7 @@ def plastic(colour: Colour, roughness: float = 0.3, soft: float = 0.0) -> bpy.ty
 
 def rubber(colour: Colour) -> bpy.types.Material:
     """Dull, slightly grainy rubber."""
-    s = _Shader("rubber", Base_Color=linear(colour), Roughness=0.72, Specular_IOR_Level=0.35)
+    s = Shader("rubber", Base_Color=linear(colour), Roughness=0.72, Specular_IOR_Level=0.35)
     s.bump(s.noise(180, detail=2), 0.15, 0.003)
     return s.material
 
@@ -159,9 +69,9 @@ def ceramic(
     colour: Colour, speckle: float = 0.0, roughness: float = 0.12, throwing: float = 0.3
 ) -> bpy.types.Material:
     """Glazed stoneware; `speckle` 0..1 dark flecks, `throwing` the rings of the potter's hand."""
-    s = _Shader("ceramic", Roughness=roughness, IOR=1.52)
-    base: Any = s.mix(
-        s.span(s.noise(2.5, detail=6), 0, 1), linear(_vary(colour, 0.93)), linear(colour)
+    s = Shader("ceramic", Roughness=roughness, IOR=1.52)
+    base: Socket = s.mix(
+        s.span(s.noise(2.5, detail=6), 0, 1), linear(vary(colour, 0.93)), linear(colour)
     )
     if speckle:
         flecks = s.noise(55, detail=2, rough=0.6)
@@ -184,21 +94,21 @@ def glass(
     The path tracer finds no lamp through a refracting wall, so that glass casts the shadow of a
     stone and its foot stays black; `airy` is the usual way round that.
     """
-    s = _Shader("glass", Base_Color=linear(colour), Roughness=roughness, IOR=ior)
+    s = Shader("glass", Base_Color=linear(colour), Roughness=roughness, IOR=ior)
     s.put(s.surface, "Transmission Weight", 1.0)
     if airy:
         shadow = s.node("LightPath", "Is Shadow Ray")
         mixed = s.tree.nodes.new("ShaderNodeMixShader")
         s.put(mixed, 0, shadow)
         s.put(mixed, 1, s.surface.outputs[0])
-        s.put(mixed, 2, s.node("BsdfTransparent", Color=linear(_vary(colour, 0.95))))
+        s.put(mixed, 2, s.node("BsdfTransparent", Color=linear(vary(colour, 0.95))))
         s.put(s.tree.nodes["Material Output"], "Surface", mixed.outputs[0])
     return s.material
 
 
 def liquid(colour: Colour, cloud: float = 0.7) -> bpy.types.Material:
     """A drink: clear at `cloud` 0, juice at 1."""
-    s = _Shader("liquid", Base_Color=linear(colour), Roughness=0.06, IOR=1.34)
+    s = Shader("liquid", Base_Color=linear(colour), Roughness=0.06, IOR=1.34)
     s.put(s.surface, "Transmission Weight", 1.0 - cloud)
     s.put(s.surface, "Subsurface Weight", 0.6)
     s.put(s.surface, "Subsurface Radius", (0.4, 0.25, 0.08))
@@ -213,7 +123,7 @@ def metal(
     colour: Colour = (0.8, 0.8, 0.82), roughness: float = 0.25, brushed: float = 0.0
 ) -> bpy.types.Material:
     """Metal; `brushed` 0..1 draws fine streaks along the object's x and y."""
-    s = _Shader("metal", Base_Color=linear(colour), Metallic=1.0)
+    s = Shader("metal", Base_Color=linear(colour), Metallic=1.0)
     streaks = s.noise(30, s.where((1, 1, 60)), detail=3)
     s.put(s.surface, "Roughness", s.span(streaks, roughness * 0.75, roughness * 1.35))
     if brushed:
@@ -226,7 +136,7 @@ def wood(
     light: Colour, dark: Colour, scale: float = 1.0, axis: int = 2, gloss: float = 0.45
 ) -> bpy.types.Material:
     """Wood with its grain along `axis` (0..2)."""
-    s = _Shader("wood", IOR=1.45)
+    s = Shader("wood", IOR=1.45)
     stretch = [6.0 * scale] * 3
     stretch[axis] = 0.55 * scale
     at = s.where(stretch)
@@ -257,7 +167,7 @@ def planks(
     gap: float = 0.004,
 ) -> bpy.types.Material:
     """A floor or table top of boards along x (object x, y)."""
-    s = _Shader("planks", IOR=1.45)
+    s = Shader("planks", IOR=1.45)
     at = s.where()
     brick = s.tree.nodes.new("ShaderNodeTexBrick")
     brick.offset = 0.37
@@ -288,7 +198,7 @@ def planks(
     tone = s.math("ADD", tone, s.math("MULTIPLY", board, 0.28))
     middle = [(a + b) / 2 for a, b in zip(light, dark, strict=False)]
     colour = s.ramp(tone, [(0.2, dark), (0.55, middle), (0.95, light)])
-    s.put(s.surface, "Base Color", s.mix(seam, colour, linear(_vary(dark, 0.35))))
+    s.put(s.surface, "Base Color", s.mix(seam, colour, linear(vary(dark, 0.35))))
     s.put(s.surface, "Roughness", s.span(fibre, gloss * 1.25, gloss * 0.8))
     s.bump(s.math("SUBTRACT", s.math("MULTIPLY", fibre, 0.15), seam), 0.35, 0.01)
     return s.material
@@ -298,13 +208,13 @@ def fabric(
     colour: Colour, second: Colour | None = None, threads: float = 60.0, uv: bool = True
 ) -> bpy.types.Material:
     """Woven cloth with `threads` per unit length, warp of `colour` and weft of `second`."""
-    s = _Shader("fabric", Roughness=0.9, Specular_IOR_Level=0.2)
+    s = Shader("fabric", Roughness=0.9, Specular_IOR_Level=0.2)
     at = s.where(space="UV" if uv else "Object")
     wobble = s.noise(8, at, detail=2)
     parts = s.tree.nodes.new("ShaderNodeSeparateXYZ")
     s.put(parts, 0, at)
 
-    def thread(axis: int, offset: float) -> Any:
+    def thread(axis: int, offset: float) -> Socket:
         phase = s.math("MULTIPLY", parts.outputs[axis], threads * 2 * np.pi)
         phase = s.math("ADD", phase, s.math("MULTIPLY", wobble, 5.0))
         return s.math("SINE", s.math("ADD", phase, offset))
@@ -313,9 +223,9 @@ def fabric(
     cross = s.math("MULTIPLY", warp, weft)
     over = s.math("GREATER_THAN", cross, 0.0)
     height = s.math("MAXIMUM", s.math("ABSOLUTE", warp), s.math("ABSOLUTE", weft))
-    other = second or _vary(colour, 0.88)
+    other = second or vary(colour, 0.88)
     shade = s.mix(over, linear(colour), linear(other))
-    mottled = s.mix(s.span(s.noise(14, at, detail=5), 0.0, 0.35), shade, linear(_vary(colour, 0.6)))
+    mottled = s.mix(s.span(s.noise(14, at, detail=5), 0.0, 0.35), shade, linear(vary(colour, 0.6)))
     s.put(s.surface, "Base Color", mottled)
     s.put(s.surface, "Sheen Weight", 0.25)
     s.put(s.surface, "Sheen Roughness", 0.5)
@@ -325,12 +235,12 @@ def fabric(
 
 def leather(colour: Colour, roughness: float = 0.42, grain: float = 38.0) -> bpy.types.Material:
     """Pebbled leather."""
-    s = _Shader("leather", IOR=1.45)
+    s = Shader("leather", IOR=1.45)
     at = s.where()
     cells = s.node("TexVoronoi", "Distance", Vector=at, Scale=grain)
     fine = s.noise(grain * 2.5, at, detail=3)
     tone = s.noise(2.2, at, detail=5)
-    base = s.mix(s.span(tone, 0.1, 0.9), linear(_vary(colour, 0.78)), linear(_vary(colour, 1.08)))
+    base = s.mix(s.span(tone, 0.1, 0.9), linear(vary(colour, 0.78)), linear(vary(colour, 1.08)))
     s.put(s.surface, "Base Color", base)
     s.put(s.surface, "Roughness", s.span(fine, roughness * 0.85, roughness * 1.25))
     height = s.math("ADD", s.math("MULTIPLY", cells, 0.7), s.math("MULTIPLY", fine, 0.3))
@@ -340,13 +250,13 @@ def leather(colour: Colour, roughness: float = 0.42, grain: float = 38.0) -> bpy
 
 def card(colour: Colour, roughness: float = 0.75, corrugated: bool = False) -> bpy.types.Material:
     """Paperboard, with fibres."""
-    s = _Shader("card", Roughness=roughness, Specular_IOR_Level=0.3)
+    s = Shader("card", Roughness=roughness, Specular_IOR_Level=0.3)
     fibres = s.noise(90, s.where((1, 1, 0.4)), detail=4, rough=0.7)
     large = s.noise(1.8, detail=3)
     tone = s.math("ADD", s.math("MULTIPLY", fibres, 0.6), s.math("MULTIPLY", large, 0.4))
-    base = s.mix(s.span(tone, 0, 1), linear(_vary(colour, 0.88)), linear(_vary(colour, 1.06)))
+    base = s.mix(s.span(tone, 0, 1), linear(vary(colour, 0.88)), linear(vary(colour, 1.06)))
     s.put(s.surface, "Base Color", base)
-    height: Any = fibres
+    height: Socket = fibres
     if corrugated:
         parts = s.tree.nodes.new("ShaderNodeSeparateXYZ")
         s.put(parts, 0, s.where())
@@ -356,7 +266,7 @@ def card(colour: Colour, roughness: float = 0.75, corrugated: bool = False) -> b
 
 
 def printed(
-    pixels: np.ndarray, roughness: float = 0.4, bleed: bool = False, coat: float = 0.0
+    pixels: NDArray[np.float32], roughness: float = 0.4, bleed: bool = False, coat: float = 0.0
 ) -> bpy.types.Material:
     """A print: `pixels` is (h x w x 3 or 4) float sRGB in 0..1, top row first, laid on UV 0..1."""
     h, w = pixels.shape[:2]
@@ -365,7 +275,7 @@ def printed(
     image = bpy.data.images.new("print", w, h, alpha=False)
     image.pixels.foreach_set(rgba[::-1].ravel())
     image.pack()
-    s = _Shader("printed", Roughness=roughness, Specular_IOR_Level=0.4)
+    s = Shader("printed", Roughness=roughness, Specular_IOR_Level=0.4)
     node = s.tree.nodes.new("ShaderNodeTexImage")
     node.image = image
     node.extension = "EXTEND" if not bleed else "REPEAT"
@@ -377,12 +287,12 @@ def printed(
 
 def leaf(colour: Colour, edge: Colour | None = None, gloss: float = 0.35) -> bpy.types.Material:
     """A leaf: light comes through it; `edge` colours the margin (UV u runs across)."""
-    s = _Shader("leaf", Roughness=gloss, Specular_IOR_Level=0.4)
+    s = Shader("leaf", Roughness=gloss, Specular_IOR_Level=0.4)
     parts = s.tree.nodes.new("ShaderNodeSeparateXYZ")
     s.put(parts, 0, s.where(space="UV"))
     across = s.math("ABSOLUTE", s.math("SUBTRACT", parts.outputs[0], 0.5))
     veins = s.noise(3, s.where((14, 1.2, 1), "UV"), detail=3)
-    base = s.mix(s.span(veins, 0, 1), linear(_vary(colour, 0.7)), linear(_vary(colour, 1.15)))
+    base = s.mix(s.span(veins, 0, 1), linear(vary(colour, 0.7)), linear(vary(colour, 1.15)))
     if edge is not None:
         mask = s.math("GREATER_THAN", across, 0.33)
         base = s.mix(mask, base, linear(edge))
@@ -396,11 +306,11 @@ def leaf(colour: Colour, edge: Colour | None = None, gloss: float = 0.35) -> bpy
 
 def hair(root: Colour, tip: Colour, roughness: float = 0.55) -> bpy.types.Material:
     """Fur, bristles, yarn: from `root` to `tip`, each hair a little different."""
-    s = _Shader("hair", Roughness=roughness, Specular_IOR_Level=0.25)
+    s = Shader("hair", Roughness=roughness, Specular_IOR_Level=0.25)
     info = s.tree.nodes.new("ShaderNodeHairInfo")
     along, random = info.outputs["Intercept"], info.outputs["Random"]
     base = s.mix(along, linear(root), linear(tip))
-    base = s.mix(s.math("MULTIPLY", random, 0.35), base, linear(_vary(root, 0.7)))
+    base = s.mix(s.math("MULTIPLY", random, 0.35), base, linear(vary(root, 0.7)))
     s.put(s.surface, "Base Color", base)
     s.put(s.surface, "Sheen Weight", 0.2)
     return s.material
@@ -408,7 +318,7 @@ def hair(root: Colour, tip: Colour, roughness: float = 0.55) -> bpy.types.Materi
 
 def wax(colour: Colour) -> bpy.types.Material:
     """Candle wax, soap: light scatters deep."""
-    s = _Shader("wax", Base_Color=linear(colour), Roughness=0.45)
+    s = Shader("wax", Base_Color=linear(colour), Roughness=0.45)
     s.put(s.surface, "Subsurface Weight", 0.8)
     s.put(s.surface, "Subsurface Radius", (0.5, 0.35, 0.2))
     s.put(s.surface, "Subsurface Scale", 0.25)
@@ -418,14 +328,14 @@ def wax(colour: Colour) -> bpy.types.Material:
 
 def cork(colour: Colour = (0.76, 0.57, 0.38)) -> bpy.types.Material:
     """Pressed cork."""
-    s = _Shader("cork", Roughness=0.85, Specular_IOR_Level=0.2)
+    s = Shader("cork", Roughness=0.85, Specular_IOR_Level=0.2)
     cells = s.node("TexVoronoi", "Color", Vector=s.where(), Scale=42)
     flecks = s.noise(45, detail=4, rough=0.7)
     tone = s.math("ADD", s.math("MULTIPLY", cells, 0.45), s.math("MULTIPLY", flecks, 0.55))
     s.put(
         s.surface,
         "Base Color",
-        s.ramp(tone, [(0.25, _vary(colour, 0.42)), (0.42, colour), (0.8, _vary(colour, 1.15))]),
+        s.ramp(tone, [(0.25, vary(colour, 0.42)), (0.42, colour), (0.8, vary(colour, 1.15))]),
     )
     s.bump(tone, 0.3, 0.01)
     return s.material
@@ -435,7 +345,7 @@ def marble(
     colour: Colour = (0.93, 0.93, 0.92), vein: Colour = (0.5, 0.5, 0.52), scale: float = 1.0
 ) -> bpy.types.Material:
     """Polished stone with veins."""
-    s = _Shader("marble", Roughness=0.18)
+    s = Shader("marble", Roughness=0.18)
     at = s.where()
     warp = s.noise(1.3 * scale, at, detail=6, rough=0.6, warp=1.2)
     crack = s.math("ABSOLUTE", s.math("SUBTRACT", warp, 0.5))
@@ -448,28 +358,30 @@ def marble(
 
 def concrete(colour: Colour = (0.6, 0.6, 0.59), scale: float = 1.0) -> bpy.types.Material:
     """Concrete, plaster, slate: clouds, pores."""
-    s = _Shader("concrete", Specular_IOR_Level=0.3)
+    s = Shader("concrete", Specular_IOR_Level=0.3)
     cloud = s.noise(1.7 * scale, detail=9, rough=0.62)
     fine = s.noise(60 * scale, detail=4, rough=0.7)
     tone = s.math("ADD", s.math("MULTIPLY", cloud, 0.75), s.math("MULTIPLY", fine, 0.25))
     s.put(
         s.surface,
         "Base Color",
-        s.ramp(tone, [(0.3, _vary(colour, 0.82)), (0.7, _vary(colour, 1.12))]),
+        s.ramp(tone, [(0.3, vary(colour, 0.82)), (0.7, vary(colour, 1.12))]),
     )
     s.put(s.surface, "Roughness", s.span(cloud, 0.55, 0.85))
     s.bump(fine, 0.12, 0.01)
     return s.material
 
 
-def tiles(colour: Colour, grout: Colour, width: float = 0.5, ratio: float = 0.5) -> Any:
+def tiles(
+    colour: Colour, grout: Colour, width: float = 0.5, ratio: float = 0.5
+) -> bpy.types.Material:
     """Glazed wall tiles, brick bond, on object x and z."""
-    s = _Shader("tiles", Roughness=0.15)
+    s = Shader("tiles", Roughness=0.15)
     at = s.node("Mapping", Vector=s.node("TexCoord", "Object"), Rotation=(-np.pi / 2, 0, 0))
     brick = s.tree.nodes.new("ShaderNodeTexBrick")
     s.put(brick, "Vector", at)
     s.put(brick, "Color1", linear(colour))
-    s.put(brick, "Color2", linear(_vary(colour, 0.94)))
+    s.put(brick, "Color2", linear(vary(colour, 0.94)))
     s.put(brick, "Mortar", linear(grout))
     s.put(brick, "Scale", 1.0)
     s.put(brick, "Mortar Size", 0.012 * width)
@@ -482,7 +394,7 @@ def tiles(colour: Colour, grout: Colour, width: float = 0.5, ratio: float = 0.5)
 
 def glow(colour: Colour, strength: float) -> bpy.types.Material:
     """A shining surface: a bulb, a window."""
-    s = _Shader("glow", Base_Color=linear(colour))
+    s = Shader("glow", Base_Color=linear(colour))
     s.put(s.surface, "Emission Color", linear(colour))
     s.put(s.surface, "Emission Strength", strength)
     return s.material

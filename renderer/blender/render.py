@@ -1,35 +1,80 @@
-"""Render the sample catalogue, or other pictures like it for training.
+"""The two renders of a picture: the photograph, and the exact alpha of what is for sale.
 
-    python samples/recipe/render.py samples [--only ID ...]
-    python samples/recipe/render.py training --count 400 --seed 1 --size 320 --out DIR
-
-Every picture is rendered twice with the same camera and pixel filter: once as a photograph, and
-once with the product alone, shining, everything else cut out of the film, whose alpha is the
-product's exact coverage of every pixel.
+Both use the same camera and pixel filter. In the second the products alone shine, and everything
+else is cut out of the film, so that its alpha is the products' exact coverage of every pixel.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
-import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import bpy
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+from renderer.blender import materials
+from renderer.blender.studio import compose
+from renderer.catalogue import Sample
+from renderer.random_pictures import draw_picture, draw_quality
 
-import materials
-from catalogue import SAMPLES, compose, compose_at_random
+__all__ = ["render_samples", "render_training"]
 
-__all__ = ["main", "photograph", "truth"]
+Pixels = NDArray[np.uint8]
 
-HERE = Path(__file__).resolve().parent.parent
+_SAMPLE_JPEG_QUALITY = 88
+# Seeds of training pictures start here: run `seed` has a hundred thousand of its own.
+_FIRST_SEED, _SEEDS_A_RUN = 1_000_000, 100_000
+
+
+def render_samples(samples: Sequence[Sample], threads: int, scale: float, out: Path) -> None:
+    """Renders samples.
+
+    Args:
+        samples: What to render.
+        threads: How many threads to use.
+        scale: Of the pictures' sides; other than 1 renders fewer light paths, for a look.
+        out: The folder to write `images` and `truth` to.
+    """
+    for sample in samples:
+        start = time.monotonic()
+        subject = compose(sample.picture, scale)
+        picture = _photograph(32 if scale == 1 else 10, threads, bounces=10, noise=0.03)
+        alpha = _truth(subject, 256 if scale == 1 else 32, threads)
+        _save(out, sample.id, picture, alpha, _SAMPLE_JPEG_QUALITY)
+        print(f"{sample.id}: {time.monotonic() - start:.0f} s", flush=True)
+
+
+def render_training(
+    count: int, seed: int, size: int, out: Path, threads: int, glass: float, sets: float
+) -> None:
+    """Renders pictures that are none of the samples; goes on where an earlier run ended.
+
+    Args:
+        count: How many.
+        seed: Of the run; each run's pictures are others.
+        size: Side of a square of a picture's area, pixels.
+        out: The folder to write `images` and `truth` to.
+        threads: How many threads to use.
+        glass: Share of the products, 0..1, that are glassware.
+        sets: Share of the pictures, 0..1, of two or three of a kind.
+    """
+    for index in range(count):
+        stem = f"{seed:04d}-{index:05d}"
+        if (out / "images" / f"{stem}.jpg").exists():
+            continue
+        own_seed = _FIRST_SEED + seed * _SEEDS_A_RUN + index
+        subject = compose(draw_picture(own_seed, size, glass, sets))
+        # Light passes four surfaces of a glass before it meets what stands behind it.
+        picture = _photograph(5, threads, bounces=8 if glass else 4, noise=0.1)
+        alpha = _truth(subject, 32, threads)
+        if not 0.01 < float((alpha > 127).mean()) < 0.9:
+            print(f"{stem}: product not well in the frame, left out", flush=True)
+            continue
+        _save(out, stem, picture, alpha, draw_quality(own_seed))
 
 
 def _cycles(samples: int, threads: int, bounces: int) -> bpy.types.Scene:
@@ -56,8 +101,8 @@ def _cycles(samples: int, threads: int, bounces: int) -> bpy.types.Scene:
     return scene
 
 
-def _rendered(scene: bpy.types.Scene) -> np.ndarray:
-    """Render and return the picture, RGBA, uint8 (h x w x 4)."""
+def _rendered(scene: bpy.types.Scene) -> Pixels:
+    """Renders and returns the picture, RGBA, h x w x 4."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "render.png"
         scene.render.filepath = str(path)
@@ -66,8 +111,8 @@ def _rendered(scene: bpy.types.Scene) -> np.ndarray:
             return np.asarray(picture.convert("RGBA"))
 
 
-def photograph(samples: int, threads: int, bounces: int, noise: float) -> np.ndarray:
-    """The picture as a camera sees it: RGB, uint8 (h x w x 3)."""
+def _photograph(samples: int, threads: int, bounces: int, noise: float) -> Pixels:
+    """The picture as a camera sees it: RGB, h x w x 3."""
     scene = _cycles(samples, threads, bounces)
     cycles = scene.cycles
     cycles.adaptive_threshold = noise
@@ -82,8 +127,8 @@ def photograph(samples: int, threads: int, bounces: int, noise: float) -> np.nda
     return _rendered(scene)[..., :3]
 
 
-def truth(subject: Iterable[bpy.types.Object], samples: int, threads: int) -> np.ndarray:
-    """The subject's coverage of every pixel: uint8 (h x w). Leaves the scene changed."""
+def _truth(subject: Iterable[bpy.types.Object], samples: int, threads: int) -> Pixels:
+    """The subject's coverage of every pixel, 0..255, h x w. Leaves the scene changed."""
     scene = _cycles(samples, threads, bounces=0)
     # Only the pixels of the outline vary, so only they are sampled beyond the least.
     scene.cycles.adaptive_threshold = 0.001
@@ -101,87 +146,10 @@ def truth(subject: Iterable[bpy.types.Object], samples: int, threads: int) -> np
     return _rendered(scene)[..., 3]
 
 
-def _save(folder: Path, stem: str, picture: np.ndarray, alpha: np.ndarray, quality: int) -> None:
+def _save(folder: Path, stem: str, picture: Pixels, alpha: Pixels, quality: int) -> None:
     for name in ("images", "truth"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     Image.fromarray(alpha).save(folder / "truth" / f"{stem}.png", optimize=True)
     Image.fromarray(picture).save(
         folder / "images" / f"{stem}.jpg", quality=quality, optimize=True, subsampling=0
     )
-
-
-def render_samples(only: list[str], threads: int, draft: float, out: Path) -> None:
-    """Render the catalogue, or the samples named in `only`; `draft` < 1 renders them smaller."""
-    for sample in SAMPLES:
-        if only and sample.id not in only:
-            continue
-        start = time.monotonic()
-        subject = compose(sample, draft)
-        picture = photograph(sample.samples if draft == 1 else 10, threads, 10, 0.03)
-        alpha = truth(subject, 256 if draft == 1 else 32, threads)
-        _save(out, sample.id, picture, alpha, 88)
-        print(f"{sample.id}: {time.monotonic() - start:.0f} s", flush=True)
-    write_manifest(out)
-
-
-def write_manifest(out: Path) -> None:
-    """List the samples that have been rendered."""
-    with open(out / "manifest.csv", "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["id", "image", "title", "category", "ground"])
-        for sample in SAMPLES:
-            if (out / "images" / f"{sample.id}.jpg").exists():
-                image = f"images/{sample.id}.jpg"
-                table.writerow([sample.id, image, sample.title, sample.category, sample.ground])
-
-
-def render_training(
-    count: int, seed: int, size: int, out: Path, threads: int, glass: float, sets: float
-) -> None:
-    """Render `count` pictures that are none of the samples, resuming where an earlier run ended."""
-    for index in range(count):
-        stem = f"{seed:04d}-{index:05d}"
-        if (out / "images" / f"{stem}.jpg").exists():
-            continue
-        subject, quality = compose_at_random(1_000_000 + seed * 100_000 + index, size, glass, sets)
-        # Light passes four surfaces of a glass before it meets what stands behind it.
-        picture = photograph(5, threads, 8 if glass else 4, 0.1)
-        alpha = truth(subject, 32, threads)
-        if not 0.01 < float((alpha > 127).mean()) < 0.9:
-            print(f"{stem}: product not well in the frame, left out", flush=True)
-            continue
-        _save(out, stem, picture, alpha, quality)
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--threads", type=int, default=2)
-    commands = parser.add_subparsers(dest="command", required=True)
-    samples = commands.add_parser("samples", help="the committed catalogue")
-    samples.add_argument("--only", nargs="*", default=[], metavar="ID")
-    samples.add_argument(
-        "--draft", type=float, default=1.0, help="scale of the pictures, for looks"
-    )
-    samples.add_argument("--out", type=Path, default=HERE)
-    training = commands.add_parser("training", help="other pictures, at random")
-    training.add_argument("--count", type=int, required=True)
-    training.add_argument("--seed", type=int, required=True)
-    training.add_argument(
-        "--size", type=int, default=320, help="side of a square of the same area, pixels"
-    )
-    training.add_argument("--glass", type=float, default=0.0, help="share of it that is glassware")
-    training.add_argument(
-        "--sets", type=float, default=0.0, help="share of it that shows two or three of a kind"
-    )
-    training.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
-    if arguments.command == "samples":
-        render_samples(arguments.only, arguments.threads, arguments.draft, arguments.out)
-    else:
-        a = arguments
-        render_training(a.count, a.seed, a.size, a.out, a.threads, a.glass, a.sets)
-
-
-if __name__ == "__main__":
-    main()

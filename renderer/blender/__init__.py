@@ -1,0 +1,1 @@
+"""What needs Blender's module `bpy`: objects, materials, the studio, the camera, the renders."""
