@@ -29,6 +29,7 @@ TAKEN_IN = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "examples/README.md": "examples.md",
+    "renderer/README.md": "renderer.md",
     "samples/README.md": "samples.md",
     "training/README.md": "training.md",
 }
