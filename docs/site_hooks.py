@@ -150,7 +150,7 @@ def _metadata() -> str:
     if named != set(SCHEMA.names):
         raise ValueError(f"columns without a line in the docstring: {named ^ set(SCHEMA.names)}")
     lines = [
-        f"| `{row[0].replace(', ', '`, `')}` | {row[1]} | {row[2].replace('``', '`')} |"
+        f"| `{row[0].replace(', ', '`, `')}` | `{row[1]}` | {row[2].replace('``', '`')} |"
         for row in rows
     ]
     return "\n".join(["| column | type | meaning |", "|---|---|---|", *lines])
