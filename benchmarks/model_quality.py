@@ -24,16 +24,23 @@ import os
 import pathlib
 import sys
 import time
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(_ROOT))
 
 from training import bank as banks  # noqa: E402
 from training import compose, labels, sources  # noqa: E402
+
+About: TypeAlias = dict[str, Any]  # a model's preprocessing
+Image: TypeAlias = NDArray[np.uint8]  # H x W x 3, BGR
+Alpha: TypeAlias = NDArray[np.float32]  # H x W, 0..1
+Mask: TypeAlias = NDArray[np.bool_]  # H x W
 
 _LONGEST = 640
 _BAND = 0.01
@@ -58,14 +65,16 @@ class Case:
     """
 
     name: str
-    bgr: np.ndarray
-    alpha: np.ndarray | None
+    bgr: Image
+    alpha: Alpha | None
 
 
 class Model:
     """An ONNX matting model and the way to feed it."""
 
-    def __init__(self, name: str, path: pathlib.Path, about: dict, size: int | None) -> None:
+    def __init__(
+        self, name: str, path: pathlib.Path, about: dict[str, Any], size: int | None
+    ) -> None:
         """Opens the file on one thread; `size` overrides its default input size."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -79,11 +88,12 @@ class Model:
         self._input = self.session.get_inputs()[0].name
         self._output = self.session.get_outputs()[0].name
 
-    def run(self, x: np.ndarray) -> np.ndarray:
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Runs the network alone: N x 3 x S x S float32 to N x 1 x S x S float32."""
-        return self.session.run([self._output], {self._input: x})[0]
+        answers: list[NDArray[np.float32]] = self.session.run([self._output], {self._input: x})
+        return answers[0]
 
-    def __call__(self, bgr: np.ndarray) -> np.ndarray:
+    def __call__(self, bgr: Image) -> Alpha:
         """The alpha of `bgr`, H x W float32 in 0..1."""
         h, w = bgr.shape[:2]
         nh = nw = ph = pw = self.size
@@ -99,13 +109,16 @@ class Model:
         p = self.run(np.ascontiguousarray(x.transpose(2, 0, 1)[None], np.float32))[0, 0]
         if self.about["output"] == "minmax":
             p = (p - p.min()) / max(p.max() - p.min(), 1e-6)
-        return np.clip(cv2.resize(p[:nh, :nw], (w, h), interpolation=cv2.INTER_LINEAR), 0, 1)
+        alpha = cv2.resize(p[:nh, :nw], (w, h), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(np.clip(alpha, 0, 1), np.float32)
 
 
 class Matted(Model):
     """A model with the matting core behind it."""
 
-    def __init__(self, name: str, path: pathlib.Path, about: dict, size: int | None) -> None:
+    def __init__(
+        self, name: str, path: pathlib.Path, about: dict[str, Any], size: int | None
+    ) -> None:
         """Opens the file twice: for its answers, and alone for the times."""
         from alphabeam.transforms.matting import MattingCore
         from alphabeam.transforms.matting.network import load_model
@@ -114,13 +127,13 @@ class Matted(Model):
         how = {**about, "input_size": self.size}
         self.core = MattingCore(load_model(path, preprocessing=how))
 
-    def __call__(self, bgr: np.ndarray) -> np.ndarray:
+    def __call__(self, bgr: Image) -> Alpha:
         """The alpha of the cutout, H x W float32 in 0..1."""
         alpha = self.core.remove(np.ascontiguousarray(bgr[..., ::-1])).alpha
-        return alpha / np.float32(255)
+        return np.asarray(alpha / np.float32(255), np.float32)
 
 
-def answer(model: Model, case: Case, cache: pathlib.Path | None) -> np.ndarray:
+def answer(model: Model, case: Case, cache: pathlib.Path | None) -> Alpha:
     """The model's alpha, from the cache where it was computed before."""
     if cache is None:
         return model(case.bgr)
@@ -129,7 +142,7 @@ def answer(model: Model, case: Case, cache: pathlib.Path | None) -> np.ndarray:
     if not file.exists():
         cache.mkdir(parents=True, exist_ok=True)
         np.save(file, model(case.bgr).astype(np.float16))
-    return np.load(file).astype(np.float32)
+    return np.asarray(np.load(file), np.float32)
 
 
 def open_model(name: str, shared: pathlib.Path, kind: type[Model] = Model) -> Model:
@@ -152,14 +165,23 @@ def open_model(name: str, shared: pathlib.Path, kind: type[Model] = Model) -> Mo
 # --- the sets ----------------------------------------------------------------------------------
 
 
-def _limit(image: np.ndarray) -> np.ndarray:
+def _read(path: pathlib.Path, flags: int = cv2.IMREAD_COLOR) -> Any:
+    """A picture as OpenCV reads it; one that it cannot read ends the run."""
+    image = cv2.imread(str(path), flags)
+    if image is None:
+        sys.exit(f"{path}: no picture that OpenCV can read")
+    return image
+
+
+def _limit(image: Any) -> Any:
+    """The picture, its longer side limited."""
     k = _LONGEST / max(image.shape[:2])
     return image if k >= 1 else cv2.resize(image, None, fx=k, fy=k, interpolation=cv2.INTER_AREA)
 
 
 def _pair(picture: pathlib.Path, truth: pathlib.Path) -> Case:
-    alpha = _limit(cv2.imread(str(truth), cv2.IMREAD_GRAYSCALE)).astype(np.float32) / 255
-    bgr = cv2.resize(cv2.imread(str(picture)), alpha.shape[1::-1], interpolation=cv2.INTER_AREA)
+    alpha = _limit(_read(truth, cv2.IMREAD_GRAYSCALE)).astype(np.float32) / 255
+    bgr = cv2.resize(_read(picture), alpha.shape[1::-1], interpolation=cv2.INTER_AREA)
     return Case(picture.stem, bgr, alpha)
 
 
@@ -196,9 +218,9 @@ def exact_cases(bank: compose.Bank, paths: list[pathlib.Path], count: int) -> di
         paths: Held-out cut-outs with alpha of their own.
         count: Composites a set.
     """
-    worn, others = [], []
-    for path in paths:
-        (worn if path.stem in _WORN else others).append(banks.load_cutout(path))
+    cutouts = [(path.stem in _WORN, banks.load_cutout(path)) for path in paths]
+    worn = [cutout for is_worn, cutout in cutouts if is_worn and cutout]
+    others = [cutout for is_worn, cutout in cutouts if not is_worn and cutout]
     pools = {
         "objects": {"exact": others, "renders": bank.cutouts["renders"]},
         "garments": {"exact": worn},
@@ -214,7 +236,7 @@ def photo_cases(
 ) -> list[Case]:
     """Held-out photos of the sources `names` for which the teacher's label is sure."""
     known = {label.photo: label for label in labels.read_labels(folder)}
-    made = []
+    made: list[Case] = []
     for path in paths:
         label = known.get(f"{path.parent.name}/{path.name}")
         if path.parent.name in names and label is not None and label.is_sure and len(made) < count:
@@ -236,21 +258,21 @@ def empty_cases(bank: compose.Bank, count: int) -> list[Case]:
 # --- the measures ------------------------------------------------------------------------------
 
 
-def boundary(mask: np.ndarray) -> np.ndarray:
+def boundary(mask: Mask) -> Mask:
     """The pixels of `mask` (bool) that lie within the band inside its outline."""
     d = max(round(_BAND * float(np.hypot(*mask.shape))), 1)
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     inner = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=d)[1:-1, 1:-1]
-    return mask & (inner == 0)
+    return np.asarray(mask & (inner == 0))
 
 
-def iou(a: np.ndarray, b: np.ndarray) -> float:
+def iou(a: Mask, b: Mask) -> float:
     """Intersection over union of two bool masks; 1 where both are empty."""
     union = (a | b).sum()
     return float((a & b).sum() / union) if union else 1.0
 
 
-def measure(cases: list[Case], answers: list[np.ndarray]) -> tuple[dict[str, float], list[float]]:
+def measure(cases: list[Case], answers: list[Alpha]) -> tuple[dict[str, float], list[float]]:
     """Measures a model's answers on one set: the means, and each picture's IoU."""
     try:
         import py_sod_metrics as sod
@@ -259,11 +281,12 @@ def measure(cases: list[Case], answers: list[np.ndarray]) -> tuple[dict[str, flo
     if sod:
         maximum, weighted, structure = sod.Fmeasure(), sod.WeightedFmeasure(), sod.Smeasure()
     rows = []
-    for case, p in zip(cases, answers, strict=True):
-        said, true = p > 0.5, case.alpha > 0.5
+    truths = [case.alpha for case in cases if case.alpha is not None]
+    for alpha, p in zip(truths, answers, strict=True):
+        said, true = np.asarray(p > 0.5), np.asarray(alpha > 0.5)
         rows.append(
             (
-                float(np.abs(p - case.alpha).mean()),
+                float(np.abs(p - alpha).mean()),
                 iou(said, true),
                 iou(boundary(said), boundary(true)),
                 float(said.mean()),
@@ -275,7 +298,7 @@ def measure(cases: list[Case], answers: list[np.ndarray]) -> tuple[dict[str, flo
                 metric.step(pred=pred, gt=gt)
     mae, ious, edges, foreground = (np.array(column) for column in zip(*rows, strict=True))
     result = {"MAE": mae.mean(), "IoU": ious.mean(), "boundary": edges.mean()}
-    if not any(case.alpha.any() for case in cases):
+    if not any(alpha.any() for alpha in truths):
         result = {"MAE": mae.mean(), "false fg": foreground.mean(), "worst fg": foreground.max()}
     elif sod:
         result["max F"] = maximum.get_results()["fm"]["curve"].max()
@@ -301,16 +324,17 @@ def milliseconds(models: list[Model], rounds: int = 12) -> dict[str, tuple[float
             b = time.process_time()
             model(picture)
             spent[model.name].append((b - a, time.process_time() - b))
-    return {
-        name: tuple(float(v) * 1e3 for v in np.median(times[2:], axis=0))
-        for name, times in spent.items()
-    }
+    found = {}
+    for name, times in spent.items():
+        network, whole = 1e3 * np.median(times[2:], axis=0)
+        found[name] = (float(network), float(whole))
+    return found
 
 
 # --- what is shown -----------------------------------------------------------------------------
 
 
-def _cell(bgr: np.ndarray, alpha: np.ndarray | None, side: int) -> np.ndarray:
+def _cell(bgr: Image, alpha: Alpha | None, side: int) -> Image:
     """A picture, or its cut-out on magenta, in a square cell."""
     k = side / max(bgr.shape[:2])
     size = (max(int(bgr.shape[1] * k), 1), max(int(bgr.shape[0] * k), 1))
@@ -326,7 +350,7 @@ def _cell(bgr: np.ndarray, alpha: np.ndarray | None, side: int) -> np.ndarray:
 def write_sheet(
     target: pathlib.Path,
     cases: list[Case],
-    answers: list[list[np.ndarray]],
+    answers: list[list[Alpha]],
     side: int = 150,
     across: int = 3,
 ) -> None:
@@ -377,7 +401,7 @@ def main() -> None:
 
     cases: dict[str, list[Case]] = {"samples": sample_cases()}
     cases["test photos"] = [
-        Case(path.stem, _limit(cv2.imread(str(path))), None)
+        Case(path.stem, _limit(_read(path)), None)
         for path in sorted((options.shared / "data" / "photos").glob("*.*"))
     ]
     wants_held_out = not options.sets or set(options.sets) - {"samples", "test photos"}

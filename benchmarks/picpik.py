@@ -55,7 +55,7 @@ def throughput(folder: Path, options: argparse.Namespace) -> bool:
     ):
         print(f"{name}: {seconds:.1f} s, {count / seconds:.2f}/s, {count / seconds / ideal:.1%}")
     done = sum(row["status"] == "done" for row in rows.values())
-    return done == count == emulator.billed and count / (last - first) >= 0.9 * ideal
+    return bool(done == count == emulator.billed and count / (last - first) >= 0.9 * ideal)
 
 
 def faults(folder: Path, options: argparse.Namespace) -> bool:
@@ -109,26 +109,26 @@ def faults(folder: Path, options: argparse.Namespace) -> bool:
 
 
 def kills(folder: Path, options: argparse.Namespace) -> bool:
-    """Killed and started again: the same metadata, and every doubt is told."""
+    """Killed and started again: the same metadata, and every doubtful row is flagged."""
     count = options.rows or 200
-    late = {"faults": {"RemoveBackground:answer_late": 0.3}, "late_seconds": 0.3}
+    late: dict[str, Any] = {"faults": {"RemoveBackground:answer_late": 0.3}, "late_seconds": 0.3}
     with running_emulator(task_seconds=0.5, slots=16, **late) as emulator:
         shop = PicpikShop(folder, emulator, tasks_in_flight=16, resubmit_unknown=True)
         shop.fill(count)
-        told = run_with_kills(shop, options.kills, options.seed, print)
+        killed = run_with_kills(shop, options.kills, options.seed, print)
         rows = shop.rows()
-        cut_off = sum(told.cut_off)
+        cut_off = sum(killed.cut_off)
         flagged = sum(RESUBMITTED in row["flags"] for row in rows.values())
         billed, again = emulator.billed, sum(row["attempts"] - 1 for row in rows.values())
-        print(f"rows {count}, kills {len(told.at)}, submissions cut off {cut_off}")
-        print(f"billed {billed} = rows + {billed - count}; again {again}, rows told {flagged}")
-        killed = shop.facts()
+        print(f"rows {count}, kills {len(killed.at)}, submissions cut off {cut_off}")
+        print(f"billed {billed} = rows + {billed - count}; again {again}, rows flagged {flagged}")
+        interrupted = shop.facts()
         shop.out.rename(folder / "killed")
         emulator.faults = Faults({})
         shop.run("--yes")
-        same = shop.facts() == killed
+        same = shop.facts() == interrupted
     print(f"metadata as of an undisturbed run: {same}")
-    return same and again == cut_off and 0 <= billed - count <= cut_off
+    return bool(same and again == cut_off and 0 <= billed - count <= cut_off)
 
 
 def main() -> int:

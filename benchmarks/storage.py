@@ -3,8 +3,9 @@
     python benchmarks/storage.py [--objects 2000] [--kilobytes 100] [--latency-ms 50]
 
 An HTTP server on loopback, in a process of its own, answers each request after the given latency.
-The objects are read one at a time with ``storage.read``, and with ``storage.read_many`` for several
-windows. Memory is the growth of this process's peak (``ru_maxrss``), read in a fresh process each.
+The objects are read one at a time with ``storage.read``, and with ``storage.read_many`` at several
+degrees of concurrency. Memory is the growth of the process's peak (``ru_maxrss``), in a fresh
+process each.
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ def serve(port: int, size: int, latency_s: float) -> None:
     web.run_app(app, host="127.0.0.1", port=port, print=None)
 
 
-def measure(url: str, count: int, window: int) -> dict[str, float]:
-    """Reads ``count`` objects; ``window`` 0 means one at a time, without a pool."""
+def measure(url: str, count: int, concurrency: int) -> dict[str, float]:
+    """Reads ``count`` objects; ``concurrency`` 0 means one at a time, without a pool."""
     from alphabeam.transforms import storage
 
     storage.read(f"{url}/warm")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     uris = (f"{url}/{index}" for index in range(count))
     began, total = time.perf_counter(), 0
-    if window:
-        for _, data in storage.read_many(uris, concurrency=window):
+    if concurrency:
+        for _, data in storage.read_many(uris, concurrency=concurrency):
             assert isinstance(data, bytes), data
             total += len(data)
     else:
@@ -61,7 +62,7 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=2000)
     parser.add_argument("--kilobytes", type=int, default=100)
     parser.add_argument("--latency-ms", type=float, default=50)
-    parser.add_argument("--windows", default="0,16,32,64,128")
+    parser.add_argument("--concurrency", default="0,16,32,64,128")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -69,7 +70,7 @@ def main() -> None:
         serve(arguments.serve, arguments.kilobytes * 1000, arguments.latency_ms / 1000)
         return
     if arguments.measure:
-        result = measure(arguments.measure, arguments.objects, int(arguments.windows))
+        result = measure(arguments.measure, arguments.objects, int(arguments.concurrency))
         print(json.dumps(result))
         return
     with socket.socket() as listener:
@@ -86,20 +87,21 @@ def main() -> None:
             except OSError:
                 time.sleep(0.1)
         print(f"{arguments.objects} objects of {arguments.kilobytes} kB, {arguments.latency_ms} ms")
-        print("| window | seconds | objects/s | times faster | peak grew, MiB |")
+        print("| concurrency | seconds | objects/s | times faster | peak grew, MiB |")
         print("|---|---|---|---|---|")
         base = 0.0
-        for window in arguments.windows.split(","):
+        for concurrency in arguments.concurrency.split(","):
             done = subprocess.run(
-                [*again, f"--measure=http://127.0.0.1:{port}", f"--windows={window}"],
+                [*again, f"--measure=http://127.0.0.1:{port}", f"--concurrency={concurrency}"],
                 stdout=subprocess.PIPE,
                 check=True,
             )
             result = json.loads(done.stdout)
             base = base or result["seconds"]
             rate = arguments.objects / result["seconds"]
+            name = "one at a time" if concurrency == "0" else concurrency
             print(
-                f"| {window if window != '0' else 'one at a time'} | {result['seconds']:.1f} "
+                f"| {name} | {result['seconds']:.1f} "
                 f"| {rate:.0f} | {base / result['seconds']:.1f} | {result['grown_mib']:.0f} |",
                 flush=True,
             )
