@@ -151,6 +151,7 @@ def start_memory() -> Store:
             "wrong_credentials": "no credentials",
             "denied": "no permissions",
             "second_process": "each process has its own",
+            "create_in_two_processes": "each process has its own",
             "killed_writer": "each process has its own",
         },
     )
@@ -185,9 +186,16 @@ def _fill_http(port: int, method: str, path: str, headers: dict[str, str], count
 # ---- S3
 
 _S3_SERVER = """
-    import sys
+    import sys, threading
     from moto.s3.models import s3_backends
+    from moto.s3.responses import S3Response
     from moto.server import main
+    # its condition If-None-Match is looked at before the object is stored, without a lock
+    lock, put = threading.Lock(), S3Response.put_object
+    def put_object(self):
+        with lock:
+            return put(self)
+    S3Response.put_object = put_object
     port, folder, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
     backend = s3_backends["123456789012"]["aws"]
     backend.create_bucket("alphabeam", "us-east-1")
@@ -346,6 +354,24 @@ _GCS_SERVER = """
     # its HTTP server answers one request at a time; give it one thread each
     http.server.HTTPServer = http.server.ThreadingHTTPServer
     http.server.BaseHTTPRequestHandler.protocol_version = "HTTP/1.1"
+    # it knows no conditions on an upload
+    from gcp_storage_emulator.handlers import objects
+    lock, insert = threading.Lock(), objects.insert
+    def insert_if(request, response, storage, *args, **kwargs):
+        with lock:
+            if request.query.get("ifGenerationMatch") == ["0"]:
+                meta = request.data["meta"] if isinstance(request.data, dict) else {}
+                name = request.query.get("name", [meta.get("name")])[0]
+                try:
+                    storage.get_file_obj(request.params["bucket_name"], name)
+                except Exception:
+                    pass
+                else:
+                    response.status = http.HTTPStatus.PRECONDITION_FAILED
+                    response.json({"error": {"code": 412, "message": "there is one"}})
+                    return None
+            return insert(request, response, storage, *args, **kwargs)
+    objects.insert = insert_if
     from gcp_storage_emulator.server import create_server
     from gcp_storage_emulator.storage import Storage
     Storage._write_config_to_file = lambda self: None  # all objects' index, with every object

@@ -20,6 +20,8 @@ SHOWS = {
     "large_object": "20 MB objects: whole, size limit, from the middle",
     "many_objects": "so many objects in one folder: listed in full, globbed, read at once",
     "overwriting": "overwriting, with a new version",
+    "create": "`create`: of several threads, one makes the object",
+    "create_in_two_processes": "`create`: of two processes, one makes the object",
     "killed_writer": "no reader sees a partial object when the writer is killed",
     "second_process": "a second process lists right after a write, both ways",
     "streaming": "a manifest read line by line",

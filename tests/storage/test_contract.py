@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +23,7 @@ from PIL import Image
 
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.storage.capabilities import Creating, capabilities
 from tests.storage import servers
 from tests.storage.conftest import Stores
 
@@ -117,8 +121,6 @@ def test_many_objects(store: servers.Store, folder: str) -> None:
     if store.fill:
         store.fill(folder, servers.MANY)
     else:
-        from concurrent.futures import ThreadPoolExecutor
-
         with ThreadPoolExecutor(16) as pool:
             puts = [
                 pool.submit(
@@ -157,6 +159,67 @@ def test_overwriting(store: servers.Store, folder: str) -> None:
     assert storage.list(folder, options=store.options) == [uri]
 
 
+_CREATOR = """
+import json, os, sys
+from alphabeam.transforms import storage
+folder, count, options = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+print("ready", flush=True)
+sys.stdin.readline()
+me = str(os.getpid()).encode()
+made = [i for i in range(count)
+        if storage.create(storage.join(folder, f"lease-{i}"), me * 1000, options=options)]
+print(json.dumps(made), flush=True)
+"""
+
+
+def test_create(store: servers.Store, folder: str) -> None:
+    """Of several writers of one new object, threads or processes, exactly one makes it."""
+    options = store.options
+    uri = storage.join(folder, "new folder", "lease")
+    assert storage.create(uri, b"first", options=options) is True
+    assert storage.create(uri, b"second", options=options) is False
+    assert storage.read(uri, options=options) == b"first"
+    assert storage.list(folder, options=options) == [uri]
+    storage.put(uri, b"third", options=options)
+    assert storage.create(uri, b"fourth", options=options) is False
+    storage.delete([uri], options=options)
+    assert storage.create(uri, b"fifth", options=options) is True
+
+    contested = storage.join(folder, "contested")
+    start = threading.Barrier(6)
+
+    def contend(number: int) -> bool:
+        start.wait()
+        return storage.create(contested, b"%d" % number * 1000, options=options)
+
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(contend, range(6)))
+    assert made.count(True) == 1
+    assert storage.read(contested, options=options) == b"%d" % made.index(True) * 1000
+    assert storage.list(folder, options=options) == sorted([uri, contested])
+
+
+def test_create_in_two_processes(store: servers.Store, folder: str) -> None:
+    """Exactly one of two processes makes each of some new objects."""
+    quick = capabilities(store.root.partition("://")[0]).creating is not Creating.CLAIM
+    count = 10 if quick else 2
+    arguments = (folder, str(count), json.dumps(store.options))
+    with child(_CREATOR, *arguments) as one, child(_CREATOR, *arguments) as other:
+        both = (one, other)
+        for process in both:
+            assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        for process in both:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        made = [json.loads(process.stdout.readline()) for process in both if process.stdout]
+    assert sorted(made[0] + made[1]) == list(range(count))
+    for process, numbers in zip(both, made, strict=True):
+        for number in numbers:
+            uri = storage.join(folder, f"lease-{number}")
+            assert storage.read(uri, options=store.options) == str(process.pid).encode() * 1000
+
+
 _WRITER = """
 import sys, json
 from alphabeam.transforms import storage
@@ -173,6 +236,7 @@ while True:
 def child(source: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-c", source, *arguments],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=servers.REPOSITORY,
@@ -183,14 +247,13 @@ def child(source: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.wait()
-        assert process.stdout is not None
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.close()
         process.stdout.close()
 
 
 def test_killed_writer(store: servers.Store, folder: str) -> None:
     """A reader sees the one or the other version, whole, however the writer ends."""
-    import json
-
     uri = storage.join(folder, "torn")
     storage.put(uri, b"B" * 4_000_000, options=store.options)
     seen = set()
@@ -231,8 +294,6 @@ sys.stdin.readline()
 
 def test_second_process(store: servers.Store, folder: str) -> None:
     """A process that lists right after another has written sees it, both ways."""
-    import json
-
     first, second = storage.join(folder, "first"), storage.join(folder, "second")
     assert storage.list(folder, options=store.options) == []
     storage.put(first, b"1", options=store.options)

@@ -12,6 +12,7 @@ Not for: appending, partial writes, or pipelines' own sources and sinks.
 
 from __future__ import annotations
 
+from alphabeam.transforms.storage.creating import create
 from alphabeam.transforms.storage.deleting import delete
 from alphabeam.transforms.storage.faults import StorageOptions
 from alphabeam.transforms.storage.info import Stat, exists, stat
@@ -24,6 +25,7 @@ from alphabeam.transforms.storage.writing import put
 __all__ = [
     "Stat",
     "StorageOptions",
+    "create",
     "delete",
     "exists",
     "glob",

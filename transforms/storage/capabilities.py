@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["Capabilities", "Writing", "capabilities", "spellings"]
+__all__ = ["Capabilities", "Creating", "Writing", "capabilities", "spellings"]
 
 
 class Writing(Enum):
@@ -21,6 +21,16 @@ class Writing(Enum):
     RENAME = "rename"  # a temporary name in the same folder, then a rename
 
 
+class Creating(Enum):
+    """How a store is asked for an object that must not be there yet; see ``creating.create``."""
+
+    NONE = "none"
+    LINK = "link"  # a hard link from a temporary file, which fails if the name is taken
+    CONDITION = "condition"  # a condition on the request
+    RENAME = "rename"  # a rename that fails if the name is taken
+    CLAIM = "claim"  # a claim with a nonce, read back; the store itself decides nothing
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """One kind of store.
@@ -28,6 +38,7 @@ class Capabilities:
     Attributes:
         protocols: The names it goes by, the usual one first.
         writing: How it comes by a whole object.
+        creating: How it comes by an object that must not be there yet.
         flat: One listing gives all objects below a prefix, and folders are only names.
         buckets: Names begin with a bucket or container, which may be missing.
         slow_copy: A copy may be unfinished when the store says that it is done.
@@ -36,29 +47,41 @@ class Capabilities:
 
     protocols: tuple[str, ...]
     writing: Writing = Writing.NONE
+    creating: Creating = Creating.NONE
     flat: bool = False
     buckets: bool = False
     slow_copy: bool = False
     package: str = ""
 
 
-def _object_store(*protocols: str, package: str = "", slow_copy: bool = False) -> Capabilities:
+def _object_store(
+    *protocols: str,
+    creating: Creating = Creating.CONDITION,
+    package: str = "",
+    slow_copy: bool = False,
+) -> Capabilities:
     return Capabilities(
-        protocols, Writing.PUT, flat=True, buckets=True, slow_copy=slow_copy, package=package
+        protocols,
+        Writing.PUT,
+        creating,
+        flat=True,
+        buckets=True,
+        slow_copy=slow_copy,
+        package=package,
     )
 
 
 _STORES = (
-    Capabilities(("file", "local"), Writing.LOCAL),
-    Capabilities(("memory",), Writing.PUT, flat=True),
+    Capabilities(("file", "local"), Writing.LOCAL, Creating.LINK),
+    Capabilities(("memory",), Writing.PUT, Creating.CONDITION, flat=True),
     _object_store("s3", "s3a", package="alphabeam[s3]"),
     _object_store("gs", "gcs", package="alphabeam[gcs]"),
     _object_store("abfs", "az", "abfss", package="alphabeam[azure]", slow_copy=True),
-    _object_store("oci"),
-    _object_store("oss"),
-    Capabilities(("sftp", "ssh"), Writing.RENAME, package="alphabeam[sftp]"),
-    Capabilities(("ftp",), Writing.RENAME),
-    Capabilities(("webdav",), Writing.RENAME, package="webdav4"),
+    _object_store("oci", creating=Creating.CLAIM),
+    _object_store("oss", creating=Creating.CLAIM),
+    Capabilities(("sftp", "ssh"), Writing.RENAME, Creating.RENAME, package="alphabeam[sftp]"),
+    Capabilities(("ftp",), Writing.RENAME, Creating.CLAIM),
+    Capabilities(("webdav",), Writing.RENAME, Creating.CLAIM, package="webdav4"),
     Capabilities(("http", "https"), package="alphabeam[http]"),
     Capabilities(("adl",), package="alphabeam[azure]"),
     Capabilities(("smb",), package="smbprotocol"),

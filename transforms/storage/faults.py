@@ -26,8 +26,10 @@ __all__ = [
     "HttpStatusError",
     "StorageOptions",
     "as_row_error",
+    "causes",
     "diagnose",
     "retry",
+    "status_of",
     "too_large",
 ]
 
@@ -108,7 +110,7 @@ class Fault(NamedTuple):
     wait_s: float | None = None
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """The exception, then what it was raised from; libraries hide the reason one level below."""
     seen: set[int] = set()
     current: BaseException | None = error
@@ -118,7 +120,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or current.__context__
 
 
-def _status(error: BaseException) -> int | None:
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status that an exception stands for, if any."""
     for attribute in ("status", "status_code", "code"):
         value = getattr(error, attribute, None)
         if isinstance(value, str) and value.isdigit():
@@ -188,7 +191,7 @@ def diagnose(error: BaseException) -> Fault:
         return Fault(ErrorCode.MISSING_DEPENDENCY, _reason(error))
     if isinstance(error, SecretError):
         return Fault(ErrorCode.INVALID_PARAMETER, str(error))
-    for cause in _causes(error):
+    for cause in causes(error):
         fault = _recognise(cause)
         if fault is not None:
             return fault
@@ -235,7 +238,7 @@ def _recognise(error: BaseException) -> Fault | None:
     garbled = {kind.__name__ for kind in type(error.__cause__).__mro__}
     if "ClientResponseError" in names and "HttpProcessingError" in garbled:
         return Fault(ErrorCode.STORAGE_UNAVAILABLE, "the answer is no HTTP", transient=True)
-    status = _status(error)
+    status = status_of(error)
     if status is not None and status >= 300:
         return _of_status(status, reason, error)
     if "forbidden" in lower or "accessdenied" in lower.replace(" ", ""):
@@ -303,7 +306,7 @@ def as_row_error(
         return error
     fault = diagnose(error)
     reason = _shown(fault.reason, uri, options)
-    if verb == "write" and fault.code is ErrorCode.NOT_FOUND:
+    if verb in ("write", "create") and fault.code is ErrorCode.NOT_FOUND:
         reason = "there is no such bucket, container or folder"
     tries = f" (tried {attempts} times)" if attempts > 1 else ""
     links = chain(uri)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -13,9 +14,20 @@ from typing import BinaryIO
 from alphabeam.transforms.storage.faults import too_large
 from alphabeam.transforms.storage.uris import chain
 
-__all__ = ["is_partial", "local_path", "opened", "partial_name", "put_local", "read_local"]
+__all__ = [
+    "create_local",
+    "is_partial",
+    "local_path",
+    "opened",
+    "partial_name",
+    "put_local",
+    "read_local",
+]
 
 CHUNK = 1 << 20
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 _PARTIAL = re.compile(r"\.alphabeam-[0-9a-f]{32}\.partial$")
 
@@ -44,26 +56,72 @@ def opened(data: bytes | Path) -> BinaryIO:
 
 def put_local(path: str, data: bytes | Path) -> None:
     """Writes a file whole or not at all: a temporary file beside it, fsync, rename."""
-    folder = os.path.dirname(path)
     if os.path.isdir(path):
-        raise IsADirectoryError(21, "a folder has that name", path)
-    temporary = os.path.join(folder, partial_name())
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        raise IsADirectoryError(errno.EISDIR, "a folder has that name", path)
+    temporary = _write_beside(path, data)
     try:
-        descriptor = os.open(temporary, flags, 0o666)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    _sync_folder(os.path.dirname(path))
+
+
+def create_local(path: str, data: bytes) -> bool:
+    """Writes a file whole, unless the name is taken; says whether it did."""
+    if os.path.lexists(path):
+        return False
+    temporary = _write_beside(path, data)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        # over NFS, a link whose answer was lost and that was sent again fails though it was made
+        return os.stat(temporary).st_nlink > 1
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _create_exclusively(path, data)
+    finally:
+        os.unlink(temporary)
+    _sync_folder(os.path.dirname(path))
+    return True
+
+
+def _create_exclusively(path: str, data: bytes) -> bool:
+    """For disks without hard links (FAT): a writer that is killed leaves a part of the file."""
+    try:
+        descriptor = os.open(path, _NEW, 0o666)
+    except FileExistsError:
+        return False
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        os.unlink(path)
+        raise
+    return True
+
+
+def _write_beside(path: str, data: bytes | Path) -> str:
+    """Writes the data to a temporary file in the folder of ``path``; gives its path."""
+    folder = os.path.dirname(path)
+    temporary = os.path.join(folder, partial_name())
+    try:
+        descriptor = os.open(temporary, _NEW, 0o666)
     except FileNotFoundError:
         os.makedirs(folder, exist_ok=True)
-        descriptor = os.open(temporary, flags, 0o666)
+        descriptor = os.open(temporary, _NEW, 0o666)
     try:
         with open(descriptor, "wb") as file, opened(data) as source:
             shutil.copyfileobj(source, file, CHUNK)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
-    _sync_folder(folder)
+    return temporary
 
 
 def _sync_folder(folder: str) -> None:

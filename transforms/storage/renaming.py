@@ -22,22 +22,36 @@ __all__ = ["Calls", "calls", "make_folders", "put_renaming", "read_ftp", "read_s
 
 
 class Calls(NamedTuple):
-    """How a server writes a file, renames it over another one, and removes it."""
+    """How a server writes a file, renames and removes it.
+
+    Attributes:
+        send: Writes a file.
+        rename: Renames a file, over the one that may be there.
+        rename_new: Renames a file; fails if the name is taken. FTP servers may not fail.
+        remove: Removes a file.
+    """
 
     send: Callable[[str, BinaryIO], Any]
     rename: Callable[[str, str], Any]
+    rename_new: Callable[[str, str], Any]
     remove: Callable[[str], Any]
 
 
-def put_renaming(place: Place, data: bytes | Path) -> None:
-    """Writes an object under a temporary name and renames it."""
+def put_renaming(place: Place, data: bytes | Path, *, new: bool = False) -> None:
+    """Writes an object under a temporary name and renames it.
+
+    Args:
+        place: Where to.
+        data: What.
+        new: Fail if the name is taken.
+    """
     folder = posixpath.dirname(place.path)
     temporary = posixpath.join(folder, partial_name())
-    send, rename, remove = calls(place)
+    call = calls(place)
 
     def store() -> None:
         with opened(data) as file:
-            send(temporary, file)
+            call.send(temporary, file)
 
     try:
         try:
@@ -48,11 +62,11 @@ def put_renaming(place: Place, data: bytes | Path) -> None:
                 raise
             make_folders(place.fs, folder)
             store()
-        rename(temporary, place.path)
+        (call.rename_new if new else call.rename)(temporary, place.path)
     except BaseException:
         # the first fault is the one to tell; what cannot be removed, listings leave out
         with contextlib.suppress(Exception):
-            remove(temporary)
+            call.remove(temporary)
         raise
 
 
@@ -63,11 +77,13 @@ def calls(place: Place) -> Calls:
         return Calls(
             lambda path, file: fs.ftp.putfo(file, path, confirm=True),
             fs.ftp.posix_rename,
+            fs.ftp.rename,
             fs.ftp.remove,
         )
     if place.protocol == "ftp":
         return Calls(
             lambda path, file: fs.ftp.storbinary(f"STOR {path}", file, 1 << 16),
+            fs.ftp.rename,
             fs.ftp.rename,
             fs.ftp.delete,
         )
@@ -75,6 +91,7 @@ def calls(place: Place) -> Calls:
     return Calls(
         lambda path, file: client.upload_fileobj(file, path, overwrite=True),
         lambda old, new: client.move(old, new, overwrite=True),
+        lambda old, new: client.move(old, new, overwrite=False),
         client.remove,
     )
 

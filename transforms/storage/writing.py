@@ -13,7 +13,7 @@ from alphabeam.transforms.storage.local import local_path, put_local
 from alphabeam.transforms.storage.renaming import make_folders, put_renaming
 from alphabeam.transforms.storage.uris import chain, is_local, redact
 
-__all__ = ["make_folder", "put", "put_file"]
+__all__ = ["check_writable", "make_folder", "put", "put_file"]
 
 
 def put(uri: str, data: bytes, *, options: StorageOptions | None = None) -> None:
@@ -38,6 +38,22 @@ def _put_once(uri: str, data: bytes | Path, options: StorageOptions | None) -> N
     if is_local(uri):
         put_local(local_path(uri), data)
         return
+    check_writable(uri)
+    with borrow(uri, options) as place:
+        if place.store.writing is Writing.RENAME:
+            put_renaming(place, data)
+        elif isinstance(data, Path):
+            place.fs.put_file(str(data), place.path)
+        else:
+            place.fs.pipe_file(place.path, data)
+
+
+def check_writable(uri: str) -> None:
+    """Refuses what cannot be written whole.
+
+    Raises:
+        RowError: READ_ONLY for the store, INVALID_URI for the name.
+    """
     links = chain(uri)
     if len(links) > 1 or capabilities(links[0].protocol).writing is Writing.NONE:
         raise RowError(
@@ -50,13 +66,6 @@ def _put_once(uri: str, data: bytes | Path, options: StorageOptions | None) -> N
             ErrorCode.INVALID_URI,
             f"cannot write {redact(uri)}: WebDAV servers misread '?' in a name; choose another",
         )
-    with borrow(uri, options) as place:
-        if place.store.writing is Writing.RENAME:
-            put_renaming(place, data)
-        elif isinstance(data, Path):
-            place.fs.put_file(str(data), place.path)
-        else:
-            place.fs.pipe_file(place.path, data)
 
 
 def make_folder(uri: str, *, options: StorageOptions | None = None) -> None:
