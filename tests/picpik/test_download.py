@@ -14,8 +14,9 @@ import pytest
 import urllib3
 
 from alphabeam.transforms.picpik import AnswerInvalid, ApiUnavailable, PicpikClient, ResultRefused
+from alphabeam.transforms.picpik.connections import tls_context
 from alphabeam.transforms.picpik.download import ResultFetcher, is_loopback, is_public, own_domain
-from alphabeam.transforms.picpik.transport import ExchangeFailed, tls_context
+from alphabeam.transforms.picpik.transport import ExchangeFailed
 from tests.picpik.conftest import answering, client_of, closing, http, server
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
@@ -241,7 +242,7 @@ def test_a_dripping_result_ends_at_its_time() -> None:
             connection.sendall(b"x")
 
     with server(handle) as (endpoint, _):
-        with pytest.raises(ApiUnavailable, match=r"not complete after 0.2 s"):
+        with pytest.raises(ApiUnavailable, match=r"not done within 0.2 s"):
             download(f"{endpoint}/a", endpoint, download_timeout=0.2)
         stop.set()
 

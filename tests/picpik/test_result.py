@@ -19,7 +19,8 @@ ORIGINAL = RNG.integers(0, 256, (24, 32, 3), np.uint8)
 ALPHA = RNG.integers(0, 256, (24, 32), np.uint8)
 ALPHA[:6] = 0
 ALPHA[18:] = 255
-COLOURS = RNG.integers(0, 256, (24, 32, 3), np.uint8)
+# What the API made of the colours: near the original's, not equal to them.
+COLOURS = np.clip(ORIGINAL + RNG.integers(-9, 10, (24, 32, 3)), 0, 255).astype(np.uint8)
 COLOURS[ALPHA == 0] = 0
 
 
@@ -77,15 +78,49 @@ def test_an_opaque_grey_picture_with_alpha_is_a_mask_when_a_mask_was_asked_for()
     dressed = saved(np.dstack([ALPHA, ALPHA, ALPHA, np.full_like(ALPHA, 255)]))
     alpha, _ = matte_from_result(ORIGINAL, dressed, only_mask=True)
     assert np.array_equal(alpha, ALPHA)
-    alpha, cutout = matte_from_result(ORIGINAL, dressed, only_mask=False)
-    assert (alpha == 255).all() and cutout is not None
+    with pytest.raises(AnswerInvalid, match="shows another picture"):
+        matte_from_result(ORIGINAL, dressed, only_mask=False)
+
+
+def solid(picture: np.ndarray, soft: int = 255) -> bytes:
+    """A cutout of which the middle is opaque."""
+    alpha = np.zeros(picture.shape[:2], np.uint8)
+    alpha[4:20, 6:26] = soft
+    return saved(np.dstack([picture, alpha]))
+
+
+def test_a_cutout_of_another_picture_is_refused() -> None:
+    shirt = np.full((24, 32, 3), 250, np.uint8)
+    shirt[2:22, 4:28] = (40, 60, 120)
+    other = shirt.copy()
+    other[2:22, 4:28] = (130, 40, 50)
+    matte_from_result(shirt, solid(shirt), only_mask=False)
+    for only_mask in (False, True):
+        with pytest.raises(AnswerInvalid, match=r"shows another picture.*90 or more") as caught:
+            matte_from_result(shirt, solid(other), only_mask)
+        assert caught.value.code is ErrorCode.API_ANSWER
+    # where nothing is opaque, colours may be whatever the API took out of the background
+    matte_from_result(shirt, solid(other, soft=128), only_mask=False)
+    # what was not to be seen in the original cannot be compared
+    hidden = np.dstack([shirt, np.zeros(shirt.shape[:2], np.uint8)])
+    alpha, _ = matte_from_result(hidden, solid(other), only_mask=False)
+    assert not alpha.any()
+
+
+@pytest.mark.parametrize("quality", [75, 95])
+def test_an_upload_as_jpeg_is_still_the_same_picture(quality: int) -> None:
+    small = Image.fromarray(RNG.integers(0, 256, (24, 32, 3), np.uint8))
+    picture = np.asarray(small.resize((320, 240)))
+    sent = np.asarray(Image.open(io.BytesIO(saved(picture, "JPEG", quality=quality))))
+    matte_from_result(picture, solid(sent), only_mask=False)
 
 
 def test_a_palette_with_transparency_is_a_cutout() -> None:
-    image = Image.fromarray(ORIGINAL).convert("P", palette=Image.Palette.ADAPTIVE, colors=16)
+    ramp = np.dstack([np.tile(np.arange(0, 256, 8, dtype=np.uint8), (24, 1))] * 3)
+    image = Image.fromarray(ramp).convert("P", palette=Image.Palette.ADAPTIVE, colors=16)
     out = io.BytesIO()
     image.save(out, "PNG", transparency=3)
-    alpha, cutout = matte_from_result(ORIGINAL, out.getvalue(), only_mask=False)
+    alpha, cutout = matte_from_result(ramp, out.getvalue(), only_mask=False)
     assert np.array_equal(alpha == 0, np.asarray(image) == 3) and cutout is not None
 
 

@@ -62,9 +62,39 @@ def test_one_refused_uid_does_not_spoil_the_others(quick: None) -> None:
             raise ApiRefused("no such task")
         return [finished(uid) for uid in uids]
 
-    outcome = watched(Asked(answer), ["a", "b", "bad", "c", "d"])
-    assert isinstance(outcome.pop("bad"), ApiRefused)
+    outcome = watched(Asked(answer), ["a", "b", "bad", "c", "d"], timeout=3.0)
+    # it is paid for, so it is asked for until its time is over, and a later run goes on
+    refused = outcome.pop("bad")
+    assert isinstance(refused, TaskTimeout) and "no such task" in refused.message
     assert [detail.state for detail in outcome.values()] == ["finished"] * 4
+
+
+def test_several_refused_uids_do_not_spoil_the_others(quick: None) -> None:
+    bad = {"t3", "t4", "t31", "t60"}
+
+    def answer(uids: list[str]) -> list[TaskDetail]:
+        if bad & set(uids):
+            raise ApiRefused("no such task")
+        return [finished(uid) for uid in uids]
+
+    outcome = watched(Asked(answer), [f"t{n}" for n in range(64)], timeout=6.0)
+    assert {uid for uid, seen in outcome.items() if isinstance(seen, TaskTimeout)} == bad
+    assert all(isinstance(seen, TaskDetail) for uid, seen in outcome.items() if uid not in bad)
+
+
+def test_a_refusal_that_passes_fails_no_task_and_costs_few_requests(quick: None) -> None:
+    refused = 12
+
+    def answer(uids: list[str]) -> list[TaskDetail]:
+        if len(client.calls) <= refused:
+            raise ApiRefused("RetCode 150: busy", ret_code=150)
+        return [finished(uid) for uid in uids]
+
+    client = Asked(answer)
+    outcome = watched(client, [f"t{n}" for n in range(32)])
+    assert all(isinstance(detail, TaskDetail) for detail in outcome.values())
+    # a list of 32 can be halved five times: no round asks more often in vain
+    assert len(client.calls) <= refused + 8
 
 
 @pytest.mark.parametrize("broken", [4, 5])

@@ -11,7 +11,7 @@ twice.
 
 from __future__ import annotations
 
-from alphabeam.transforms.picpik.client import PicpikClient
+from alphabeam.transforms.picpik.client import Intent, PicpikClient
 from alphabeam.transforms.picpik.endpoint import CHINA, INTERNATIONAL
 from alphabeam.transforms.picpik.errors import (
     AnswerInvalid,
@@ -39,6 +39,7 @@ __all__ = [
     "ApiRefused",
     "ApiUnavailable",
     "Backoff",
+    "Intent",
     "KeysRefused",
     "PicpikClient",
     "PicpikError",

@@ -20,6 +20,9 @@ __all__ = ["TransientFault", "read_answer", "transient_status"]
 _NOT_TAKEN = frozenset({408, 425, 429})
 
 
+_MOST_CODE = 2**31 - 1
+
+
 class TransientFault(Exception):
     """A fault that may pass.
 
@@ -85,7 +88,7 @@ def read_answer(
     """
     fields = _json_object(answer.body)
     code = None if fields is None else fields.get("RetCode")
-    if isinstance(code, bool) or not isinstance(code, int):
+    if isinstance(code, bool) or not isinstance(code, int) or abs(code) > _MOST_CODE:
         code = None
     if answer.status in (301, 302, 303, 307, 308):
         raise TransientFault(

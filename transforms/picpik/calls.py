@@ -76,6 +76,7 @@ class Calls:
         buys: bool,
         paced: bool,
         request_uuid: str = "",
+        on_nothing_done: Callable[[], object] | None = None,
     ) -> _T:
         """Tries until it works, the fault is permanent, or the backoff's bounds are reached.
 
@@ -86,6 +87,8 @@ class Calls:
                 which proves that it was not.
             paced: It counts as a request of the API.
             request_uuid: Of a call that buys.
+            on_nothing_done: Called after each transient fault which proves that the call was
+                not carried out, before it is tried again or given up.
 
         Raises:
             SubmitUnknown: A call that buys may or may not have been carried out.
@@ -130,6 +133,8 @@ class Calls:
                     request_uuid=request_uuid,
                     task_uid=fault.task_uid,
                 )
+            if on_nothing_done is not None:
+                on_nothing_done()
             wait = retries.after_failure(fault.retry_after)
             if wait is None or fault.permanent:
                 raise self._given_up(what, fault, retries)

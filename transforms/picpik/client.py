@@ -9,23 +9,40 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import urllib3
 
 from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.picpik.answers import TransientFault, read_answer, transient_status
 from alphabeam.transforms.picpik.calls import Calls
+from alphabeam.transforms.picpik.connections import connections, tls_context
 from alphabeam.transforms.picpik.download import ResultFetcher, shown_url
 from alphabeam.transforms.picpik.endpoint import split_endpoint
 from alphabeam.transforms.picpik.errors import AnswerInvalid, ApiRefused, KeysRefused
 from alphabeam.transforms.picpik.pace import Pace
 from alphabeam.transforms.picpik.signature import sign
 from alphabeam.transforms.picpik.tasks import TaskDetail, is_task_uid, read_task
-from alphabeam.transforms.picpik.transport import connections, exchange, tls_context
-from alphabeam.transforms.retry import Backoff
+from alphabeam.transforms.picpik.transport import exchange
+from alphabeam.transforms.retry import Backoff, Deadline
 
-__all__ = ["PicpikClient"]
+__all__ = ["Intent", "PicpikClient"]
+
+
+class Intent(Protocol):
+    """The durable note that a task is about to be bought.
+
+    It is written as late as it can be: when the pace has let the request through and all but its
+    last bytes have left. A process that is killed before has bought nothing, and notes nothing.
+    """
+
+    def write(self) -> None:
+        """Makes the intent durable; the server has not got the whole request yet."""
+        ...
+
+    def withdraw(self) -> None:
+        """Takes it back, if it was written: a fault proves that nothing was bought."""
+        ...
 
 
 class PicpikClient:
@@ -45,8 +62,9 @@ class PicpikClient:
         public_key: From the vendor's user centre.
         private_key: Signs, and never travels.
         connect_timeout: Seconds to connect, and to hand over 64 KiB of a request.
-        read_timeout: Seconds without a byte before an answer counts as lost, and the most that
-            the body of an API answer may take as a whole.
+        read_timeout: Seconds without a byte before an answer counts as lost.
+        request_timeout: Seconds, the most that one request of the API may take as a whole: to
+            connect, send, and read the answer.
         download_timeout: Seconds, the most that one result may take as a whole.
         max_response_bytes: Most bytes of an API answer.
         max_result_bytes: Most bytes of a result image.
@@ -76,6 +94,7 @@ class PicpikClient:
         *,
         connect_timeout: float = 10.0,
         read_timeout: float = 60.0,
+        request_timeout: float = 300.0,
         download_timeout: float = 300.0,
         max_response_bytes: int = 4 << 20,
         max_result_bytes: int = 128 << 20,
@@ -94,6 +113,7 @@ class PicpikClient:
         for name, value in (
             ("connect_timeout", connect_timeout),
             ("read_timeout", read_timeout),
+            ("request_timeout", request_timeout),
             ("download_timeout", download_timeout),
             ("max_response_bytes", max_response_bytes),
             ("max_result_bytes", max_result_bytes),
@@ -109,7 +129,7 @@ class PicpikClient:
         self.endpoint = endpoint
         self._retry_codes = frozenset(retry_codes)
         self._max_response_bytes = max_response_bytes
-        self._read_timeout = read_timeout
+        self._request_timeout = request_timeout
         self._batch_length = batch_length
         self._calls = Calls(
             Pace(requests_per_second, clock=clock, sleep=sleep),
@@ -235,6 +255,7 @@ class PicpikClient:
         media_type: str,
         params: MattingParameters,
         request_uuid: str,
+        intent: Intent | None = None,
     ) -> str:
         """Queues one RemoveBackground task. This is the call that costs credits.
 
@@ -250,6 +271,7 @@ class PicpikClient:
             media_type: Their type, such as ``image/jpeg``.
             params: The matting parameters. ``keep_shadow`` is unknown to the API and not sent.
             request_uuid: The caller's UUID for this task; echoed by the API.
+            intent: What makes the submission durable before it can take effect.
 
         Returns:
             The TaskUID.
@@ -258,6 +280,7 @@ class PicpikClient:
             SubmitUnknown: A task may or may not have been queued and billed.
             ApiRefused: The API refused it for good; nothing was queued.
             ApiUnavailable: Transient faults, and the retries are used up; nothing was queued.
+            RowError: What ``intent`` raises; nothing was queued.
         """
 
         def accept(answer: Mapping[str, object]) -> None:
@@ -266,7 +289,7 @@ class PicpikClient:
 
         action = "RemoveBackground"
         body = self._body(action, request_uuid, _task_fields(image, media_type, params))
-        answer = self._call(action, request_uuid, body, buys=True, accept=accept)
+        answer = self._call(action, request_uuid, body, buys=True, accept=accept, intent=intent)
         return str(answer["TaskUID"])
 
     def download(self, url: str) -> bytes:
@@ -315,6 +338,7 @@ class PicpikClient:
         *,
         buys: bool,
         accept: Callable[[Mapping[str, object]], None] | None = None,
+        intent: Intent | None = None,
     ) -> Mapping[str, object]:
         def attempt() -> Mapping[str, object]:
             answer = exchange(
@@ -324,7 +348,8 @@ class PicpikClient:
                 headers={"Content-Type": "application/json"},
                 body=body,
                 max_bytes=self._max_response_bytes,
-                body_seconds=self._read_timeout,
+                deadline=Deadline(self._request_timeout),
+                before_last=None if intent is None else intent.write,
             )
             fields = read_answer(
                 answer,
@@ -344,6 +369,7 @@ class PicpikClient:
             buys=buys,
             paced=True,
             request_uuid=request_uuid,
+            on_nothing_done=None if intent is None else intent.withdraw,
         )
 
 

@@ -13,14 +13,15 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import urllib3
 
+from alphabeam.transforms.picpik.connections import connections
 from alphabeam.transforms.picpik.errors import AnswerInvalid, ResultRefused, TaskExpired
 from alphabeam.transforms.picpik.transport import (
     Answer,
     AnswerTooLarge,
     ExchangeFailed,
-    connections,
     exchange,
 )
+from alphabeam.transforms.retry import Deadline
 
 __all__ = ["ResultFetcher", "is_loopback", "is_public", "own_domain", "shown_url"]
 
@@ -85,7 +86,7 @@ class ResultFetcher:
         allowed_hosts: Further hosts; ``*.example.com`` stands for every host beneath.
         timeout: Connect and read time-outs.
         max_bytes: Most bytes of one result.
-        total_seconds: Most seconds of one result.
+        total_seconds: Most seconds of one result, redirects included.
         max_connections: Most idle connections to keep for one server.
         tls: The verifying context.
         resolve: Host and port to addresses.
@@ -138,9 +139,10 @@ class ResultFetcher:
             ResultRefused: The URL, or where it leads, must not be fetched; or it is too large.
             ExchangeFailed: No whole answer came.
         """
+        deadline = Deadline(self._total_seconds)
         for _ in range(_REDIRECTS + 1):
             parts = self._checked(url)
-            answer = self._get(parts)
+            answer = self._get(parts, deadline)
             if answer.status not in (301, 302, 303, 307, 308):
                 return answer
             onward = _joined(url, answer.headers.get("location", ""))
@@ -209,7 +211,7 @@ class ResultFetcher:
         beneath = ("*." + ".".join(host.split(".")[n:]) for n in range(1, host.count(".") + 1))
         return host in self._names or any(name in self._names for name in beneath)
 
-    def _get(self, parts: SplitResult) -> Answer:
+    def _get(self, parts: SplitResult, deadline: Deadline) -> Answer:
         host = (parts.hostname or "").lower()
         port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
@@ -230,12 +232,14 @@ class ResultFetcher:
         failed = ExchangeFailed(f"{host} has no address", delivered=False)
         for address in addresses:
             try:
-                return self._get_from(address, parts, host, port)
+                return self._get_from(address, parts, host, port, deadline)
             except ExchangeFailed as error:
                 failed = error
         raise failed
 
-    def _get_from(self, address: str, parts: SplitResult, host: str, port: int) -> Answer:
+    def _get_from(
+        self, address: str, parts: SplitResult, host: str, port: int, deadline: Deadline
+    ) -> Answer:
         """Connects to the very address that was checked; TLS still proves the host's name."""
         key = (parts.scheme, address, host, port)
         with self._lock:
@@ -259,7 +263,7 @@ class ResultFetcher:
                 target,
                 headers={"Host": parts.netloc, "Accept": "image/png, image/webp, image/jpeg"},
                 max_bytes=self._max_bytes,
-                body_seconds=self._total_seconds,
+                deadline=deadline,
             )
         except AnswerTooLarge as error:
             raise ResultRefused(

@@ -10,9 +10,16 @@ from PIL import Image
 
 from alphabeam.transforms.picpik.errors import AnswerInvalid
 
-__all__ = ["matte_from_result"]
+__all__ = ["colour_difference", "matte_from_result"]
 
 _GREY_SPREAD = 8  # levels between channels that JPEG's chroma may leave in a grey picture
+
+# A cutout is of another picture if half of its opaque pixels differ by more than so many levels,
+# in the channel that differs most, from the original. An upload as JPEG of quality 75, and a
+# colour correction along the edges, stay far below.
+_OTHER_PICTURE = 32
+_MOST_COMPARED = 200_000  # pixels
+_FEWEST_COMPARED = 64
 
 
 def matte_from_result(
@@ -37,8 +44,8 @@ def matte_from_result(
         H x W x 4, or None with ``only_mask``.
 
     Raises:
-        AnswerInvalid: The file is damaged, of another size than the original, or neither a
-            cutout nor a mask.
+        AnswerInvalid: The file is damaged, of another size than the original, neither a cutout
+            nor a mask, or a cutout of another picture.
     """
     height, width = original.shape[:2]
     try:
@@ -66,6 +73,12 @@ def matte_from_result(
         only_mask and pixels[:, :, 3].min() == 255 and _is_grey(pixels)
     ):
         colours, alpha = pixels[:, :, :3], pixels[:, :, 3]
+        difference = colour_difference(original, colours, alpha)
+        if difference > _OTHER_PICTURE:
+            raise AnswerInvalid(
+                "the result shows another picture: half of its opaque pixels differ by "
+                f"{difference:.0f} or more of 255 levels from the image that was sent"
+            )
     elif _is_grey(pixels):
         alpha = pixels[:, :, 1]
     else:
@@ -78,6 +91,30 @@ def matte_from_result(
     cutout = np.dstack([colours, alpha])
     cutout[alpha == 0] = 0
     return alpha, cutout
+
+
+def colour_difference(original: np.ndarray, colours: np.ndarray, alpha: np.ndarray) -> float:
+    """How much a cutout's opaque pixels differ from the original's.
+
+    Args:
+        original: The picture that was sent, uint8, H x W x 3 or H x W x 4.
+        colours: The cutout's colours, uint8, H x W x 3.
+        alpha: Its alpha, uint8, H x W.
+
+    Returns:
+        The median over the pixels that are opaque in both, of the difference in the channel that
+        differs most, 0..255. 0 where too few are opaque to tell.
+    """
+    opaque = alpha >= 250
+    if original.shape[2] == 4:
+        opaque &= original[:, :, 3] >= 250
+    where = np.flatnonzero(opaque)
+    if where.size < _FEWEST_COMPARED:
+        return 0.0
+    where = where[:: -(-where.size // _MOST_COMPARED)]
+    rows, columns = np.divmod(where, alpha.shape[1])
+    apart = original[rows, columns, :3].astype(np.int16) - colours[rows, columns]
+    return float(np.median(np.abs(apart).max(axis=1)))
 
 
 def _eight_bit(image: Image.Image) -> np.ndarray:

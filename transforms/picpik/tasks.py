@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 import time
@@ -18,7 +19,12 @@ from alphabeam.transforms.picpik.errors import (
 
 __all__ = ["TaskDetail", "TaskState", "Tasks", "collect", "find_lost", "is_task_uid", "read_task"]
 
+_log = logging.getLogger(__name__)
+
 TaskState = Literal["running", "finished", "failed"]
+
+_MOST_CREDITS = 10_000  # a greater ConsumeApiPoint is not credible for one task
+_MOST_CODE = 2**31 - 1
 
 # The published example has 20 characters, digits and lower-case letters. Longer ones are taken
 # too, but nothing that could not stand in a file name, a log line or a table.
@@ -39,7 +45,7 @@ class TaskDetail:
         action: The operation, such as ``RemoveBackground``; empty where not said.
         status: The vendor's own word, such as ``Queuing``, ``Running``, ``Finished``, ``Error``.
         images: URLs of the results; dead after 24 hours.
-        credits: Credits that the task cost.
+        credits: Credits that the task cost; None where the API does not say it credibly.
         error_code: The vendor's code; 0 for none.
         error_message: The vendor's text; one line, without keys.
         defect: What breaks the API's description in this answer; empty when nothing does.
@@ -49,7 +55,7 @@ class TaskDetail:
     action: str = ""
     status: str = ""
     images: tuple[str, ...] = ()
-    credits: int = 0
+    credits: int | None = 0
     error_code: int = 0
     error_message: str = ""
     defect: str = ""
@@ -120,16 +126,11 @@ def read_task(value: object, clean: Callable[[str], str]) -> TaskDetail | None:
         defects.append(f"{name} is not text")
         return ""
 
-    def number(name: str) -> int:
-        found = value.get(name)
-        if isinstance(found, float) and found.is_integer():
-            found = int(found)
+    def error_code() -> int:
+        found = _whole(value.get("ErrorCode"), -_MOST_CODE, _MOST_CODE)
         if found is None:
-            return 0
-        if isinstance(found, bool) or not isinstance(found, int):
-            defects.append(f"{name} is not a whole number")
-            return 0
-        return found
+            defects.append("ErrorCode is not a whole number of 32 bits")
+        return found or 0
 
     urls = value.get("ImgList")
     if urls is None:
@@ -137,19 +138,25 @@ def read_task(value: object, clean: Callable[[str], str]) -> TaskDetail | None:
     if not isinstance(urls, list) or not all(isinstance(u, str) and u for u in urls):
         defects.append("ImgList is not a list of URLs")
         urls = []
-    points = number("ConsumeApiPoint")
-    if points < 0:
-        defects.append("ConsumeApiPoint is negative")
+    points = _whole(value.get("ConsumeApiPoint"), 0, _MOST_CREDITS)
     detail = TaskDetail(
         task_uid=uid,
         action=text("Action"),
         status=text("Status"),
         images=tuple(urls),
-        credits=max(0, points),
-        error_code=number("ErrorCode"),
+        credits=points,
+        error_code=error_code(),
         error_message=text("ErrorMassage") or text("ErrorMessage"),  # the first is how it is spelt
         defect="",
     )
+    if points is None and detail.state != "running":
+        _log.warning(
+            "task %s: ConsumeApiPoint is %.40s, not a whole number of 0..%d; "
+            "what it cost is recorded as unknown",
+            uid,
+            clean(_shown(value.get("ConsumeApiPoint"))),
+            _MOST_CREDITS,
+        )
     if not defects:
         return detail
     return TaskDetail(
@@ -158,6 +165,22 @@ def read_task(value: object, clean: Callable[[str], str]) -> TaskDetail | None:
         credits=detail.credits,
         defect="its TaskDetail breaks the API's description: " + ", ".join(defects),
     )
+
+
+def _whole(value: object, low: int, high: int) -> int | None:
+    """A whole number within bounds, 0 where there is none; None for anything else."""
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        return None
+    return int(value) if value == int(value) else None
+
+
+def _shown(value: object) -> str:
+    """A few characters of a value of any size."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"a number of {value.bit_length()} bits"
+    return repr(value)
 
 
 class Tasks(Protocol):

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-import ssl
-import time
+import builtins
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import certifi
 import urllib3
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, TimeoutError
 
-__all__ = ["Answer", "AnswerTooLarge", "ExchangeFailed", "connections", "exchange", "tls_context"]
+from alphabeam.transforms.picpik.connections import end_requests_by
+from alphabeam.transforms.retry import Deadline, DeadlineExceededError
+
+__all__ = ["Answer", "AnswerTooLarge", "ExchangeFailed", "exchange"]
 
 _BLOCK = 65_536
+_LAST = 1024  # bytes of a request that are held back until everything else has left
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,17 @@ class AnswerTooLarge(Exception):
 
 
 class _Outgoing:
-    """A request's body, sent in blocks, that knows whether its last block has left."""
+    """A request's body, sent in blocks, that knows whether its last block has left.
 
-    def __init__(self, body: bytes) -> None:
+    Args:
+        body: The body.
+        before_last: Called when all but the last bytes have left. Until it returns, the server
+            cannot act on the request. What it raises ends the request.
+    """
+
+    def __init__(self, body: bytes, before_last: Callable[[], object] | None = None) -> None:
         self._body = body
+        self._before_last = before_last
         self.delivered = not body
 
     def __len__(self) -> int:
@@ -73,83 +80,13 @@ class _Outgoing:
         # A send that fails half-way is unlike an answer that fails to come: blocks of bytes also
         # give every block its own time-out, as sendall() has one for the whole of what it gets.
         self.delivered = False
-        for start in range(0, len(self._body), _BLOCK):
-            yield self._body[start : start + _BLOCK]
+        end = max(0, len(self._body) - _LAST)
+        for start in range(0, end, _BLOCK):
+            yield self._body[start : min(start + _BLOCK, end)]
+        if self._before_last is not None:
+            self._before_last()
+        yield self._body[end:]
         self.delivered = True  # asked for more: the last block was taken
-
-
-class _FreshMixin:
-    """Never uses again a connection that idled long enough for the server to be closing it.
-
-    A request sent into a closing connection is lost in a way that cannot be told from a task
-    that was queued. Servers keep idle connections for 15 s and more.
-    """
-
-    _MOST_IDLE = 10.0  # seconds
-
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        connection = super()._get_conn(timeout)  # type: ignore[misc]
-        if time.monotonic() - getattr(connection, "idle_since", 0.0) > self._MOST_IDLE:
-            connection.close()  # it connects anew by itself
-        return connection
-
-    def _put_conn(self, connection: Any) -> None:
-        if connection is not None:
-            connection.idle_since = time.monotonic()
-        super()._put_conn(connection)  # type: ignore[misc]
-
-
-class _FreshHTTPPool(_FreshMixin, urllib3.HTTPConnectionPool):
-    pass
-
-
-class _FreshHTTPSPool(_FreshMixin, urllib3.HTTPSConnectionPool):
-    pass
-
-
-def connections(
-    scheme: str,
-    host: str,
-    port: int | None,
-    *,
-    timeout: urllib3.Timeout,
-    size: int,
-    tls: ssl.SSLContext,
-    server_name: str | None = None,
-) -> urllib3.HTTPConnectionPool:
-    """Connections to one server, kept and used again.
-
-    Args:
-        scheme: ``http`` or ``https``.
-        host: Name or address to connect to.
-        port: Its port; None for the scheme's own.
-        timeout: Connect and read time-outs.
-        size: Most idle connections to keep.
-        tls: The verifying context.
-        server_name: The name that the certificate must bear, where ``host`` is an address.
-    """
-    if scheme == "http":
-        return _FreshHTTPPool(host, port, timeout=timeout, maxsize=size)
-    return _FreshHTTPSPool(
-        host,
-        port,
-        timeout=timeout,
-        maxsize=size,
-        ssl_context=tls,
-        server_hostname=server_name,  # OpenSSL checks the certificate against it
-    )
-
-
-@functools.lru_cache(maxsize=8)  # reading the authorities takes tens of milliseconds
-def tls_context(ca_bundle: str | None = None) -> ssl.SSLContext:
-    """A verifying TLS 1.2+ context.
-
-    Args:
-        ca_bundle: PEM file of the authorities to trust; None for certifi's.
-    """
-    context = ssl.create_default_context(cafile=ca_bundle or certifi.where())
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 def exchange(
@@ -160,8 +97,8 @@ def exchange(
     headers: Mapping[str, str],
     body: bytes = b"",
     max_bytes: int,
-    body_seconds: float,
-    clock: Callable[[], float] = time.monotonic,
+    deadline: Deadline,
+    before_last: Callable[[], object] | None = None,
 ) -> Answer:
     """Sends one request, once, and reads the whole answer. Follows no redirect.
 
@@ -172,26 +109,29 @@ def exchange(
         headers: Headers to send.
         body: The request's body.
         max_bytes: Most bytes of the answer, as sent and as decompressed.
-        body_seconds: Longest time for the answer's body as a whole: a read time-out alone
-            would let a server drip for ever.
-        clock: Monotonic seconds.
+        deadline: When the exchange as a whole must have ended.
+        before_last: Called when all but the last bytes of the request have left; until it
+            returns, the server cannot act on the request. What it raises is passed on, and
+            the request has not been delivered then.
 
     Raises:
         ExchangeFailed: No whole answer came.
         AnswerTooLarge: The answer is over ``max_bytes``.
     """
-    outgoing = _Outgoing(body)
+    outgoing = _Outgoing(body, before_last)
     sent = {"Accept-Encoding": "identity", "User-Agent": "alphabeam", **headers}
     if method == "POST":
         sent["Content-Length"] = str(len(body))
     response: urllib3.BaseHTTPResponse | None = None
     whole = False
+    end_requests_by(deadline)
     try:
         response = pool.urlopen(
             method,
             target,
             body=outgoing if body else None,
             headers=sent,
+            timeout=_within(pool.timeout, deadline),
             retries=False,
             redirect=False,
             preload_content=False,
@@ -202,17 +142,10 @@ def exchange(
             raise AnswerTooLarge(f"{length} bytes")
         blocks: list[bytes] = []
         size = 0
-        deadline = clock() + body_seconds
         while block := response.read1(_BLOCK):
             size += len(block)
             if size > max_bytes:
                 raise AnswerTooLarge(f"more than {max_bytes} bytes")
-            if clock() > deadline:
-                raise ExchangeFailed(
-                    f"the answer was not complete after {body_seconds:g} s",
-                    delivered=outgoing.delivered,
-                    timed_out=True,
-                )
             blocks.append(block)
         # read1() ends quietly at a lost connection; the length tells.
         if length is not None and size < length:
@@ -238,6 +171,12 @@ def exchange(
             response.release_conn()
 
 
+def _within(timeout: urllib3.Timeout, deadline: Deadline) -> urllib3.Timeout:
+    connect = urllib3.Timeout.resolve_default_timeout(timeout.connect_timeout)
+    read = urllib3.Timeout.resolve_default_timeout(timeout.read_timeout)
+    return urllib3.Timeout(connect=deadline.timeout(connect), read=deadline.timeout(read))
+
+
 def _whole_number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
@@ -260,12 +199,25 @@ def _decompressed(body: bytes, headers: Mapping[str, str], max_bytes: int) -> by
 
 def _timed_out(error: Exception) -> bool:
     # urllib3 counts a refused connection as a kind of connect time-out.
-    return isinstance(error, TimeoutError) and not isinstance(error, NewConnectionError)
+    if isinstance(error, TimeoutError) and not isinstance(error, NewConnectionError):
+        return True
+    return _cause(error, builtins.TimeoutError) is not None
+
+
+def _cause(error: BaseException, kind: type[BaseException]) -> BaseException | None:
+    """The first exception of a kind among an error, what it wraps and what it was raised from."""
+    for found in (error, *error.args, error.__cause__):
+        if isinstance(found, kind):
+            return found
+    return None
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, NameResolutionError):
         return "the host's name cannot be resolved"
+    late = _cause(error, DeadlineExceededError)
+    if late is not None:
+        return f"timed out: {late}"
     if _timed_out(error):
         return "timed out: " + type(error).__name__.removesuffix("Error")
     # urllib3 wraps the system's error; its own text holds object addresses.

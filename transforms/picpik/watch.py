@@ -36,14 +36,16 @@ class TaskWatch:
         self._client = client
         self._changed = threading.Condition()
         self._waiting: dict[str, tuple[Future[TaskDetail], int]] = {}
+        self._refusals: dict[str, str] = {}  # the API's last refusal to tell of a task
+        self._rng = random.Random()  # workers must not ask in step
         self._thread: threading.Thread | None = None
 
     def wait(self, task_uid: str, timeout: float) -> TaskDetail:
         """Waits until a task has ended, well or badly.
 
         Raises:
-            TaskTimeout: It had not ended in time.
-            PicpikError: The API refuses to be asked.
+            TaskTimeout: It had not ended in time, or the API refused to tell.
+            AnswerInvalid: The API's answers break its description.
         """
         with self._changed:
             future, waiters = self._waiting.get(task_uid, (Future(), 0))
@@ -55,15 +57,18 @@ class TaskWatch:
         try:
             return future.result(timeout)
         except FutureTimeout:
+            refusal = self._refusals.get(task_uid)
             raise TaskTimeout(
                 f"task {task_uid} had not ended after {timeout:.0f} s; "
-                "run the job again to collect it, or raise backend.task_timeout"
+                + (f"asked for it, {refusal}; " if refusal else "")
+                + "run the job again to collect it, or raise backend.task_timeout"
             ) from None
         finally:
             with self._changed:
                 future, waiters = self._waiting[task_uid]
                 if waiters == 1:
                     del self._waiting[task_uid]
+                    self._refusals.pop(task_uid, None)
                 else:
                     self._waiting[task_uid] = (future, waiters - 1)
 
@@ -74,7 +79,6 @@ class TaskWatch:
 
     def _run(self) -> None:
         pause, broken = _FIRST_PAUSE_S, 0
-        jitter = random.Random()  # workers must not ask in step
         while True:
             with self._changed:
                 while not self._unresolved():
@@ -96,22 +100,49 @@ class TaskWatch:
             except Exception as error:
                 self._settle(uids, error)
             pause = _FIRST_PAUSE_S if ended else min(_LONGEST_PAUSE_S, pause * 1.3)
-            time.sleep(pause * jitter.uniform(0.75, 1.25))
+            time.sleep(pause * self._rng.uniform(0.75, 1.25))
 
     def _ask(self, uids: list[str]) -> int:
-        """Settles those tasks that have ended; returns how many."""
-        try:
-            ended = [d for d in self._client.tasks(uids) if d.state != "running"]
-        except ApiRefused as error:
-            if len(uids) == 1:
-                self._settle(uids, error)
-                return 1
-            # One task that the API does not know may spoil the list for all the others.
-            half = len(uids) // 2
-            return self._ask(uids[:half]) + self._ask(uids[half:])
-        for detail in ended:
-            self._settle([detail.task_uid], detail)
-        return len(ended)
+        """Settles those tasks that have ended; returns how many.
+
+        A refusal settles nothing: the tasks are paid for, and a refusal may pass.
+        """
+        ended = 0
+        # One task that the API does not know may spoil the list for all the others, so a refused
+        # list is halved. To find one such task takes as many refusals as it can be halved; many
+        # more without an answer between, and the API seems to refuse everything. The next round
+        # has another order, lest the same few tasks come first for ever.
+        if self._refusals:
+            self._rng.shuffle(uids)
+        patience = most_refusals = len(uids).bit_length() + 2
+        lists = [uids]
+        while lists and patience:
+            asked = lists.pop()
+            try:
+                details = self._client.tasks(asked)
+            except ApiRefused as error:
+                self._refused(asked, error)
+                half = len(asked) // 2
+                lists += [asked[half:], asked[:half]] if half else []
+                patience -= 1
+                continue
+            patience = most_refusals
+            for detail in details:
+                if detail.state != "running":
+                    self._settle([detail.task_uid], detail)
+                    ended += 1
+        return ended
+
+    def _refused(self, uids: list[str], error: ApiRefused) -> None:
+        if len(uids) > 1:
+            _log.info("%d tasks are waited for: %s", len(uids), error.message)
+            return
+        with self._changed:
+            before = self._refusals.get(uids[0])
+            if uids[0] in self._waiting:
+                self._refusals[uids[0]] = error.message
+        if before != error.message:  # it will be asked for often
+            _log.warning("task %s is waited for: %s", uids[0], error.message)
 
     def _unresolved(self) -> list[str]:
         return [uid for uid, (future, _) in self._waiting.items() if not future.done()]

@@ -9,7 +9,8 @@ from typing import Any
 from apache_beam.utils.shared import Shared
 
 from alphabeam.transforms.backends.picpik.budget import Budget
-from alphabeam.transforms.backends.picpik.session import Session, would_buy
+from alphabeam.transforms.backends.picpik.purchases import would_buy
+from alphabeam.transforms.backends.picpik.session import Session
 from alphabeam.transforms.images import Limits
 from alphabeam.transforms.ledger import Submissions
 from alphabeam.transforms.picpik import INTERNATIONAL, PicpikClient
