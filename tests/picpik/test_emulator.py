@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ import pytest
 import requests
 from PIL import Image
 
+from alphabeam.transforms.matting.box import clip_box
 from alphabeam.transforms.parameters import MattingParameters
-from alphabeam.transforms.picpik import collect, fit_box, matte_from_result, prepare_upload, sign
+from alphabeam.transforms.picpik import collect, matte_from_result, prepare_upload, sign
 from alphabeam.transforms.picpik.emulator import (
     Emulator,
     Faults,
@@ -225,7 +226,7 @@ def test_our_own_core_behind_the_api_gives_what_it_gives_here(
     with running_emulator(answer=core_answer(core.remove, decode)) as emulator:
         client = client_of(emulator)
         upload = prepare_upload(out.getvalue(), pixels, max_upload_bytes=1 << 20)
-        wanted = fit_box(params, pixels.shape[1], pixels.shape[0])
+        wanted = replace(params, box=clip_box(params.box, pixels.shape[:2]))
         uid = client.submit(upload.data, upload.media_type, wanted, "u")
         (task,) = client.tasks([uid])
         result = client.download(task.result_url())

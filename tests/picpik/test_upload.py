@@ -10,8 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from alphabeam.transforms.errors import ErrorCode
-from alphabeam.transforms.parameters import MattingParameters
-from alphabeam.transforms.picpik import PicpikError, Upload, fit_box, prepare_upload
+from alphabeam.transforms.picpik import PicpikError, Upload, prepare_upload
 from alphabeam.transforms.picpik.emulator import encode_png
 
 MB = 1 << 20
@@ -131,11 +130,3 @@ def test_what_is_too_large_is_sent_smaller_but_never_scaled() -> None:
 
 def test_an_uploads_bytes_do_not_stand_in_its_repr() -> None:
     assert "data" not in repr(Upload(b"secret picture", "image/png", "png"))
-
-
-def test_boxes_are_cut_to_the_picture() -> None:
-    assert fit_box(MattingParameters(box=(5, 6, 200, 20)), 100, 50).box == (5, 6, 100, 20)
-    assert fit_box(MattingParameters(erode_size=3), 9, 9) == MattingParameters(erode_size=3)
-    with pytest.raises(PicpikError, match="lies outside the 100 x 50 picture") as caught:
-        fit_box(MattingParameters(box=(100, 0, 120, 10)), 100, 50)
-    assert caught.value.code is ErrorCode.BOX_OUTSIDE

@@ -12,7 +12,7 @@ from apache_beam.utils.shared import Shared
 
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images import Limits, decode
-from alphabeam.transforms.matting import MattingCore, ModelError, load_model
+from alphabeam.transforms.matting import BoxOutsideError, MattingCore, ModelError, load_model
 from alphabeam.transforms.rows import Picture, Row
 
 __all__ = ["LocalBackend", "remove_locally"]
@@ -103,9 +103,10 @@ def remove_locally(picture: Picture, core: MattingCore, limits: Limits | None = 
         decoded = time.perf_counter()
         row = row._replace(read_ms=(row.read_ms or 0) + 1000 * (decoded - began))
         stage, began = "remove", decoded
-        check_box(row)
         try:
             matte = core.remove(pixels, row.parameters)
+        except BoxOutsideError as error:
+            raise RowError(ErrorCode.BOX_OUTSIDE, str(error)) from None
         except ModelError as error:
             raise RowError(ErrorCode.MODEL_FAILED, str(error)) from None
         picture.alpha, picture.rgba = matte.alpha, matte.rgba
@@ -127,18 +128,3 @@ def _fingerprinted(row: Row, core: MattingCore) -> Row:
     preprocessing = getattr(core.network, "preprocessing", None)
     method = f"{_REVISION} {preprocessing}"
     return row.fingerprinted("local", core.model_name, core.model_sha256, method)
-
-
-def check_box(row: Row) -> None:
-    """Refuses a box that has no pixel in common with the picture.
-
-    Raises:
-        RowError: ``box_outside``.
-    """
-    width, height = row.width or 0, row.height or 0
-    if row.box is not None and (row.box[0] >= width or row.box[1] >= height):
-        box = ",".join(str(v) for v in row.box)
-        raise RowError(
-            ErrorCode.BOX_OUTSIDE,
-            f"the box {box} lies outside the {width} x {height} picture",
-        )

@@ -39,7 +39,8 @@ def clip_box(box: Box | None, shape: tuple[int, int]) -> Box | None:
     height, width = shape
     left, top, right, bottom = box[0], box[1], min(box[2], width), min(box[3], height)
     if left >= right or top >= bottom:
-        raise BoxOutsideError(f"box: {box!r} lies outside the image of {width}x{height} pixels")
+        shown = ",".join(str(side) for side in box)
+        raise BoxOutsideError(f"the box {shown} lies outside the {width} x {height} picture")
     return left, top, right, bottom
 
 

@@ -28,7 +28,7 @@ from alphabeam.transforms.picpik.errors import (
 from alphabeam.transforms.picpik.result import matte_from_result
 from alphabeam.transforms.picpik.signature import sign
 from alphabeam.transforms.picpik.tasks import TaskDetail, collect, find_lost
-from alphabeam.transforms.picpik.upload import Upload, fit_box, prepare_upload
+from alphabeam.transforms.picpik.upload import Upload, prepare_upload
 from alphabeam.transforms.picpik.watch import TaskWatch
 from alphabeam.transforms.retry import Backoff
 
@@ -53,7 +53,6 @@ __all__ = [
     "Upload",
     "collect",
     "find_lost",
-    "fit_box",
     "matte_from_result",
     "prepare_upload",
     "sign",

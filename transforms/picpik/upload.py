@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from PIL import Image, ImageCms
 
 from alphabeam.transforms.errors import ErrorCode
-from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.picpik.errors import PicpikError
+from alphabeam.transforms.pixels import composite_over
 
-__all__ = ["Upload", "fit_box", "prepare_upload"]
+__all__ = ["Upload", "prepare_upload"]
 
 _MEDIA_TYPES = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 _QUALITIES = (95, 90, 85, 75)
@@ -35,23 +35,6 @@ class Upload:
     media_type: str
     encoding: str
     reason: str = ""
-
-
-def fit_box(params: MattingParameters, width: int, height: int) -> MattingParameters:
-    """The parameters with their box cut to the picture, as the API wants it.
-
-    Raises:
-        PicpikError: ``box_outside``: the box and the picture have no pixel in common.
-    """
-    if params.box is None:
-        return params
-    left, top, right, bottom = params.box
-    if left >= width or top >= height:
-        raise PicpikError(
-            f"the box {left},{top},{right},{bottom} lies outside the {width} x {height} picture",
-            code=ErrorCode.BOX_OUTSIDE,
-        )
-    return replace(params, box=(left, top, min(right, width), min(bottom, height)))
 
 
 def prepare_upload(original: bytes, pixels: np.ndarray, *, max_upload_bytes: int) -> Upload:
@@ -79,7 +62,7 @@ def prepare_upload(original: bytes, pixels: np.ndarray, *, max_upload_bytes: int
         reason = f"{len(original)} bytes are over max_upload_bytes"
     if not reason:
         return Upload(original, _MEDIA_TYPES[kind], "original")
-    bgr = cv2.cvtColor(_on_white(pixels), cv2.COLOR_RGB2BGR)
+    bgr = cv2.cvtColor(_opaque(pixels), cv2.COLOR_RGB2BGR)
     if kind not in ("JPEG", "MPO"):
         data = _encode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 3])
         if len(data) <= max_upload_bytes:
@@ -128,11 +111,8 @@ def _is_srgb(profile: bytes | None) -> bool:
     return "srgb" in ImageCms.getProfileDescription(opened).lower()
 
 
-def _on_white(pixels: np.ndarray) -> np.ndarray:
-    if pixels.shape[2] == 3:
-        return np.ascontiguousarray(pixels)
-    alpha = pixels[..., 3:].astype(np.uint16)
-    return ((pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+def _opaque(pixels: np.ndarray) -> np.ndarray:
+    return composite_over(pixels) if pixels.shape[2] == 4 else np.ascontiguousarray(pixels)
 
 
 def _encode(extension: str, bgr: np.ndarray, options: list[int]) -> bytes:

@@ -15,6 +15,7 @@ import numpy as np
 from alphabeam.transforms.backends.picpik.budget import Budget
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.ledger import Submission, Submissions
+from alphabeam.transforms.matting.box import BoxOutsideError, clip_box
 from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.picpik import (
     PicpikClient,
@@ -23,7 +24,6 @@ from alphabeam.transforms.picpik import (
     TaskFailed,
     Upload,
     find_lost,
-    fit_box,
     prepare_upload,
 )
 from alphabeam.transforms.rows import Row
@@ -135,7 +135,7 @@ class Purchases:
         self._budget.take()
         try:
             with decoded() as pixels:
-                parameters = fit_box(row.parameters, pixels.shape[1], pixels.shape[0])
+                parameters = _clipped(row.parameters, pixels)
                 upload = prepare_upload(data, pixels, max_upload_bytes=self._max_upload_bytes)
         except BaseException:
             self._budget.give_back()
@@ -253,6 +253,13 @@ class _LedgerIntent:
             else:
                 self._ledger.put(self._before)
             self._written = False
+
+
+def _clipped(parameters: MattingParameters, pixels: np.ndarray) -> MattingParameters:
+    try:
+        return replace(parameters, box=clip_box(parameters.box, pixels.shape[:2]))
+    except BoxOutsideError as error:
+        raise RowError(ErrorCode.BOX_OUTSIDE, str(error)) from None
 
 
 def _utc(seconds: float) -> str:

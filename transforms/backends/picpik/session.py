@@ -34,6 +34,7 @@ from alphabeam.transforms.picpik import (
     TaskWatch,
     matte_from_result,
 )
+from alphabeam.transforms.pixels import subject_box
 from alphabeam.transforms.rows import Picture, Row
 
 __all__ = ["Session"]
@@ -120,7 +121,7 @@ class Session:
             picture.alpha, picture.rgba = alpha, rgba
             row = row._replace(
                 flags=row.flags if alpha.any() else (*row.flags, _EMPTY),
-                subject_box=_subject_box(alpha),
+                subject_box=subject_box(alpha),
                 coverage=float(alpha.mean()) / 255,
                 remove_ms=1000 * (time.perf_counter() - began),
             )
@@ -173,11 +174,3 @@ def _stage(error: Exception) -> str:
     """The step that an error belongs to: pictures are only decoded here."""
     of_reading = isinstance(error, RowError) and error.code in _OF_READING
     return "read" if of_reading and not isinstance(error, PicpikError) else "remove"
-
-
-def _subject_box(alpha: np.ndarray) -> tuple[int, int, int, int] | None:
-    rows = np.flatnonzero(alpha.max(axis=1))
-    if not rows.size:
-        return None
-    columns = np.flatnonzero(alpha.max(axis=0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
