@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import hashlib
+import json
 import random
 import sys
 import time
@@ -40,6 +41,21 @@ async def echo(request: web.Request) -> web.Response:
 
 async def redirect(request: web.Request) -> web.Response:
     raise web.HTTPFound("/plain")
+
+
+async def headers(request: web.Request) -> web.Response:
+    """The request's own headers, always of one length."""
+    return web.Response(text=json.dumps(dict(request.headers)).ljust(4000))
+
+
+async def elsewhere(request: web.Request) -> web.Response:
+    """Redirects to the same server under the other name of loopback."""
+    other = "localhost" if request.host.startswith("127") else "127.0.0.1"
+    raise web.HTTPFound(f"http://{other}:{request.host.partition(':')[2]}/headers")
+
+
+async def here(request: web.Request) -> web.Response:
+    raise web.HTTPFound("/headers")
 
 
 async def circle(request: web.Request) -> web.Response:
@@ -157,6 +173,9 @@ def main() -> None:
         "/plain": plain,
         "/redirect": redirect,
         "/circle": circle,
+        "/headers": headers,
+        "/elsewhere": elsewhere,
+        "/here": here,
         "/chunked": chunked,
         "/get-only": get_only,
         "/status/{status}": status,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -69,8 +70,6 @@ def test_stat(http: str) -> None:
     ],
 )
 def test_faults(http: str, path: str, code: ErrorCode, requests: int) -> None:
-    import json
-
     assert code_of(lambda: storage.read(f"{http}/{path}?counted")) is code
     assert json.loads(storage.read(f"{http}/seen"))[f"/{path}?counted"] == requests
 
@@ -152,6 +151,59 @@ def test_signatures_are_not_shown(http: str) -> None:
     with pytest.raises(RowError) as caught:
         storage.read(uri)
     assert "hunter" not in caught.value.message and "/status/403?***" in caught.value.message
+
+
+def sent(uri: str, headers: Any, how: str = "read") -> dict[str, str]:
+    """The headers that arrived, in lower case."""
+    options = {"http": {"headers": headers}}
+    if how == "read":
+        data = storage.read(uri, options=options)
+    else:
+        with storage.open_input(uri, options=options) as file:
+            data = file.read()
+    return {name.lower(): value for name, value in json.loads(data).items()}
+
+
+@pytest.mark.parametrize("how", ["read", "open"])
+def test_headers_go_to_their_host_alone(http: str, how: str) -> None:
+    """Not to another one, and not along a redirect to another one."""
+    port = http.rpartition(":")[2]
+    mine = {"127.0.0.1": {"Authorization": "hunter22", "X-Api-Key": "hunter23"}}
+    assert sent(f"{http}/headers", mine, how)["x-api-key"] == "hunter23"
+    assert sent(f"{http}/headers", mine, how)["authorization"] == "hunter22"
+    assert sent(f"{http}/here", mine, how)["x-api-key"] == "hunter23"
+    for uri in (f"http://localhost:{port}/headers", f"{http}/elsewhere"):
+        assert "hunter" not in str(sent(uri, mine, how))
+    # a redirect to a host that has headers of its own gets those
+    both = {**mine, f"localhost:{port}": {"X-Api-Key": "other"}, "localhost:1": {"X-No": "1"}}
+    arrived = sent(f"{http}/elsewhere", both, how)
+    assert arrived["x-api-key"] == "other" and "authorization" not in arrived
+    assert "x-no" not in arrived
+
+
+def test_headers_without_a_host(http: str) -> None:
+    agent = {"User-Agent": "shop", "X-Shop": "1"}
+    assert sent(f"{http}/headers", agent)["user-agent"] == "shop"
+    assert sent(f"{http}/here", agent)["x-shop"] == "1"
+    assert "x-shop" not in sent(f"{http}/elsewhere", agent)
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Cookie", "X-Api-Key", "Private-Token"])
+def test_a_secret_header_without_a_host_is_refused(http: str, name: str) -> None:
+    with pytest.raises(RowError) as caught:
+        storage.read(f"{http}/headers", options={"http": {"headers": {name: "hunter22"}}})
+    assert caught.value.code is ErrorCode.INVALID_PARAMETER
+    assert name in caught.value.message and "hunter" not in caught.value.message
+
+
+def test_a_long_url_is_an_ordinary_one(http: str) -> None:
+    query = "X-Amz-Signature=" + "hunter22" * 300
+    assert storage.read(f"{http}/plain?{query}") == DATA
+    assert storage.stat(f"{http}/plain?{query}").size == len(DATA)
+    long = f"{http}/status/404/" + "a" * 3000
+    with pytest.raises(RowError) as caught:
+        storage.read(long)
+    assert caught.value.code is ErrorCode.NOT_FOUND and len(caught.value.message) < 500
 
 
 def test_cached_and_archived(http: str, tmp_path: Path) -> None:

@@ -105,10 +105,57 @@ def test_secrets_are_not_shown() -> None:
     assert storage.redact("sftp://me:pw@h/a") == "sftp://me:***@h/a"
     assert storage.redact("https://h/a?X-Sig=abc&b=1") == "https://h/a?***"
     assert storage.redact("zip://a::https://h/a.zip?sig=abc") == "zip://a::https://h/a.zip?***"
+    assert storage.redact("https://token@h/a") == "https://***@h/a"
+    assert storage.redact("https://me:pw@h/a") == "https://***@h/a"
+    assert "abc" not in storage.redact("abfs://c/a.png?sv=1&sig=abc")
+    assert "abc" not in storage.redact("failed: https://h/a?x=abc for s3://b/k?X-Amz-Signature=abc")
+    assert len(storage.redact("https://h/" + "a" * 5000)) < 310
     assert "\n" not in storage.redact("s3://b/a\nb")
     with pytest.raises(RowError) as caught:
         storage.read("ftp://me:hunter22@127.0.0.1:9/a")
     assert "hunter22" not in str(caught.value)
+
+
+SIGNED = [
+    "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=K%2F1&X-Amz-Date=1&X-Amz-Expires=9"
+    "&X-Amz-SignedHeaders=host&X-Amz-Security-Token=t&X-Amz-Signature=s",
+    "x-amz-signature=s&x-amz-date=2",
+    "AWSAccessKeyId=K&Signature=s%3D&Expires=1",
+    "X-Goog-Algorithm=G&X-Goog-Credential=c&X-Goog-Date=1&X-Goog-Signature=s",
+    "GoogleAccessId=g&Expires=1&Signature=s",
+    "Policy=p&Signature=s&Key-Pair-Id=k",
+    "Expires=1&Signature=s&Key-Pair-Id=k",
+    "sv=1&st=2&se=3&sr=b&sp=r&spr=https&skoid=4&sktid=5&skt=6&ske=7&sks=b&skv=8&sig=s%2B",
+]
+
+
+@pytest.mark.parametrize("query", SIGNED)
+def test_identity_is_the_same_however_a_url_is_signed(query: str) -> None:
+    assert storage.identity(f"https://h/a%20b.jpg?{query}") == "https://h/a%20b.jpg"
+    both = f"https://h/a.jpg?w=90&{query}&h=60&versionId=7"
+    assert storage.identity(both) == "https://h/a.jpg?w=90&h=60&versionId=7"
+    chained = f"zip://a.jpg::https://h/b.zip?{query}"
+    assert storage.identity(chained) == "zip://a.jpg::https://h/b.zip"
+    assert all(value not in storage.redact(both) for value in query.split("&") if len(value) > 6)
+
+
+@pytest.mark.parametrize(
+    ("uri", "same"),
+    [
+        ("https://me:pw@Host.Example/A.jpg#part", "https://host.example/A.jpg"),
+        ("sftp://me:pw@h:22/a", "sftp://h:22/a"),
+        ("fsspec+sftp://me@h/a", "fsspec+sftp://h/a"),
+        # what only looks like a part of a signature is kept
+        ("https://h/a?Expires=1&st=2&Policy=3", "https://h/a?Expires=1&st=2&Policy=3"),
+        ("https://h/a?b=2&a=1", "https://h/a?b=2&a=1"),
+        ("s3://b/a?Signature=1#2", "s3://b/a?Signature=1#2"),
+        ("/data/me:pw@h/a", "/data/me:pw@h/a"),
+        ("a b.jpg", "a b.jpg"),
+    ],
+)
+def test_identity(uri: str, same: str) -> None:
+    assert storage.identity(uri) == same
+    assert storage.identity(same) == same
 
 
 def test_import_is_light() -> None:

@@ -17,13 +17,14 @@ from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.picpik.answers import TransientFault, read_answer, transient_status
 from alphabeam.transforms.picpik.calls import Calls
 from alphabeam.transforms.picpik.connections import connections, tls_context
-from alphabeam.transforms.picpik.download import ResultFetcher, shown_url
+from alphabeam.transforms.picpik.download import ResultFetcher
 from alphabeam.transforms.picpik.endpoint import split_endpoint
 from alphabeam.transforms.picpik.errors import AnswerInvalid, ApiRefused, KeysRefused
 from alphabeam.transforms.picpik.pace import Pace
 from alphabeam.transforms.picpik.signature import sign
 from alphabeam.transforms.picpik.tasks import TaskDetail, is_task_uid, read_task
 from alphabeam.transforms.picpik.transport import exchange
+from alphabeam.transforms.redaction import redact
 from alphabeam.transforms.retry import Backoff, Deadline
 
 __all__ = ["Intent", "PicpikClient"]
@@ -318,7 +319,7 @@ class PicpikClient:
             return self._fetcher.picture(url, answer)
 
         return self._calls.until_it_works(
-            f"the download of {shown_url(url)}", attempt, buys=False, paced=False
+            f"the download of {redact(url)}", attempt, buys=False, paced=False
         )
 
     def _ask(self, action: str, params: dict[str, object]) -> Mapping[str, object]:

@@ -21,9 +21,10 @@ from alphabeam.transforms.picpik.transport import (
     ExchangeFailed,
     exchange,
 )
+from alphabeam.transforms.redaction import redact
 from alphabeam.transforms.retry import Deadline
 
-__all__ = ["ResultFetcher", "is_loopback", "is_public", "own_domain", "shown_url"]
+__all__ = ["ResultFetcher", "is_loopback", "is_public", "own_domain"]
 
 _REDIRECTS = 3
 _MOST_SERVERS = 32  # whose connections are kept
@@ -148,13 +149,11 @@ class ResultFetcher:
             onward = _joined(url, answer.headers.get("location", ""))
             if _origin(onward) != _origin(url):
                 raise ResultRefused(
-                    f"the result at {shown_url(url)} redirects to {shown_url(onward)}, "
+                    f"the result at {redact(url)} redirects to {redact(onward)}, "
                     "another origin; redirects are not followed elsewhere"
                 )
             url = onward
-        raise ResultRefused(
-            f"the result at {shown_url(url)} redirects more than {_REDIRECTS} times"
-        )
+        raise ResultRefused(f"the result at {redact(url)} redirects more than {_REDIRECTS} times")
 
     @staticmethod
     def picture(url: str, answer: Answer) -> bytes:
@@ -166,18 +165,18 @@ class ResultFetcher:
         """
         if answer.status in (403, 404, 410):
             raise TaskExpired(
-                f"the result at {shown_url(url)} is gone (HTTP {answer.status}); "
+                f"the result at {redact(url)} is gone (HTTP {answer.status}); "
                 "the vendor keeps results for 24 hours"
             )
         if answer.status != 200:
-            raise AnswerInvalid(f"the result at {shown_url(url)} answered HTTP {answer.status}")
+            raise AnswerInvalid(f"the result at {redact(url)} answered HTTP {answer.status}")
         body = answer.body
         if not (
             body.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
             or (body[:4] == b"RIFF" and body[8:12] == b"WEBP")
         ):
             raise AnswerInvalid(
-                f"the result at {shown_url(url)} is no PNG, JPEG or WebP; "
+                f"the result at {redact(url)} is no PNG, JPEG or WebP; "
                 f"it begins with {body[:12].hex() or 'nothing'}"
             )
         return body
@@ -189,7 +188,7 @@ class ResultFetcher:
             host, _port = (parts.hostname or "").lower(), parts.port
         except ValueError:
             raise ResultRefused("the API gave a result URL that is not a URL") from None
-        shown = shown_url(url)
+        shown = redact(url)
         if parts.username is not None or parts.password is not None or not host:
             raise ResultRefused(f"the result URL at {shown} has no host, or carries a user name")
         if any(ord(c) <= 32 or ord(c) == 127 for c in url) or not host.isascii():
@@ -267,7 +266,7 @@ class ResultFetcher:
             )
         except AnswerTooLarge as error:
             raise ResultRefused(
-                f"the result at {shown_url(parts.geturl())} is too large: {error}; "
+                f"the result at {redact(parts.geturl())} is too large: {error}; "
                 f"the limit is {self._max_bytes} bytes"
             ) from None
 
@@ -293,13 +292,3 @@ def _origin(url: str) -> tuple[str, str, int | None]:
         return parts.scheme, (parts.hostname or "").lower(), parts.port
     except ValueError:
         return "", "", None
-
-
-def shown_url(url: str) -> str:
-    """A URL fit for a message: no query (it may carry a token), no user, one short line."""
-    try:
-        parts = urlsplit(url)
-        text = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    except ValueError:
-        text = url.partition("?")[0]
-    return "".join(c if c.isprintable() else "?" for c in text)[:200]

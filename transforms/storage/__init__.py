@@ -19,7 +19,7 @@ from alphabeam.transforms.storage.info import Stat, exists, stat
 from alphabeam.transforms.storage.listing import glob
 from alphabeam.transforms.storage.listing import list_objects as list
 from alphabeam.transforms.storage.reading import open_input, read, read_many
-from alphabeam.transforms.storage.uris import is_local, join, parent, redact, resolve
+from alphabeam.transforms.storage.uris import identity, is_local, join, parent, redact, resolve
 from alphabeam.transforms.storage.writing import put
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "delete",
     "exists",
     "glob",
+    "identity",
     "is_local",
     "join",
     "list",

@@ -21,6 +21,7 @@ from fsspec.utils import infer_compression
 
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.secret_refs import resolve
+from alphabeam.transforms.storage import http_headers
 from alphabeam.transforms.storage.capabilities import Capabilities, capabilities, spellings
 from alphabeam.transforms.storage.faults import StorageOptions, as_row_error, diagnose
 from alphabeam.transforms.storage.streams import open_stream
@@ -101,6 +102,7 @@ def _with_defaults(protocol: str, given: dict[str, Any]) -> dict[str, Any]:
     elif protocol in ("http", "https"):
         import aiohttp
 
+        options["headers"] = http_headers.checked(given.get("headers"))
         client = dict(given.get("client_kwargs") or {})
         silence_s = float(options.pop("timeout", _READ_S))
         client.setdefault(
@@ -202,6 +204,9 @@ def _connect(links: tuple[Link, ...], layers: list[_Layer], options: StorageOpti
             kwargs["compression"] = infer_compression(file)
     elif protocol in CACHES:
         kwargs["fs"] = _connect(links[1:], layers[:-1], options)
+    elif protocol in ("http", "https"):
+        trace = http_headers.sender(kwargs.pop("headers"))
+        kwargs["client_kwargs"] = {**kwargs["client_kwargs"], "trace_configs": [trace]}
     fs = get_filesystem_class(protocol)(**kwargs, skip_instance_cache=True)
     if isinstance(getattr(fs, "dircache", None), DirCache):
         fs.dircache = DirCache(use_listings_cache=False)
