@@ -2,8 +2,8 @@
 
 mkdocs calls these functions. They take in the pages that live elsewhere in the repository
 (CONTRIBUTING, CHANGELOG, the READMEs), and make the tables whose facts live in the code: the job
-file's settings from its schema, the metadata's columns from their docstring, the error codes from
-their module.
+file's settings from its schema, the matting parameters and the metadata's columns from their
+definitions, the error codes from their module.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+from alphabeam.pipelines.reference import column_table, parameter_table
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -129,39 +131,6 @@ def _setting(name: str, field: dict[str, Any], required: bool) -> str:
     return f"| `{name}` | {kind} | {default} | {meaning} |"
 
 
-def _metadata() -> str:
-    """The metadata's columns, from the docstring of the module that declares them."""
-    from alphabeam.transforms.metadata import SCHEMA
-
-    text = _docstring_with_columns()
-    _, _, rest = text.partition("=====")
-    rows: list[list[str]] = []
-    widths = [len(run) for run in re.findall(r"=+", text[text.index("=====") :].splitlines()[0])]
-    starts = [0, widths[0] + 2, widths[0] + widths[1] + 4]
-    for line in rest.splitlines()[3:]:
-        if line.startswith("="):
-            break
-        cells = [line[a:b].strip() for a, b in zip(starts, [*starts[1:], None], strict=True)]
-        if cells[0]:
-            rows.append(cells)
-        else:
-            rows[-1] = [f"{old} {new}".strip() for old, new in zip(rows[-1], cells, strict=True)]
-    named = {name.strip() for row in rows for name in row[0].split(",")}
-    if named != set(SCHEMA.names):
-        raise ValueError(f"columns without a line in the docstring: {named ^ set(SCHEMA.names)}")
-    lines = [
-        f"| `{row[0].replace(', ', '`, `')}` | `{row[1]}` | {row[2].replace('``', '`')} |"
-        for row in rows
-    ]
-    return "\n".join(["| column | type | meaning |", "|---|---|---|", *lines])
-
-
-def _docstring_with_columns() -> str:
-    from alphabeam.transforms import metadata
-
-    return inspect.getdoc(metadata) or ""
-
-
 def _errors() -> str:
     """The error codes with the comments that stand beside them."""
     from alphabeam.transforms import errors
@@ -178,6 +147,7 @@ def _errors() -> str:
 
 _TABLES: dict[str, Callable[[], str]] = {
     "errors": _errors,
-    "metadata": _metadata,
+    "columns": column_table,
+    "parameters": parameter_table,
     "settings": _settings,
 }

@@ -12,13 +12,15 @@ from alphabeam.pipelines.progress import Progress
 from alphabeam.transforms.backends.local import LocalBackend
 from alphabeam.transforms.backends.picpik import PicpikBackend
 from alphabeam.transforms.cutouts import WriteCutouts
-from alphabeam.transforms.images import Limits, ReadImages
+from alphabeam.transforms.images import ReadImages
 from alphabeam.transforms.ledger import SkipFinished
+from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.manifest import Manifest, ReadManifest
-from alphabeam.transforms.metadata import WriteMetadata
+from alphabeam.transforms.metadata import Committed, WriteMetadata
+from alphabeam.transforms.output import Output
 from alphabeam.transforms.remove_background import RemoveBackground
 
-__all__ = ["Catalogue", "backend_of", "manifest_of"]
+__all__ = ["Catalogue", "backend_of", "limits_of", "manifest_of", "output_of"]
 
 
 def manifest_of(job: Job) -> Manifest:
@@ -26,6 +28,11 @@ def manifest_of(job: Job) -> Manifest:
     return Manifest(
         job.input.manifest, job.input.format, job.matting.parameters(), job.storage or None
     )
+
+
+def output_of(job: Job) -> Output:
+    """The job's output as the transforms take it."""
+    return Output(job.output.directory, job.storage or None, job.output.cutout_format)
 
 
 def limits_of(job: Job) -> Limits:
@@ -42,13 +49,12 @@ def backend_of(job: Job, threads: int = 0) -> LocalBackend | PicpikBackend:
     """
     settings = job.backend.model_dump(exclude={"kind", "confirm_over"})
     if job.backend.kind == "local":
-        settings["sha256"] = settings.pop("model_sha256")
         return LocalBackend(
             **settings, threads=threads, pixels_in_flight=job.engine.pixels_in_flight
         )
     settings["retry_codes"] = tuple(settings["retry_codes"])
     settings["allowed_hosts"] = tuple(settings["allowed_hosts"])
-    return PicpikBackend(job.output.directory, **settings, storage_options=job.storage or None)
+    return PicpikBackend(output_of(job), **settings)
 
 
 @dataclass
@@ -74,10 +80,9 @@ class Catalogue(beam.PTransform):
     def __post_init__(self) -> None:
         super().__init__()
 
-    def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection:
+    def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[Committed]:
         """Builds the graph."""
-        job, options = self.job, self.job.storage or None
-        directory, limits = job.output.directory, limits_of(job)
+        job, output = self.job, output_of(self.job)
         backend = backend_of(job, self.threads.matting)
 
         rows = pbegin | "ReadManifest" >> ReadManifest(
@@ -86,29 +91,20 @@ class Catalogue(beam.PTransform):
             on_survey=self.progress.total if self.progress else None,
         )
         if not self.fresh:
-            rows |= "SkipFinished" >> SkipFinished(
-                directory,
-                backend,
-                cutout_format=job.output.cutout_format,
-                storage_options=options,
-            )
+            rows |= "SkipFinished" >> SkipFinished(output, backend)
         return (
             rows
-            | "ReadImages" >> ReadImages(limits, threads=job.input.threads, storage_options=options)
-            | "RemoveBackground" >> RemoveBackground(backend, limits=limits)
+            | "ReadImages"
+            >> ReadImages(limits_of(job), threads=job.input.threads, storage_options=output.storage)
+            | "RemoveBackground" >> RemoveBackground(backend)
             | "WriteCutouts"
             >> WriteCutouts(
-                directory,
-                cutout_format=job.output.cutout_format,
+                output,
                 threads=self.threads.encoding,
                 pixels_in_flight=job.engine.pixels_in_flight,
-                storage_options=options,
             )
             | "WriteMetadata"
             >> WriteMetadata(
-                directory,
-                self.run_id,
-                on_row=self.progress.row if self.progress else None,
-                storage_options=options,
+                output, self.run_id, on_row=self.progress.row if self.progress else None
             )
         )

@@ -6,8 +6,9 @@ import itertools
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
-from alphabeam.pipelines.catalogue import backend_of, limits_of, manifest_of
+from alphabeam.pipelines.catalogue import backend_of, limits_of, manifest_of, output_of
 from alphabeam.pipelines.engines import processes_of, threads_of
 from alphabeam.pipelines.job import Job
 from alphabeam.transforms import storage
@@ -50,9 +51,10 @@ def probe(job: Job) -> LocalBackend | PicpikBackend:
     manifest = manifest_of(job)
     if manifest.kind != "glob":
         storage.open_input(manifest.uri, options=manifest.storage_options).close()
-    uri = storage.join(job.output.directory, ".alphabeam-probe")
-    storage.put(uri, b"alphabeam tries whether it may write here\n", options=job.storage or None)
-    storage.delete([uri], options=job.storage or None)
+    output = output_of(job)
+    uri = output.uri(".alphabeam-probe")
+    output.put(uri, b"alphabeam tries whether it may write here\n")
+    output.delete([uri])
     return backend
 
 
@@ -69,7 +71,7 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
     Raises:
         The errors of `probe`.
     """
-    options = job.storage or None
+    output = output_of(job)
     yield f"job        {job.name}"
     for reference in sorted({*references(job.storage), *references(job.backend.model_dump())}):
         resolve(reference)
@@ -96,15 +98,15 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
     if first is None:
         yield "image      no good row among the first ones; nothing was tried"
         return
-    picture = fetch(first, limits_of(job), options)
+    picture = fetch(first, limits_of(job), output.storage)
     began = time.perf_counter()
     if picture.row.status == PENDING:
-        picture = remove_locally(picture, core, limits_of(job))
+        picture = remove_locally(picture, core)
     row = picture.row
     if row.status == PENDING:
-        trial = storage.join(job.output.directory, ".alphabeam-trial")
-        row = write_cutout(picture, trial, job.output.cutout_format, options)
-        storage.delete(storage.list(trial, options=options), options=options)
+        trial = replace(output, directory=output.uri(".alphabeam-trial"))
+        row = write_cutout(picture, trial)
+        trial.delete(storage.list(trial.directory, options=output.storage))
     if row.status == FAILED:
         yield f"image      {row.image}: {row.error_code}: {row.error_message}"
         return
@@ -127,20 +129,20 @@ def rows_to_submit(job: Job, backend: PicpikBackend, fresh: bool = False) -> int
         backend: Its backend.
         fresh: Count rows that are finished as well.
     """
-    manifest, options = manifest_of(job), job.storage or None
+    manifest, output = manifest_of(job), output_of(job)
     surveyed = survey(manifest)
-    finished = None if fresh else FinishedRows(job.output.directory, options)
+    finished = None if fresh else FinishedRows(output)
 
     def task_of(row: Row) -> str | None:
         if row.status != PENDING:
             return None
         try:
             if finished is not None:
-                row, found = look_up(row, backend, finished, job.output.directory, options)
+                row, found = look_up(row, backend, finished, output)
                 if found is not None:
                     return None
             else:
-                version = storage.stat(row.image, options=options).version
+                version = storage.stat(row.image, options=output.storage).version
                 row = row._replace(source_version=version)
             if not backend.would_submit(row):
                 return None

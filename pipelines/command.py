@@ -15,6 +15,8 @@ from datetime import datetime, timezone
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+from alphabeam.pipelines.logs import configure
+
 if TYPE_CHECKING:
     from alphabeam.pipelines.job import Job
 
@@ -69,7 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument(
-        "-v", "--verbose", action="count", default=0, help="show Beam's log; twice: all of it"
+        "-v", "--verbose", action="count", default=0, help="say more; twice: Beam's log too"
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="how the log on stderr is written; json is one object a line",
     )
     parser.add_argument("--version", action="version", version=f"alphabeam {_version()}")
     return parser
@@ -97,8 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cut = given.index("--")
         given, beam_arguments = given[:cut], given[cut + 1 :]
     options = _parser().parse_args(given)
-    levels = (logging.CRITICAL, logging.INFO, logging.DEBUG)
-    logging.basicConfig(level=levels[min(options.verbose, 2)], format="%(levelname)s %(message)s")
+    configure(options.verbose, options.log_format)
 
     # Beam takes seconds to import: --help and wrong arguments do not wait for it.
     from alphabeam.pipelines.job_file import JobFileError, load_job
@@ -133,12 +140,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
     import apache_beam as beam
 
-    from alphabeam.pipelines.catalogue import Catalogue
+    from alphabeam.pipelines.catalogue import Catalogue, output_of
     from alphabeam.pipelines.check import probe
     from alphabeam.pipelines.engines import pipeline_options, threads_of
     from alphabeam.pipelines.progress import Progress, ProgressBar
     from alphabeam.pipelines.report import summarize
     from alphabeam.transforms.metadata import read_committed
+    from alphabeam.transforms.metrics import read_metrics
 
     probe(job)
     if job.backend.kind == "picpik" and not options.yes:
@@ -160,12 +168,18 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
         with ProgressBar(progress, quiet=options.quiet):
             pipeline = beam.Pipeline(options=beam_options)
             pipeline | "Catalogue" >> catalogue
-            pipeline.run().wait_until_finish()
-    committed = read_committed(job.output.directory, run_id, job.storage or None)
+            result = pipeline.run()
+            result.wait_until_finish()
+    output = output_of(job)
     summary = summarize(
-        job, committed, started.isoformat(timespec="seconds"), time.perf_counter() - began
+        job,
+        output,
+        read_committed(output, run_id),
+        read_metrics(result),
+        started.isoformat(timespec="seconds"),
+        time.perf_counter() - began,
     )
-    summary.write(job.output.directory, job.storage or None)
+    summary.write(output)
     for line in summary.lines():
         print(line)
     return OK if summary.failed <= job.max_failures else TOO_MANY_FAILURES

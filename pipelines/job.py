@@ -7,14 +7,24 @@
 from __future__ import annotations
 
 import json
+import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
-from alphabeam.transforms.parameters import HairOptimization, MattingParameters
+from alphabeam.transforms.backends.settings import LocalSettings, PicpikSettings
+from alphabeam.transforms.parameters import MattingParameters
+from alphabeam.transforms.settings import settings_of
 
-__all__ = ["Job", "schema_text"]
+__all__ = ["SCHEMA_FILE", "Job", "schema_text"]
 
 SCHEMA_FILE = Path(__file__).resolve().parent.parent / "configs" / "job.schema.json"
 
@@ -23,6 +33,33 @@ class _Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True
     )
+
+
+def _section_of(cls: type) -> type[_Section]:
+    """A section with the settings of a settings class; see `alphabeam.transforms.settings`."""
+    fields: dict[str, Any] = {
+        one.name: (
+            _field_type(one.type),
+            Field(
+                [] if one.default == () else one.default,
+                description=one.meaning,
+                ge=one.low,
+                le=one.high,
+                gt=one.above,
+                pattern=one.pattern,
+            ),
+        )
+        for one in settings_of(cls)
+        if one.listed
+    }
+    return create_model(cls.__name__, __base__=_Section, **fields)
+
+
+def _field_type(declared: Any) -> Any:
+    """YAML has lists where a settings class, which is hashable, has tuples."""
+    if typing.get_origin(declared) is tuple:
+        return list[typing.get_args(declared)[0]]  # type: ignore[misc]
+    return declared
 
 
 class Input(_Section):
@@ -44,110 +81,34 @@ class Input(_Section):
     """Images fetched at once, per process."""
 
 
-class LocalBackend(_Section):
+_LocalFields: Any = _section_of(LocalSettings)
+
+
+class LocalBackend(_LocalFields):
     """The local matting core."""
 
     kind: Literal["local"] = "local"
     """`local`: an ONNX model on the machines that run the job."""
 
-    model: str = "catalogue"
-    """`catalogue` is the embedded one; or a public model's name, a path, or a URL."""
 
-    model_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
-    """What the model file must hash to."""
-
-    accept_license: bool = False
-    """Say true for a model whose licence forbids commercial use."""
-
-    preprocessing: dict[str, Any] | None = None
-    """What a model of your own wants: input_size, multiple, layout, mean, std, scale, output."""
+_PicpikFields: Any = _section_of(PicpikSettings)
 
 
-_KEY_PATTERN = r"^\$\{(env|file):[^}]+\}$"
-
-
-class PicpikBackend(_Section):
+class PicpikBackend(_PicpikFields):
     """The signed PICPIK API."""
 
     kind: Literal["picpik"]
     """`picpik`: every image is sent to the API, and paid for."""
 
-    endpoint: str = Field("https://api.picpik.ai", pattern="^https?://")
-    """The API's URL; `https://api.picpikai.com` for China."""
-
-    public_key: str = Field("${env:PICPIK_PUBLIC_KEY}", pattern=_KEY_PATTERN)
-    """A reference: `${env:NAME}` or `${file:/path}`. A key itself is refused."""
-
-    private_key: str = Field("${env:PICPIK_PRIVATE_KEY}", pattern=_KEY_PATTERN)
-    """A reference, resolved on the worker; it stands in no log, graph or option."""
-
-    max_concurrency: int = Field(16, ge=1, le=256)
-    """Requests at one time, per process."""
-
-    tasks_in_flight: int = Field(64, ge=1, le=1024)
-    """Images submitted or waited for at one time, per process."""
-
-    requests_per_second: float | None = Field(None, gt=0)
-    """Ceiling of API requests of the whole job."""
-
-    task_timeout: float = Field(600, gt=0, le=86_400)
-    """Seconds to wait for one task. One that is late is collected by the next run."""
-
-    connect_timeout: float = Field(10, gt=0, le=600)
-    """Seconds."""
-
-    read_timeout: float = Field(60, gt=0, le=600)
-    """Seconds without a byte."""
-
-    max_upload_bytes: int = Field(10_000_000, ge=10_000)
-    """Larger images are encoded again before they are sent."""
-
-    max_result_bytes: int = Field(134_217_728, ge=10_000)
-    """Larger results are refused."""
-
-    retry_codes: list[int] = []
-    """RetCodes that are transient; the vendor publishes no list."""
-
-    allowed_hosts: list[str] = []
-    """Hosts that results may come from, beside the API's own domain."""
-
-    resubmit_unknown: bool = False
-    """Submit again what may have been bought without its TaskUID being known."""
-
-    max_credits: int | None = Field(None, ge=0)
-    """Stop submitting once this run's tasks have cost as much. Tasks that have not ended yet count
-    at the highest price seen, and the first task alone shows the price."""
-
-    max_tasks: int | None = Field(None, ge=0)
-    """Most tasks to submit in one run."""
-
     confirm_over: int = Field(50, ge=0)
     """A job with more rows to submit asks on a terminal, or needs --yes."""
 
-    ca_bundle: str | None = None
-    """PEM file of the authorities to trust."""
+
+_MattingFields: Any = _section_of(MattingParameters)
 
 
-class Matting(_Section):
+class Matting(_MattingFields):
     """The matting parameters of rows that do not say their own."""
-
-    erode_size: int = Field(15, ge=0, le=40)
-    """Least width of the band whose alpha is solved for, pixels."""
-
-    foreground_threshold: int = Field(240, ge=0, le=255)
-    """Coarse alpha above it is surely subject."""
-
-    background_threshold: int = Field(15, ge=0, le=255)
-    """Coarse alpha below it is surely background."""
-
-    hair_optimization: HairOptimization = "auto"
-    """`on` solves a wide band, `off` a thin one, `auto` decides per image."""
-
-    only_mask: bool = False
-    """Write the mask alone, no cutout."""
-
-    keep_shadow: bool = False
-    """Keep contact shadows, as black with alpha."""
 
     @field_validator("hair_optimization", mode="before")
     @classmethod

@@ -12,13 +12,11 @@ from typing import Any
 
 from alphabeam.pipelines.engines import cores
 from alphabeam.pipelines.job import Job
-from alphabeam.transforms import storage
-from alphabeam.transforms.metadata import FAILURES, Committed
+from alphabeam.transforms.metadata import Committed
+from alphabeam.transforms.output import Output
 from alphabeam.transforms.rows import DONE, FAILED
 
-__all__ = ["SUMMARY", "Summary", "summarize"]
-
-SUMMARY = "summary.json"
+__all__ = ["Summary", "summarize"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,7 @@ class Summary:
         images_per_second: Rows that this run worked on, by wall time.
         started_at: UTC, ISO 8601.
         outputs: Where what was written is.
+        metrics: Beam's metrics of the run; `alphabeam.transforms.metrics` says what each counts.
         environment: Versions and the machine.
     """
 
@@ -57,6 +56,7 @@ class Summary:
     images_per_second: float
     started_at: str
     outputs: Mapping[str, str]
+    metrics: Mapping[str, Any]
     environment: Mapping[str, Any]
 
     def lines(self) -> list[str]:
@@ -76,18 +76,27 @@ class Summary:
         text += [f"  {name:<10} {uri}" for name, uri in self.outputs.items()]
         return text
 
-    def write(self, directory: str, storage_options: Mapping[str, Any] | None) -> None:
-        """Puts ``summary.json`` into the output directory."""
+    def write(self, output: Output) -> None:
+        """Puts ``summary.json`` into the output."""
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
-        storage.put(storage.join(directory, SUMMARY), text.encode(), options=storage_options)
+        output.put(output.summary, text.encode())
 
 
-def summarize(job: Job, committed: Committed, started_at: str, seconds: float) -> Summary:
+def summarize(
+    job: Job,
+    output: Output,
+    committed: Committed,
+    metrics: Mapping[str, Any],
+    started_at: str,
+    seconds: float,
+) -> Summary:
     """Sums a run up.
 
     Args:
         job: The job.
+        output: Its output.
         committed: What ``WriteMetadata`` said.
+        metrics: The run's metrics, from `alphabeam.transforms.metrics.read_metrics`.
         started_at: UTC, ISO 8601.
         seconds: Wall time.
 
@@ -95,15 +104,14 @@ def summarize(job: Job, committed: Committed, started_at: str, seconds: float) -
         The summary.
     """
     failed = committed.statuses.get(FAILED, 0)
-    directory = job.output.directory
     outputs = {
-        "cutouts": storage.join(directory, "cutouts"),
-        "masks": storage.join(directory, "masks"),
+        "cutouts": output.uri("cutouts"),
+        "masks": output.uri("masks"),
         "metadata": committed.folder,
-        "summary": storage.join(directory, SUMMARY),
+        "summary": output.summary,
     }
     if failed:
-        outputs["failures"] = storage.join(directory, FAILURES)
+        outputs["failures"] = output.failures
     worked_on = committed.rows - committed.finished_before
     packages = ("apache-beam", "onnxruntime", "opencv-python-headless", "numpy", "pyarrow")
     return Summary(
@@ -121,6 +129,7 @@ def summarize(job: Job, committed: Committed, started_at: str, seconds: float) -
         images_per_second=round(worked_on / seconds, 3) if seconds else 0.0,
         started_at=started_at,
         outputs=outputs,
+        metrics=metrics,
         environment={
             "python": platform.python_version(),
             "platform": platform.platform(),

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from alphabeam.transforms.ledger import Submission, Submissions
+from alphabeam.transforms.output import Output
 from alphabeam.transforms.picpik.emulator import Emulator
 from tests.conftest import Shop
 
@@ -67,14 +68,14 @@ class PicpikShop(Shop):
         return subprocess.Popen(
             [*command, *arguments],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            env={**os.environ, "PYTHONPATH": str(_ROOT / "src")},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
 
     def entries(self) -> Iterator[Submission]:
         """What the ledger knows of tasks."""
-        ledger = Submissions(str(self.out))
+        ledger = Submissions(Output(str(self.out)))
         for path in sorted((self.out / "ledger" / "tasks").glob("*.json")):
             found = ledger.find(path.stem)
             if found is not None:

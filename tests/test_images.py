@@ -18,7 +18,8 @@ from PIL import Image, ImageCms, features
 
 from alphabeam.transforms import images
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.images import Limits, decode, fetch, inspect
+from alphabeam.transforms.images import decode, fetch, inspect
+from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.rows import FAILED, PENDING, Row
 from tests.conftest import encoded, product
 

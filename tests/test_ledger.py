@@ -115,10 +115,10 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from alphabeam import (LocalBackend, ReadImages, ReadManifest, RemoveBackground, SkipFinished,
                        WriteCutouts, WriteMetadata)
-from alphabeam.transforms import metadata
+from alphabeam.transforms.metadata import groups
 
 manifest, out, model, kill_after = sys.argv[1:]
-metadata._GROUP_ROWS = 4
+groups._GROUP_ROWS = 4
 count = 0
 
 def on_row(row):
@@ -140,7 +140,7 @@ def test_a_killed_run_started_again_redoes_nothing_that_the_ledger_holds(
 ) -> None:
     shop = filled_shop(15)
     (tmp_path / "driver.py").write_text(DRIVER)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent / "src")}
     killed = subprocess.run(
         [sys.executable, str(tmp_path / "driver.py"), str(shop.folder / "manifest.csv"),
          str(shop.out), shop.model, "10"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,21 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that
 
-from alphabeam.transforms import metadata as module
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.manifest import Manifest, read_shard, survey
 from alphabeam.transforms.metadata import (
-    FAILURES,
+    COLUMNS,
     SCHEMA,
-    SUCCESS,
     Committed,
     WriteMetadata,
     failure_record,
+    groups,
     read_committed,
     rows_from_table,
     table_from_rows,
 )
+from alphabeam.transforms.metadata import commit as committing
+from alphabeam.transforms.output import Output
 from alphabeam.transforms.rows import DONE, FAILED, Row, now
 from tests.test_rows import FULL
 
@@ -59,7 +60,7 @@ def commit(
             | WriteMetadata(str(out), run_id, **settings)
         )
         assert_that(written, check)
-    return read_committed(str(out), run_id)
+    return read_committed(Output(str(out)), run_id)
 
 
 def table(out: Path) -> pa.Table:
@@ -69,40 +70,19 @@ def table(out: Path) -> pa.Table:
 # ---------------------------------------------------------------------------------------- schema
 
 
-def documented() -> dict[str, str]:
-    """Columns and types as the module's docstring has them."""
-    lines = (module.__doc__ or "").splitlines()
-    rules = [n for n, line in enumerate(lines) if line.startswith("=====")]
-    first, second, third = (m.start() for m in re.finditer("=+", lines[rules[0]]))
-    found: dict[str, str] = {}
-    for line in lines[rules[1] + 1 : rules[2]]:
-        names, kind = line[first:second].strip(), line[second:third].strip()
-        if names:
-            last = names.split(", ")
-            found |= dict.fromkeys(last, kind)
-        else:
-            found |= {name: f"{found[name]} {kind}".strip() for name in last}
-    return found
+def test_every_field_of_a_row_is_a_column_with_a_meaning() -> None:
+    assert list(Row._fields) == SCHEMA.names
+    assert set(COLUMNS) == set(SCHEMA.names)
+    for name, column in COLUMNS.items():
+        assert column.meaning.endswith("."), name
+        assert SCHEMA.field(name).metadata == {b"meaning": column.meaning.encode()}
 
 
-def test_the_schema_is_the_documented_one() -> None:
-    columns = documented()
-    assert list(columns) == SCHEMA.names == list(Row._fields)
-    for name, kind in columns.items():
-        spelt = re.sub(r",? ?null$", "", kind).replace(", ", ",").replace(" ", "")
-        expected = {"float32": "float", "map<string,string>": "map<string,string>"}.get(
-            spelt, spelt
-        )
-        actual = str(SCHEMA.field(name).type)
-        actual = re.sub(r"(item|element): ", "", actual).replace("tz=", "").replace(", ", ",")
-        assert actual.replace(" ", "") == expected, name
-
-
-def test_a_column_is_null_only_where_the_docstring_says_so() -> None:
+def test_a_column_is_null_only_where_the_row_says_so() -> None:
     bare = table_from_rows([Row(id="a", image="b", run_id="r", finished_at=now())])
-    for name, kind in documented().items():
+    for name, hint in typing.get_type_hints(Row).items():
         if bare[name].null_count:
-            assert kind.endswith("null"), name
+            assert type(None) in typing.get_args(hint), name
 
 
 def test_rows_come_back_as_they_were() -> None:
@@ -125,7 +105,7 @@ def test_a_run_is_whole_with_its_marker(tmp_path: Path) -> None:
     assert committed.errors == {"not_found": 1}
     assert committed.credits == 5, "what an earlier run paid is not this one's"
     assert committed.finished_before == 3
-    assert (tmp_path / "metadata" / "r1" / SUCCESS).is_file()
+    assert (tmp_path / "metadata" / "r1" / "_SUCCESS").is_file()
     assert table(tmp_path)["id"].to_pylist() == ["i0", "i1", "i2", "i3", "bad9"]
     assert set(table(tmp_path)["run_id"].to_pylist()) == {"r0", "r1"}
     assert table(tmp_path).schema.equals(SCHEMA)
@@ -133,7 +113,7 @@ def test_a_run_is_whole_with_its_marker(tmp_path: Path) -> None:
 
 def test_a_later_run_replaces_earlier_ones_and_the_ledger(tmp_path: Path) -> None:
     commit(tmp_path, [done(0), failed(1)], "r1")
-    assert (tmp_path / FAILURES).exists()
+    assert (tmp_path / "failures.jsonl").exists()
     stale = tmp_path / "ledger" / "rows" / "killed" / "x.parquet"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"of a run that was killed")
@@ -141,7 +121,7 @@ def test_a_later_run_replaces_earlier_ones_and_the_ledger(tmp_path: Path) -> Non
     assert table(tmp_path)["id"].to_pylist() == ["i0", "i2"]
     assert not list((tmp_path / "metadata" / "r1").rglob("*.*"))
     assert not [path for path in (tmp_path / "ledger").rglob("*") if path.is_file()]
-    assert not (tmp_path / FAILURES).exists(), "no failures are left"
+    assert not (tmp_path / "failures.jsonl").exists(), "no failures are left"
 
 
 def test_an_empty_run_is_whole_too(tmp_path: Path) -> None:
@@ -154,10 +134,8 @@ def test_an_empty_run_is_whole_too(tmp_path: Path) -> None:
 def test_a_replayed_commit_changes_nothing(tmp_path: Path) -> None:
     commit(tmp_path, [done(0), failed(1)], "r1")
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    again = module._commit(
-        None, ["nowhere.parquet"], directory=str(tmp_path), run_id="r1", storage_options=None
-    )
-    assert again == read_committed(str(tmp_path), "r1")
+    again = committing.commit(["nowhere.parquet"], output=Output(str(tmp_path)), run_id="r1")
+    assert again == read_committed(Output(str(tmp_path)), "r1")
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
@@ -171,8 +149,8 @@ def test_replayed_bundles_add_no_row(tmp_path: Path) -> None:
 def test_groups_reach_the_ledger_while_the_run_is_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_GROUP_ROWS", 4)
-    fn = module._WriteGroupsFn(str(tmp_path), "r1", None, None)
+    monkeypatch.setattr(groups, "_GROUP_ROWS", 4)
+    fn = groups.WriteGroupsFn(Output(str(tmp_path)), "r1")
     fn.start_bundle()
     names = [name for n in range(11) for name in fn.process(done(n))]
     written = sorted((tmp_path / "ledger" / "rows" / "r1").iterdir())
@@ -185,15 +163,15 @@ def test_groups_reach_the_ledger_while_the_run_is_under_way(
 def test_a_slow_group_is_written_before_it_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_GROUP_SECONDS", -1.0)
-    fn = module._WriteGroupsFn(str(tmp_path), "r1", None, None)
+    monkeypatch.setattr(groups, "_GROUP_SECONDS", -1.0)
+    fn = groups.WriteGroupsFn(Output(str(tmp_path)), "r1")
     fn.start_bundle()
     assert len(list(fn.process(done(0)))) == 1
 
 
 def test_large_runs_have_several_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_GROUP_ROWS", 4)
-    monkeypatch.setattr(module, "_PART_ROWS", 8)
+    monkeypatch.setattr(groups, "_GROUP_ROWS", 4)
+    monkeypatch.setattr(committing, "_PART_ROWS", 8)
     rows = [done(n) for n in range(30)]
     assert commit(tmp_path, rows, "r1").rows == 30
     assert len(list((tmp_path / "metadata" / "r1").glob("part-*.parquet"))) == 4
@@ -202,7 +180,7 @@ def test_large_runs_have_several_parts(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_an_unfinished_run_is_not_committed(tmp_path: Path) -> None:
     with pytest.raises(RowError) as caught:
-        read_committed(str(tmp_path), "r1")
+        read_committed(Output(str(tmp_path)), "r1")
     assert caught.value.code is ErrorCode.NOT_FOUND
 
 
@@ -215,7 +193,7 @@ def test_failures_are_a_manifest(tmp_path: Path) -> None:
         extra={"sku": "ä", "colour": "red\n"},
     )  # fmt: skip
     commit(tmp_path, [done(0), bad, failed(2)], "r1")
-    manifest = Manifest(str(tmp_path / FAILURES))
+    manifest = Manifest(str(tmp_path / "failures.jsonl"))
     surveyed = survey(manifest)
     rows = sorted(
         (row for shard in surveyed.shards for row in read_shard(manifest, shard)),

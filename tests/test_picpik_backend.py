@@ -19,8 +19,10 @@ from alphabeam.transforms import storage
 from alphabeam.transforms.backends.picpik import PicpikBackend, backend
 from alphabeam.transforms.backends.picpik.session import Session
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.images import Limits, fetch
+from alphabeam.transforms.images import fetch
 from alphabeam.transforms.ledger import Submission, Submissions
+from alphabeam.transforms.limits import Limits
+from alphabeam.transforms.output import Output
 from alphabeam.transforms.picpik.emulator import Emulator, encode_png, running_emulator
 from alphabeam.transforms.rows import PENDING, Picture, Row
 from tests.conftest import encoded, product
@@ -34,7 +36,7 @@ class Desk:
     def __init__(self, folder: Path, emulator: Emulator) -> None:
         self.folder = folder
         self.emulator = emulator
-        self.ledger = Submissions(str(folder / "out"))
+        self.ledger = Submissions(Output(str(folder / "out")))
         (folder / "private_key").write_text(emulator.private_key)
 
     def backend(self, **settings: Any) -> PicpikBackend:
@@ -47,7 +49,7 @@ class Desk:
         )
 
     def session(self, **settings: Any) -> Callable[[Row], Picture]:
-        remove = self.backend(**settings).open(LIMITS)
+        remove = self.backend(**settings).open()
         return lambda row: remove(fetch(row, LIMITS))
 
     def row(self, name: str = "a", seed: int = 0, data: bytes | None = None, **fields: Any) -> Row:
@@ -418,7 +420,7 @@ def test_long_task_uids_and_20_mb_pictures(desk: Callable[..., Desk]) -> None:
 def test_requests_keep_the_pace_and_the_waiting_is_counted(desk: Callable[..., Desk]) -> None:
     d = desk()
     backend = d.backend(requests_per_second=10.0)
-    remove = backend.open(LIMITS)
+    remove = backend.open()
     rows = [d.row(f"p{n}", n) for n in range(10)]
     began = time.monotonic()
     with ThreadPoolExecutor(10) as pool:
@@ -438,7 +440,7 @@ def test_the_key_is_in_no_exception_entry_or_repr(desk: Callable[..., Desk]) -> 
     secret = "PRIVATE-4711-do-not-tell"
     d = desk(private_key=secret, faults={"RemoveBackground:wrong_uuid": [1], "task_error": [2]})
     backend = d.backend()
-    remove = backend.open(LIMITS)
+    remove = backend.open()
     pictures = [remove(fetch(d.row(f"p{n}", n), LIMITS)) for n in range(4)]
     told = [str(p.row) for p in pictures]
     assert {p.row.error_code for p in pictures} == {None, "submit_unknown", "task_failed"}

@@ -15,8 +15,8 @@ import hashlib
 import io
 import time
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -26,18 +26,17 @@ from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.overlap import OverlappedDoFn
+from alphabeam.transforms.limits import MAX_PIXELS, Limits
+from alphabeam.transforms.pool import Overlap
 from alphabeam.transforms.rows import PENDING, Picture, Row
 
-__all__ = ["ImageInfo", "Limits", "ReadImages", "decode", "fetch", "inspect"]
+__all__ = ["ImageInfo", "ReadImages", "decode", "fetch", "inspect"]
 
 # Pillow registers most formats only when it is told to, and fails on the name of one that is not.
 Image.init()
 _FORMATS = tuple(
     name for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF") if name in Image.OPEN
 )
-# Pillow refuses over 178 956 970 pixels by itself (twice its MAX_IMAGE_PIXELS); ours stay under.
-_PILLOW_MAX_PIXELS = 178_000_000
 # It warns of odd images too; what matters of that is a row's error.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -51,25 +50,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What is refused before it is decoded.
-
-    Attributes:
-        max_pixels: Largest width times height, up to 178 million.
-        max_bytes: Largest encoded size in bytes.
-    """
-
-    max_pixels: int = 100_000_000
-    max_bytes: int = 100_000_000
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.max_pixels <= _PILLOW_MAX_PIXELS:
-            raise ValueError(f"max_pixels: {self.max_pixels} is outside 1..{_PILLOW_MAX_PIXELS}")
-        if self.max_bytes < 1:
-            raise ValueError(f"max_bytes: {self.max_bytes} must be at least 1")
 
 
 class ImageInfo(NamedTuple):
@@ -94,7 +74,7 @@ def _open(data: bytes) -> Image.Image:
     except Image.DecompressionBombError:
         raise RowError(
             ErrorCode.TOO_LARGE,
-            f"the header says over {_PILLOW_MAX_PIXELS} pixels; save the image smaller",
+            f"the header says over {MAX_PIXELS} pixels; save the image smaller",
         ) from None
     except UnidentifiedImageError:
         raise _not_an_image(data) from None
@@ -309,7 +289,7 @@ def fetch(
     """Fetches one image's bytes and reads its header.
 
     Args:
-        row: A pending row.
+        row: One that is not pending passes through.
         limits: What to refuse.
         storage_options: Options for fsspec, by protocol.
 
@@ -317,6 +297,8 @@ def fetch(
         The picture, its row filled in with the source's size, format, digest and version. A
         failure is the row's: ``picture.row.status`` is ``failed``.
     """
+    if row.status != PENDING:
+        return Picture(row)
     began = time.perf_counter()
     data = b""
     try:
@@ -329,17 +311,20 @@ def fetch(
         row = row._replace(source_format=info.format, width=info.width, height=info.height)
     except Exception as error:
         row, data = row.failed("read", error), b""
-    return Picture(row._replace(read_ms=1000 * (time.perf_counter() - began)), data)
+    return Picture(row._replace(read_ms=1000 * (time.perf_counter() - began)), data, limits)
 
 
+@beam.typehints.with_input_types(Row)
+@beam.typehints.with_output_types(Picture)
 class ReadImages(beam.PTransform):
-    """Fetches the images of pending rows: `Row` in, `Picture` out, in order.
+    """Fetches the images of pending rows: `Row` in, `Picture` out.
 
-    Rows that have failed or are done pass through. Many images are fetched at once; at most
-    ``depth`` of them, encoded, are in memory.
+    Rows that have failed or are done pass through. Many images are fetched at once, and each is
+    handed on as soon as it is there: one slow source holds up no other. At most ``depth`` of them,
+    encoded, are in memory.
 
     Args:
-        limits: What to refuse before decoding.
+        limits: What to refuse before decoding; later steps decode within the same limits.
         threads: How many images are fetched at once, per process.
         depth: How many images are fetched ahead, per process.
         storage_options: Options for fsspec, by protocol.
@@ -354,26 +339,21 @@ class ReadImages(beam.PTransform):
         storage_options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__()
-        self._fn = _FetchFn(limits or Limits(), threads, depth, storage_options)
+        self._open = _Open(limits or Limits(), storage_options)
+        self._threads = threads
+        self._depth = depth
 
-    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+    def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[Picture]:
         """Builds the step."""
-        return rows | "Fetch" >> beam.ParDo(self._fn)
+        return rows | "Fetch" >> Overlap(
+            self._open, Picture, threads=self._threads, depth=self._depth
+        )
 
 
-class _FetchFn(OverlappedDoFn):
-    def __init__(
-        self,
-        limits: Limits,
-        threads: int,
-        depth: int,
-        storage_options: Mapping[str, Mapping[str, Any]] | None,
-    ) -> None:
-        super().__init__(threads=threads, depth=depth)
-        self._limits = limits
-        self._storage_options = storage_options
+@dataclass(frozen=True)
+class _Open:
+    limits: Limits
+    storage_options: Mapping[str, Mapping[str, Any]] | None = field(repr=False)
 
-    def work(self, row: Row) -> Picture:
-        if row.status != PENDING:
-            return Picture(row)
-        return fetch(row, self._limits, self._storage_options)
+    def __call__(self) -> Callable[[Row], Picture]:
+        return lambda row: fetch(row, self.limits, self.storage_options)

@@ -1,77 +1,101 @@
-"""The matting parameters, as the PICPIK API names them and the local core understands them.
+"""The matting parameters: the one place that defines them.
 
-One frozen value that flows from the manifest to whichever backend does the work. It knows
-nothing of Beam, ONNX or HTTP.
+`MattingParameters` is the value that flows from the manifest to whichever backend does the work.
+Each field is written with `setting`. Everything else that knows the parameters is derived from
+`PARAMETERS`: the section ``matting`` of the job file, the manifest's columns, the fields of `Row`,
+the columns of the metadata, the record of a failure, the API's field names and the table in the
+documentation. This module imports no Beam, no ONNX Runtime and no HTTP.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
-__all__ = ["Box", "HairOptimization", "MattingParameters"]
+from alphabeam.transforms.settings import Setting, check_settings, setting, settings_of
+
+__all__ = ["PARAMETERS", "Box", "HairOptimization", "MattingParameters"]
 
 Box = tuple[int, int, int, int]
 HairOptimization = Literal["auto", "on", "off"]
+_LARGEST_SIDE = 2**31 - 1  # what the metadata's int32 columns hold
 
 
 @dataclass(frozen=True, slots=True)
 class MattingParameters:
     """What a user may say about one image.
 
-    Attributes:
-        box: The main object's box in pixels of the upright image: left, top, right, bottom;
-            right and bottom exclusive. None means the whole picture.
-        erode_size: Least width of the unknown band, in pixels of the image, 0..40.
-        foreground_threshold: Coarse alpha above it is surely subject, 0..255.
-        background_threshold: Coarse alpha below it is surely background, 0..255.
-        hair_optimization: ``on`` solves a wide band, ``off`` a thin one, ``auto`` decides
-            per image.
-        only_mask: Produce the mask alone, no cutout.
-        keep_shadow: Local backend only: keep contact shadows as black with alpha.
-
     Raises:
         ValueError: A value is out of bounds; the message starts with the field's name.
     """
 
-    box: Box | None = None
-    erode_size: int = 15
-    foreground_threshold: int = 240
-    background_threshold: int = 15
-    hair_optimization: HairOptimization = "auto"
-    only_mask: bool = False
-    keep_shadow: bool = False
+    box: Box | None = setting(
+        None,
+        "The main object's box in pixels of the upright image: left, top, right, bottom; right "
+        "and bottom are exclusive. Everything outside is background.",
+        api="Box",
+        listed=False,  # one box for all images of a job makes no sense
+    )
+    erode_size: int = setting(
+        15,
+        "Least width of the band whose alpha is solved for, in pixels of the image.",
+        low=0,
+        high=40,
+        api="ErodeSize",
+    )
+    foreground_threshold: int = setting(
+        240,
+        "Coarse alpha above it is surely foreground.",
+        low=0,
+        high=255,
+        api="ForegroundThreshold",
+    )
+    background_threshold: int = setting(
+        15,
+        "Coarse alpha below it is surely background.",
+        low=0,
+        high=255,
+        api="BackgroundThreshold",
+    )
+    hair_optimization: HairOptimization = setting(
+        "auto",
+        "`on` solves a wide band, `off` a thin one, `auto` decides per image.",
+        api="HairOptimization",
+    )
+    only_mask: bool = setting(False, "Write the mask alone, no cutout.", api="OnlyMask")
+    keep_shadow: bool = setting(
+        False, "Keep contact shadows, as black with alpha. Local backend only."
+    )
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("erode_size", 0, 40),
-            ("foreground_threshold", 0, 255),
-            ("background_threshold", 0, 255),
-        ):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise ValueError(f"{name}: a whole number is needed, got {value!r}")
-            if not low <= value <= high:
-                raise ValueError(f"{name}: {value} is outside {low}..{high}")
+        check_settings(self)
         if self.background_threshold >= self.foreground_threshold:
             raise ValueError(
                 f"background_threshold: {self.background_threshold} must be under "
                 f"foreground_threshold {self.foreground_threshold}"
             )
-        if self.hair_optimization not in get_args(HairOptimization):
-            raise ValueError(
-                f"hair_optimization: {self.hair_optimization!r} is not one of auto, on, off"
-            )
         if self.box is not None:
-            if len(self.box) != 4 or any(
-                isinstance(v, bool) or not isinstance(v, int) for v in self.box
-            ):
-                raise ValueError(
-                    f"box: four whole numbers left,top,right,bottom are needed, got {self.box!r}"
-                )
-            left, top, right, bottom = self.box
-            if left < 0 or top < 0 or right <= left or bottom <= top:
-                raise ValueError(
-                    f"box: {self.box!r} is empty or negative; "
-                    "left < right and top < bottom are needed"
-                )
+            _check_box(self.box)
+
+    def api_fields(self) -> dict[str, object]:
+        """The values under the PICPIK API's names; a parameter without a value is left out."""
+        return {
+            one.api: list(value) if isinstance(value, tuple) else value
+            for one in PARAMETERS
+            if one.api and (value := getattr(self, one.name)) is not None
+        }
+
+
+def _check_box(box: Box) -> None:
+    if len(box) != 4 or any(isinstance(v, bool) or not isinstance(v, int) for v in box):
+        raise ValueError(f"box: four whole numbers left,top,right,bottom are needed, got {box!r}")
+    left, top, right, bottom = box
+    if left < 0 or top < 0 or right <= left or bottom <= top:
+        raise ValueError(
+            f"box: {box!r} is empty or negative; left < right and top < bottom are needed"
+        )
+    if max(box) > _LARGEST_SIDE:
+        raise ValueError(f"box: {box!r} is larger than any image; the most is {_LARGEST_SIDE}")
+
+
+PARAMETERS: tuple[Setting, ...] = settings_of(MattingParameters)

@@ -6,21 +6,22 @@ worker, and `alphabeam.transforms.backends.picpik` calls the API.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
+from alphabeam.transforms import counts
 from alphabeam.transforms.backends import Backend
 from alphabeam.transforms.backends.local import LocalBackend
-from alphabeam.transforms.images import Limits
-from alphabeam.transforms.overlap import OverlappedDoFn
+from alphabeam.transforms.pool import Overlap
 from alphabeam.transforms.rows import PENDING, Picture
 
 __all__ = ["RemoveBackground"]
 
 
+@beam.typehints.with_input_types(Picture)
+@beam.typehints.with_output_types(Picture)
 class RemoveBackground(beam.PTransform):
     """Removes backgrounds: `Picture` in, `Picture` with its alpha and cutout out.
 
@@ -29,53 +30,60 @@ class RemoveBackground(beam.PTransform):
 
     Args:
         backend: Who does the work; by default the embedded model on this machine.
-        limits: What not to decode; the same as given to ``ReadImages``.
     """
 
-    def __init__(self, backend: Backend | None = None, *, limits: Limits | None = None) -> None:
+    def __init__(self, backend: Backend | None = None) -> None:
         super().__init__()
-        self._backend = backend or LocalBackend()
-        self._limits = limits or Limits()
+        self._backend: Backend = backend or LocalBackend()
 
-    def expand(self, pictures: beam.PCollection) -> beam.PCollection:
+    def expand(self, pictures: beam.PCollection[Picture]) -> beam.PCollection[Picture]:
         """Builds the step."""
-        return pictures | "Matting" >> beam.ParDo(_RemoveFn(self._backend, self._limits))
-
-
-class _RemoveFn(OverlappedDoFn):
-    def __init__(self, backend: Backend, limits: Limits) -> None:
-        super().__init__(
-            threads=backend.threads,
-            depth=backend.depth,
-            capacity=backend.pixels_in_flight,
-            ordered=False,
+        return pictures | "Matting" >> Overlap(
+            _Open(self._backend),
+            Picture,
+            threads=self._backend.threads,
+            depth=self._backend.depth,
+            weigh=_pixels,
+            capacity=self._backend.pixels_in_flight,
         )
-        self._backend = backend
-        self._limits = limits
-        self._remove: Callable[[Picture], Picture] | None = None
-        # The name by which Dataflow knows that a stage is held back and more workers do not help.
-        self._throttling = Metrics.counter("alphabeam", "cumulativeThrottlingSeconds")
-        self._reported = 0
 
-    def setup(self) -> None:
-        self._remove = self._backend.open(self._limits)
-        super().setup()
 
-    def weigh(self, picture: Picture) -> int:
-        if picture.row.status != PENDING:
-            return 0
-        return (picture.row.width or 0) * (picture.row.height or 0)
+@dataclass(frozen=True)
+class _Open:
+    """Opens the backend on the worker."""
 
-    def work(self, picture: Picture) -> Picture:
-        if picture.row.status != PENDING:
+    backend: Backend
+
+    def __call__(self) -> Callable[[Picture], Picture]:
+        remove = self.backend.open()
+        throttled = _Throttled(self.backend)
+
+        def work(picture: Picture) -> Picture:
+            if picture.row.status != PENDING:
+                return picture
+            picture = remove(picture)
+            throttled.report()
             return picture
-        assert self._remove is not None
-        return self._remove(picture)
 
-    def finish_bundle(self) -> Iterator[Any]:
-        yield from super().finish_bundle()
-        # Counters count on Beam's own thread only, so the pool's waiting is told here.
-        throttled = int(self._backend.throttled_seconds)
-        if throttled > self._reported:
-            self._throttling.inc(throttled - self._reported)
-            self._reported = throttled
+        return work
+
+
+class _Throttled:
+    """Counts the seconds for which the backend was held back."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._reported = backend.throttled_seconds
+
+    def report(self) -> None:
+        seconds = self._backend.throttled_seconds
+        before, self._reported = self._reported, seconds
+        if seconds > before:
+            # The name by which Dataflow knows that more workers would not help.
+            counts.add("cumulativeThrottlingSeconds", seconds - before)
+
+
+def _pixels(picture: Picture) -> int:
+    if picture.row.status != PENDING:
+        return 0
+    return (picture.row.width or 0) * (picture.row.height or 0)

@@ -1,46 +1,110 @@
 """The one row that flows from the manifest to the metadata.
 
-A `Row` is made by ``ReadManifest``, filled in by each step, and is at last the metadata's row:
-there is no second type to convert to. A row that has failed rides along in the same stream,
-untouched by later steps, so that a linear pipeline loses nothing.
+``ReadManifest`` makes a `Row`, each step fills in what it knows, and ``WriteMetadata`` writes it:
+there is no second type to convert to. A row that has failed stays in the same stream and later
+steps pass it on unchanged, so that a linear pipeline loses nothing.
 
-Only rows cross a shuffle. Pixels and encoded images travel as a `Picture`, which has no coder on
-purpose and lives between two fused steps only.
+Only rows cross a shuffle. Pixels and encoded images travel as a `Picture`. It has no coder on
+purpose: it lives between two fused steps only.
 """
 
 # No postponed annotations and no `X | None` here: Beam reads a NamedTuple's annotations as they
 # stand, and takes either for `Any`, which it pickles. A test holds every field to a plain type.
 
+import collections
 import hashlib
 import json
+import logging
 import time
+import typing
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Optional, TypeVar
 
 import apache_beam as beam
 from apache_beam.utils.timestamp import Timestamp
 
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.parameters import MattingParameters
+from alphabeam.transforms.limits import Limits
+from alphabeam.transforms.parameters import PARAMETERS, Box, MattingParameters
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["DONE", "FAILED", "PENDING", "Picture", "Row", "local_task_uid"]
+__all__ = [
+    "DONE",
+    "FAILED",
+    "FAILURE_COLUMNS",
+    "PENDING",
+    "RESUBMITTED",
+    "Picture",
+    "Row",
+    "local_task_uid",
+    "now",
+]
 
 PENDING = "pending"
 DONE = "done"
 FAILED = "failed"
 
+# The flag of a row whose task was submitted again, though an earlier one may have been billed.
+RESUBMITTED = "resubmitted"
+
+# What failures.jsonl says of a row beside the manifest's own columns. `ReadManifest` drops them.
+FAILURE_COLUMNS = ("error_line", "error_stage", "error_code", "error_message")
+
 # Any fixed UUID serves; request UUIDs derive from it and must never change between releases.
 _NAMESPACE = uuid.UUID("5a9b3c1e-6f0d-5e0b-9d36-0a1f6b7c2d84")
+_logger = logging.getLogger(__name__)
+
 _BASE32HEX = "0123456789abcdefghijklmnopqrstuv"
 
 
+_R = TypeVar("_R")
+
+
+def _with_parameters(cls: type[_R]) -> type[_R]:
+    """Adds a field for each matting parameter to a NamedTuple class, in front of ``model``.
+
+    The parameters are defined in `alphabeam.transforms.parameters` alone. Beam reads the fields of
+    a NamedTuple from its annotations, so the class is made anew with all of them.
+    """
+    given: Any = cls
+    at = given._fields.index("model")
+    names = [*given._fields[:at], *(p.name for p in PARAMETERS), *given._fields[at:]]
+    types = {**given.__annotations__, **{p.name: _field_type(p.type) for p in PARAMETERS}}
+    defaults = {**given._field_defaults, **{p.name: p.default for p in PARAMETERS}}
+    namedtuple: Any = collections.namedtuple  # mypy wants the fields as literals
+    made = namedtuple(
+        given.__name__,
+        names,
+        defaults=[defaults[name] for name in names if name in defaults],
+        module=given.__module__,
+    )
+    for name, member in vars(given).items():
+        if name not in vars(made) or name in ("__doc__", "__qualname__"):
+            setattr(made, name, member)
+    made.__annotations__ = {name: types[name] for name in names}
+    return typing.cast("type[_R]", made)
+
+
+def _field_type(declared: Any) -> Any:
+    """A parameter's type as Beam's schemas know it: text for choices, a sequence for a box."""
+    if typing.get_origin(declared) is Literal:
+        return str
+    if declared == Optional[Box]:
+        return Optional[Sequence[int]]
+    return declared
+
+
+@_with_parameters
 class Row(NamedTuple):
-    """One image, from manifest to metadata. See `alphabeam.transforms.metadata` for the columns."""
+    """One image, from manifest to metadata.
+
+    `alphabeam.transforms.metadata` explains every column. The matting parameters are fields too,
+    between ``source_version`` and ``model``; read them as ``row.parameters``.
+    """
 
     id: str
     image: str
@@ -57,13 +121,6 @@ class Row(NamedTuple):
     source_bytes: Optional[int] = None
     source_sha256: Optional[str] = None
     source_version: Optional[str] = None
-    box: Optional[Sequence[int]] = None
-    erode_size: int = 15
-    foreground_threshold: int = 240
-    background_threshold: int = 15
-    hair_optimization: str = "auto"
-    only_mask: bool = False
-    keep_shadow: bool = False
     model: Optional[str] = None
     model_sha256: Optional[str] = None
     subject_box: Optional[Sequence[int]] = None
@@ -86,22 +143,21 @@ class Row(NamedTuple):
     @property
     def parameters(self) -> MattingParameters:
         """The row's matting parameters as one value."""
-        box = None if self.box is None else tuple(self.box)
-        return MattingParameters(
-            box=box,  # type: ignore[arg-type]
-            erode_size=self.erode_size,
-            foreground_threshold=self.foreground_threshold,
-            background_threshold=self.background_threshold,
-            hair_optimization=self.hair_optimization,  # type: ignore[arg-type]
-            only_mask=self.only_mask,
-            keep_shadow=self.keep_shadow,
-        )
+        values = {p.name: getattr(self, p.name) for p in PARAMETERS}
+        if values["box"] is not None:
+            values["box"] = tuple(values["box"])
+        return MattingParameters(**values)
+
+    def with_parameters(self, parameters: MattingParameters) -> "Row":
+        """This row with other matting parameters."""
+        return self._replace(**{p.name: getattr(parameters, p.name) for p in PARAMETERS})
 
     def failed(self, stage: str, error: BaseException) -> "Row":
         """This row as a failure of ``stage``; an unforeseen exception becomes ``internal``."""
         if isinstance(error, RowError):
             code, message = error.code, error.message
         else:
+            _logger.error("row %s: unforeseen error in %s", self.id, stage, exc_info=error)
             code, message = ErrorCode.INTERNAL, f"{type(error).__name__}: {error}"
         return self._replace(
             status=FAILED,
@@ -127,7 +183,7 @@ class Row(NamedTuple):
             backend,
             model_sha256,
             method,
-            [getattr(parameters, name) for name in sorted(parameters.__slots__)],
+            [getattr(parameters, name) for name in sorted(p.name for p in PARAMETERS)],
         ]
         text = json.dumps(identity, ensure_ascii=True, separators=(",", ":"))
         fingerprint = hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -166,6 +222,7 @@ class Picture:
     Attributes:
         row: What is known of it so far.
         data: The source's bytes, encoded; dropped once the backend is done with them.
+        limits: Within which they are decoded.
         alpha: The result's mask, uint8, H x W; None before the backend, and where it failed.
         rgba: The result's cutout, uint8, H x W x 4, straight alpha; None where only the mask was
             asked for.
@@ -173,5 +230,6 @@ class Picture:
 
     row: Row
     data: bytes = b""
+    limits: Limits = Limits()
     alpha: "np.ndarray | None" = None
     rgba: "np.ndarray | None" = None

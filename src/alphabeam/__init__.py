@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from alphabeam.transforms.backends.picpik import PicpikBackend
     from alphabeam.transforms.cutouts import WriteCutouts
     from alphabeam.transforms.errors import ErrorCode, RowError
-    from alphabeam.transforms.images import Limits, ReadImages
+    from alphabeam.transforms.images import ReadImages
     from alphabeam.transforms.ledger import SkipFinished
+    from alphabeam.transforms.limits import Limits
     from alphabeam.transforms.manifest import Manifest, ManifestError, ReadManifest
     from alphabeam.transforms.matting import MattingCore
     from alphabeam.transforms.metadata import Committed, WriteMetadata
+    from alphabeam.transforms.output import Output
     from alphabeam.transforms.parameters import MattingParameters
     from alphabeam.transforms.remove_background import RemoveBackground
     from alphabeam.transforms.rows import Picture, Row
@@ -40,6 +42,7 @@ __all__ = [
     "ManifestError",
     "MattingCore",
     "MattingParameters",
+    "Output",
     "PicpikBackend",
     "Picture",
     "ReadImages",
@@ -56,12 +59,14 @@ __all__ = [
 _MODULES = {
     "cutouts": ("WriteCutouts",),
     "errors": ("ErrorCode", "RowError"),
-    "images": ("Limits", "ReadImages"),
+    "images": ("ReadImages",),
     "ledger": ("SkipFinished",),
+    "limits": ("Limits",),
     "backends.local": ("LocalBackend",),
     "manifest": ("Manifest", "ManifestError", "ReadManifest"),
     "matting": ("MattingCore",),
     "metadata": ("Committed", "WriteMetadata"),
+    "output": ("Output",),
     "parameters": ("MattingParameters",),
     "backends.picpik": ("PicpikBackend",),
     "rows": ("Picture", "Row"),

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from alphabeam.transforms.images import Limits
     from alphabeam.transforms.rows import Picture, Row
 
 __all__ = ["Backend"]
@@ -34,5 +33,5 @@ class Backend(Protocol):
     def fingerprinted(self, row: Row) -> Row:
         """The row with the fingerprint that its result would have."""
 
-    def open(self, limits: Limits) -> Callable[[Picture], Picture]:
+    def open(self) -> Callable[[Picture], Picture]:
         """What does the work: fills in a picture's alpha, cutout and row, or fails its row."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 from apache_beam.utils.shared import Shared
 
+from alphabeam.transforms.backends.settings import LocalSettings
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.images import Limits, decode
+from alphabeam.transforms.images import decode
 from alphabeam.transforms.matting import BoxOutsideError, MattingCore, ModelError, load_model
 from alphabeam.transforms.rows import Picture, Row
 
@@ -23,24 +23,15 @@ _REVISION = 9
 
 
 @dataclass(frozen=True)
-class LocalBackend:
-    """The local matting core.
+class LocalBackend(LocalSettings):
+    """The local matting core; `LocalSettings` has what a job file may set.
 
     Attributes:
-        model: A registered model's name (``catalogue`` is the embedded one), a path or a URL.
-        sha256: What the model file must hash to, in hex.
-        accept_license: Needed for models whose licence forbids commercial use.
-        preprocessing: What a model of one's own wants; see
-            `alphabeam.transforms.matting.Preprocessing`.
         threads: Images at work at once in one process; 0 for as many as cores.
         pixels_in_flight: Most pixels of decoded images in one process at once. The core needs
             about 12 bytes for each byte of the image, so 64 million are about 2 GB.
     """
 
-    model: str = "catalogue"
-    sha256: str | None = None
-    accept_license: bool = False
-    preprocessing: Mapping[str, Any] | None = field(default=None, hash=False)
     threads: int = 0
     pixels_in_flight: int = 64_000_000
     _shared: Shared = field(default_factory=Shared, repr=False, compare=False)
@@ -66,7 +57,7 @@ class LocalBackend:
     def _load(self) -> MattingCore:
         network = load_model(
             self.model,
-            sha256=self.sha256,
+            sha256=self.model_sha256,
             accept_license=self.accept_license,
             preprocessing=self.preprocessing,
         )
@@ -76,21 +67,20 @@ class LocalBackend:
         """The row with the fingerprint that its result by this backend has."""
         return _fingerprinted(row, self.core())
 
-    def open(self, limits: Limits) -> Callable[[Picture], Picture]:
+    def open(self) -> Callable[[Picture], Picture]:
         """What does the work on this worker; called once a process and step."""
         # The step's own threads fill the cores; OpenCV's on top of them would only contend.
         cv2.setNumThreads(1)
         core = self.core()
-        return lambda picture: remove_locally(picture, core, limits)
+        return lambda picture: remove_locally(picture, core)
 
 
-def remove_locally(picture: Picture, core: MattingCore, limits: Limits | None = None) -> Picture:
+def remove_locally(picture: Picture, core: MattingCore) -> Picture:
     """Removes one picture's background with the local core.
 
     Args:
         picture: A pending one, with its bytes.
         core: The core.
-        limits: What not to decode.
 
     Returns:
         The same picture with its result and without its bytes, or with its row failed.
@@ -99,7 +89,7 @@ def remove_locally(picture: Picture, core: MattingCore, limits: Limits | None = 
     stage = "read"
     began = time.perf_counter()
     try:
-        pixels = decode(picture.data, limits)
+        pixels = decode(picture.data, picture.limits)
         decoded = time.perf_counter()
         row = row._replace(read_ms=(row.read_ms or 0) + 1000 * (decoded - began))
         stage, began = "remove", decoded

@@ -14,16 +14,15 @@ from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.manifest.names import default_id
 from alphabeam.transforms.manifest.source import ManifestError
-from alphabeam.transforms.parameters import MattingParameters
-from alphabeam.transforms.rows import Row
+from alphabeam.transforms.parameters import PARAMETERS, Box, MattingParameters
+from alphabeam.transforms.rows import FAILURE_COLUMNS, Row
+from alphabeam.transforms.settings import Setting
 
 __all__ = ["columns_of", "row_from_record"]
 
-_PARAMETERS = {f.name: f for f in dataclasses.fields(MattingParameters)}
+_PARAMETERS = {p.name: p for p in PARAMETERS}
 # The API's own spellings (ErodeSize) and ours (erode_size) meet when case and "_" are dropped.
 _KNOWN_COLUMNS = {name.replace("_", ""): name for name in (*_PARAMETERS, "image", "id")}
-# What failures.jsonl adds to a row: dropped when such a file is run again as a manifest.
-_FAILURE_COLUMNS = frozenset({"error_line", "error_stage", "error_code", "error_message"})
 
 
 def columns_of(names: Iterable[str], where: str) -> dict[str, str]:
@@ -87,23 +86,29 @@ def _box(value: Any) -> tuple[int, ...]:
     return tuple(_whole_number("box", v) for v in value)
 
 
+def _parsed(parameter: Setting, value: Any) -> Any:
+    """A manifest's value as the type that the parameter has."""
+    if parameter.type is bool:
+        return _truth(parameter.name, value)
+    if parameter.type is int:
+        return _whole_number(parameter.name, value)
+    if parameter.choices:
+        # YAML and JSON writers turn a bare on/off into a boolean.
+        on_off = {True: "on", False: "off"}
+        text = on_off[value] if isinstance(value, bool) else str(value)
+        return text.strip().lower()
+    if parameter.type == Box | None:
+        return _box(value)
+    raise TypeError(f"{parameter.name}: no column type for {parameter.type}")
+
+
 def _parameters(values: Mapping[str, Any], defaults: MattingParameters) -> MattingParameters:
     given: dict[str, Any] = {}
-    for name in _PARAMETERS:
+    for name, parameter in _PARAMETERS.items():
         value = values.get(name)
         if value is None or (isinstance(value, str) and not value.strip()):
             continue
-        if name == "box":
-            given[name] = _box(value)
-        elif name in ("only_mask", "keep_shadow"):
-            given[name] = _truth(name, value)
-        elif name == "hair_optimization":
-            # YAML and JSON writers turn a bare on/off into a boolean.
-            on_off = {True: "on", False: "off"}
-            text = on_off[value] if isinstance(value, bool) else str(value)
-            given[name] = text.strip().lower()
-        else:
-            given[name] = _whole_number(name, value)
+        given[name] = _parsed(parameter, value)
     try:
         return dataclasses.replace(defaults, **given) if given else defaults
     except ValueError as error:
@@ -156,7 +161,7 @@ def row_from_record(
         if v is not None
         and k not in _PARAMETERS
         and k not in ("image", "id")
-        and k not in _FAILURE_COLUMNS
+        and k not in FAILURE_COLUMNS
     }
     raw_image = values.get("image")
     image = _text(raw_image).strip() if raw_image is not None else ""
@@ -182,7 +187,4 @@ def row_from_record(
         # What was given stands in the failures as it was given, to be mended there.
         given = {k: _text(v) for k, v in values.items() if k in _PARAMETERS and v is not None}
         return row._replace(extra={**extra, **given}).failed("manifest", error)
-    return row._replace(
-        extra=extra,
-        **{name: getattr(parameters, name) for name in _PARAMETERS},
-    )
+    return row._replace(extra=extra).with_parameters(parameters)

@@ -375,14 +375,5 @@ class PicpikClient:
 
 
 def _task_fields(image: bytes, media_type: str, params: MattingParameters) -> dict[str, object]:
-    fields: dict[str, object] = {
-        "RawImage": f"data:{media_type};base64,{base64.b64encode(image).decode('ascii')}",
-        "ErodeSize": params.erode_size,
-        "ForegroundThreshold": params.foreground_threshold,
-        "BackgroundThreshold": params.background_threshold,
-        "HairOptimization": params.hair_optimization,
-        "OnlyMask": params.only_mask,
-    }
-    if params.box is not None:
-        fields["Box"] = list(params.box)
-    return fields
+    data = f"data:{media_type};base64,{base64.b64encode(image).decode('ascii')}"
+    return {"RawImage": data, **params.api_fields()}

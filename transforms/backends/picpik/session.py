@@ -23,9 +23,9 @@ from alphabeam.transforms.backends.picpik.budget import Budget
 from alphabeam.transforms.backends.picpik.locks import KeyedLocks
 from alphabeam.transforms.backends.picpik.purchases import Purchase, Purchases
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.images import Limits, decode
+from alphabeam.transforms.images import decode
 from alphabeam.transforms.ledger import Submission, Submissions
-from alphabeam.transforms.metadata import RESUBMITTED
+from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.picpik import (
     PicpikClient,
     PicpikError,
@@ -35,7 +35,7 @@ from alphabeam.transforms.picpik import (
     matte_from_result,
 )
 from alphabeam.transforms.pixels import subject_box
-from alphabeam.transforms.rows import Picture, Row
+from alphabeam.transforms.rows import RESUBMITTED, Picture, Row
 
 __all__ = ["Session"]
 
@@ -97,7 +97,7 @@ class Session:
         # Most of the threads wait for the API; few of them may hold decoded pictures.
         self._decoding = threading.Semaphore(os.cpu_count() or 1)
 
-    def remove(self, picture: Picture, limits: Limits) -> Picture:
+    def remove(self, picture: Picture) -> Picture:
         """Fills in a picture's alpha, cutout and row, or fails its row."""
         row = self._fingerprinted(picture.row)
         began = time.perf_counter()
@@ -105,7 +105,7 @@ class Session:
             # Two rows may ask for the same work: the second finds the first one's task.
             with self._locks.of(row.fingerprint or ""):
                 purchase = self._purchases.task(
-                    row, picture.data, lambda: self._decoded(picture.data, limits)
+                    row, picture.data, lambda: self._decoded(picture.data, picture.limits)
                 )
             submission = purchase.submission
             row = row._replace(
@@ -116,8 +116,8 @@ class Session:
             detail = self._ended_task(purchase)
             row = row._replace(credits=detail.credits if submission.row_id == row.id else 0)
             result = self._result(submission, detail)
-            with self._decoded(picture.data, limits) as pixels:
-                alpha, rgba = matte_from_result(pixels, result, row.only_mask)
+            with self._decoded(picture.data, picture.limits) as pixels:
+                alpha, rgba = matte_from_result(pixels, result, row.parameters.only_mask)
             picture.alpha, picture.rgba = alpha, rgba
             row = row._replace(
                 flags=row.flags if alpha.any() else (*row.flags, _EMPTY),

@@ -1,0 +1,92 @@
+"""What a job file may set of each backend: type, default, bounds and meaning, said once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from alphabeam.transforms.settings import setting
+
+__all__ = ["LocalSettings", "PicpikSettings"]
+
+_KEY = r"^\$\{(env|file):[^}]+\}$"
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """Settings of the local matting core."""
+
+    model: str = setting(
+        "catalogue", "`catalogue` is the embedded one; or a public model's name, a path, or a URL."
+    )
+    model_sha256: str | None = setting(
+        None, "What the model file must hash to, in hex.", pattern="^[0-9a-f]{64}$"
+    )
+    accept_license: bool = setting(
+        False, "Say true for a model whose licence forbids commercial use."
+    )
+    preprocessing: Mapping[str, Any] | None = setting(
+        None,
+        "What a model of your own wants: input_size, multiple, layout, mean, std, scale, output.",
+        hash=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PicpikSettings:
+    """Settings of the signed PICPIK API."""
+
+    endpoint: str = setting(
+        "https://api.picpik.ai",
+        "The API's URL; `https://api.picpikai.com` for China.",
+        pattern="^https?://",
+    )
+    public_key: str = setting(
+        "${env:PICPIK_PUBLIC_KEY}",
+        "A reference: `${env:NAME}` or `${file:/path}`. A key itself is refused.",
+        pattern=_KEY,
+        repr=False,
+    )
+    private_key: str = setting(
+        "${env:PICPIK_PRIVATE_KEY}",
+        "A reference, resolved on the worker; it stands in no log, graph or option.",
+        pattern=_KEY,
+        repr=False,
+    )
+    max_concurrency: int = setting(16, "Requests at one time, per process.", low=1, high=256)
+    tasks_in_flight: int = setting(
+        64, "Images submitted or waited for at one time, per process.", low=1, high=1024
+    )
+    requests_per_second: float | None = setting(
+        None, "Ceiling of API requests of the whole job.", above=0
+    )
+    task_timeout: float = setting(
+        600.0,
+        "Seconds to wait for one task. One that is late is collected by the next run.",
+        above=0,
+        high=86_400,
+    )
+    connect_timeout: float = setting(10.0, "Seconds.", above=0, high=600)
+    read_timeout: float = setting(60.0, "Seconds without a byte.", above=0, high=600)
+    max_upload_bytes: int = setting(
+        10_000_000, "Larger images are encoded again before they are sent.", low=10_000
+    )
+    max_result_bytes: int = setting(134_217_728, "Larger results are refused.", low=10_000)
+    retry_codes: tuple[int, ...] = setting(
+        (), "RetCodes that are transient; the vendor publishes no list."
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        (), "Hosts that results may come from, beside the API's own domain."
+    )
+    resubmit_unknown: bool = setting(
+        False, "Submit again what may have been bought without its TaskUID being known."
+    )
+    max_credits: int | None = setting(
+        None,
+        "Stop submitting once this run's tasks have cost as much. Tasks that have not ended yet "
+        "count at the highest price seen, and the first task alone shows the price.",
+        low=0,
+    )
+    max_tasks: int | None = setting(None, "Most tasks to submit in one run.", low=0)
+    ca_bundle: str | None = setting(None, "PEM file of the authorities to trust.")

@@ -1,0 +1,217 @@
+"""The commit: a run's groups become its metadata, and what they replace is removed."""
+
+from __future__ import annotations
+
+import array
+import json
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from alphabeam.transforms import storage
+from alphabeam.transforms.manifest.names import digest
+from alphabeam.transforms.metadata.failures import failure_record
+from alphabeam.transforms.metadata.schema import (
+    SCHEMA,
+    decode_table,
+    encode_table,
+    rows_from_table,
+)
+from alphabeam.transforms.output import Output
+from alphabeam.transforms.rows import DONE, FAILED, RESUBMITTED
+
+__all__ = ["Committed", "commit", "read_committed"]
+
+_logger = logging.getLogger(__name__)
+_PART_ROWS = 100_000
+
+
+class Committed(NamedTuple):
+    """What ``WriteMetadata`` says once the metadata is whole.
+
+    Attributes:
+        run_id: The run.
+        folder: Where its metadata is.
+        rows: How many rows it has.
+        statuses: Rows by status.
+        errors: Failed rows by error code.
+        credits: API credits that this run's rows cost.
+        finished_before: Done rows that an earlier run had finished.
+        resubmitted: Rows whose task was submitted again though an earlier submission, which was
+            cut off, may have been billed.
+    """
+
+    run_id: str
+    folder: str
+    rows: int
+    statuses: Mapping[str, int]
+    errors: Mapping[str, int]
+    credits: int
+    finished_before: int
+    resubmitted: int = 0
+
+
+def commit(groups: Iterable[str], *, output: Output, run_id: str) -> Committed:
+    """Compacts a run's groups into its metadata, then removes what they replace.
+
+    Args:
+        groups: URIs of the groups that committed bundles gave; one may come twice.
+        output: The job's output.
+        run_id: The run.
+
+    Returns:
+        What the run did.
+    """
+    marker = output.marker(run_id)
+    if output.exists(marker):  # this bundle is run again
+        return _read_marker(output.read(marker))
+    parts = _Parts(output, run_id)
+    totals = _Totals(run_id)
+    tasks = output.task_files()
+    collected: list[str] = []  # tasks that have given their result
+    with tempfile.TemporaryFile() as failures:
+        for _, data in output.read_many(sorted(set(groups))):
+            table = decode_table(data)
+            totals.add(table)
+            for row in rows_from_table(table.filter(pc.equal(table["status"], FAILED))):
+                failures.write(failure_record(row).encode() + b"\n")
+            if tasks:
+                done = table.filter(pc.equal(table["status"], DONE))["fingerprint"].to_pylist()
+                collected += [tasks.pop(print) for print in done if print in tasks]
+            parts.add(table)
+        parts.end()
+        failures.seek(0)
+        if failed := failures.read():
+            output.put(output.failures, failed)
+        elif output.exists(output.failures):
+            output.delete([output.failures])
+    committed = totals.committed(output.metadata(run_id))
+    text = json.dumps({**committed._asdict(), "parts": parts.number}, indent=2)
+    output.put(marker, text.encode())
+    _logger.info("committed %d rows to %s", committed.rows, committed.folder)
+    _retire(output, run_id, totals.ids)
+    output.delete(collected)
+    return committed
+
+
+class _Parts:
+    """Writes tables as the parts of a run's metadata, each in the order of the manifest."""
+
+    def __init__(self, output: Output, run_id: str) -> None:
+        self._output = output
+        self._run_id = run_id
+        self._waiting: list[pa.Table] = []
+        self.number = 0
+
+    def add(self, table: pa.Table) -> None:
+        self._waiting.append(table)
+        if sum(t.num_rows for t in self._waiting) >= _PART_ROWS:
+            self._put()
+
+    def end(self) -> None:
+        if self._waiting or not self.number:
+            self._waiting.append(SCHEMA.empty_table())
+            self._put()
+
+    def _put(self) -> None:
+        table = pa.concat_tables(self._waiting).sort_by("line")
+        self._output.put(self._output.part(self._run_id, self.number), encode_table(table))
+        self._waiting.clear()
+        self.number += 1
+
+
+class _Totals:
+    """Sums a run's rows up."""
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._statuses: Counter[str] = Counter()
+        self._errors: Counter[str] = Counter()
+        self._credits = 0
+        self._finished_before = 0
+        self._resubmitted = 0
+        self.ids = array.array("Q")  # digests of the run's ids
+
+    def add(self, table: pa.Table) -> None:
+        self._statuses.update(table["status"].to_pylist())
+        self._errors.update(code for code in table["error_code"].to_pylist() if code)
+        current = table.filter(pc.equal(table["run_id"], self._run_id))
+        self._finished_before += table.num_rows - current.num_rows
+        self._credits += pc.sum(current["credits"]).as_py() or 0
+        flags = table["flags"].to_pylist()
+        self._resubmitted += sum(RESUBMITTED in (some or ()) for some in flags)
+        self.ids.extend(map(digest, table["id"].to_pylist()))
+
+    def committed(self, folder: str) -> Committed:
+        return Committed(
+            self._run_id,
+            folder,
+            sum(self._statuses.values()),
+            dict(self._statuses),
+            dict(self._errors),
+            self._credits,
+            self._finished_before,
+            self._resubmitted,
+        )
+
+
+def _retire(output: Output, run_id: str, ids: array.array[int]) -> None:
+    """Removes what a whole run replaces: earlier metadata, and the ledger's groups.
+
+    Finished rows whose ids the run's manifest does not have are kept in the ledger, so that a run
+    over a part of the catalogue does not make the rest of it be done, and paid for, again.
+    """
+    present = np.sort(np.frombuffer(ids, np.uint64))
+    mine = output.earlier(run_id, 0).removesuffix("00000.parquet")
+    files = (output.committed_files(), output.earlier_files(), output.group_files())
+    retired = [
+        uri
+        for found in files
+        for uri in reversed(found)
+        if f"/metadata/{run_id}/" not in uri and not uri.startswith(mine)
+    ]
+    kept = 0
+    others = [u for u in retired if u.endswith(".parquet") and f"/rows/{run_id}/" not in u]
+    for uri, data in output.read_many(others):
+        try:
+            table = decode_table(data)
+        except pa.ArrowException:  # nothing can be kept of a broken file
+            _logger.warning("%s is no Parquet file; nothing of it is kept", storage.redact(uri))
+            continue
+        digests = np.fromiter(map(digest, table["id"].to_pylist()), np.uint64, table.num_rows)
+        done = pc.equal(table["status"], DONE).to_numpy()
+        keep = done & ~np.isin(digests, present)
+        if keep.any():
+            present = np.union1d(present, digests[keep])
+            output.put(output.earlier(run_id, kept), encode_table(table.filter(pa.array(keep))))
+            kept += 1
+    _logger.info(
+        "kept finished rows of other manifests in %d files; removed %d files of earlier runs",
+        kept,
+        len(retired),
+    )
+    output.delete(retired)
+
+
+def _read_marker(data: bytes) -> Committed:
+    values = json.loads(data)
+    return Committed(**{name: values[name] for name in Committed._fields})
+
+
+def read_committed(output: Output, run_id: str) -> Committed:
+    """What ``WriteMetadata`` said of a run that is whole.
+
+    Raises:
+        RowError: ``not_found`` where the run is not whole.
+    """
+    return _read_marker(output.read(output.marker(run_id)))
+
+
+beam.coders.registry.register_coder(Committed, beam.coders.RowCoder)

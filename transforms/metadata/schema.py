@@ -1,0 +1,178 @@
+"""The metadata's columns: type and meaning of each, and rows to tables and back.
+
+`COLUMNS` is the one list. The Parquet files carry the meanings in their schema too
+(``pyarrow.parquet.read_schema(path).field("credits").metadata``), and the documentation's table is
+made from it.
+"""
+
+from __future__ import annotations
+
+import io
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.utils.timestamp import Timestamp
+
+from alphabeam.transforms.parameters import PARAMETERS, Box
+from alphabeam.transforms.rows import Row
+from alphabeam.transforms.settings import Setting
+
+__all__ = [
+    "COLUMNS",
+    "SCHEMA",
+    "Column",
+    "decode_table",
+    "encode_table",
+    "rows_from_table",
+    "table_from_rows",
+]
+
+
+class Column(NamedTuple):
+    """A column of the metadata.
+
+    Attributes:
+        type: Its Arrow type; null is allowed unless the meaning says otherwise.
+        meaning: What it holds, with units and range.
+    """
+
+    type: pa.DataType
+    meaning: str
+
+
+_TEXT = pa.string()
+_BOX = pa.list_(pa.int32())
+
+
+def _arrow_type(parameter: Setting) -> pa.DataType:
+    if parameter.type is bool:
+        return pa.bool_()
+    if parameter.type is int:
+        small = parameter.high is not None and parameter.high < 2**15
+        return pa.int16() if small else pa.int64()
+    if typing.get_origin(parameter.type) is Literal:
+        return _TEXT
+    if parameter.type == Box | None:
+        return _BOX
+    raise TypeError(f"{parameter.name}: no column type for {parameter.type}")
+
+
+def _meaning(parameter: Setting) -> str:
+    bounds = f" ({parameter.bounds})" if parameter.bounds else ""
+    return f"Parameter{bounds}. {parameter.meaning}"
+
+
+_BEFORE: dict[str, Column] = {
+    "id": Column(
+        _TEXT,
+        "The row's id. Unique, letter case aside, but for rows that failed for that "
+        "(`duplicate_id`).",
+    ),
+    "image": Column(_TEXT, "URI of the source, resolved against the manifest."),
+    "status": Column(_TEXT, "`done` or `failed`."),
+    "line": Column(pa.int64(), "Line (Parquet: row) of the manifest, from 1."),
+    "backend": Column(_TEXT, "`local` or `picpik`; empty if it was never reached."),
+    "task_uid": Column(
+        _TEXT,
+        "The TaskUID, 20 characters: PICPIK's own, or one derived from the fingerprint; empty if "
+        "the backend was never reached.",
+    ),
+    "request_uuid": Column(_TEXT, "UUIDv5 of the fingerprint, sent as `request_uuid`."),
+    "cutout": Column(_TEXT, "Name of the cutout relative to the output directory."),
+    "mask": Column(_TEXT, "Name of the mask relative to the output directory."),
+    "width": Column(pa.int32(), "Width of the upright image, pixels."),
+    "height": Column(pa.int32(), "Height of the upright image, pixels."),
+    "source_format": Column(
+        _TEXT, "Format of the source, by content: jpeg, png, webp, tiff, bmp, gif, avif."
+    ),
+    "source_bytes": Column(pa.int64(), "Encoded size of the source, bytes."),
+    "source_sha256": Column(_TEXT, "SHA-256 of the source's bytes, hex."),
+    "source_version": Column(
+        _TEXT, "ETag, or time of change and size, as the store gives them; empty if it gives none."
+    ),
+}
+_AFTER: dict[str, Column] = {
+    "model": Column(_TEXT, "Name of the local model."),
+    "model_sha256": Column(_TEXT, "SHA-256 of the model file, hex."),
+    "subject_box": Column(
+        _BOX,
+        "Left, top, right, bottom of the subject that was found, pixels; right and bottom "
+        "exclusive; null if nothing was found.",
+    ),
+    "coverage": Column(pa.float32(), "Mean alpha of the whole image, 0..1."),
+    "confidence": Column(pa.float32(), "How sure the backend is, 0..1."),
+    "flags": Column(
+        pa.list_(_TEXT),
+        "What a person should look at; see the page on matting. Of picpik also `sent_…`, how the "
+        "upload was encoded again, and `resubmitted`, perhaps billed twice.",
+    ),
+    "credits": Column(pa.int64(), "API credits that the task cost."),
+    "read_ms": Column(pa.float32(), "Reading and decoding, milliseconds of wall time."),
+    "remove_ms": Column(
+        pa.float32(), "Matting; or submitting, waiting and downloading; milliseconds."
+    ),
+    "write_ms": Column(pa.float32(), "Encoding and writing, milliseconds."),
+    "attempts": Column(pa.int16(), "How often the backend was asked."),
+    "error_stage": Column(_TEXT, "manifest, read, remove or write."),
+    "error_code": Column(_TEXT, "One of `alphabeam.ErrorCode`."),
+    "error_message": Column(_TEXT, "One line: what, where, and how to fix it."),
+    "fingerprint": Column(_TEXT, "What makes the result the same result, 32 hex digits."),
+    "run_id": Column(_TEXT, "The run that finished the row."),
+    "finished_at": Column(pa.timestamp("us", tz="UTC"), "When it was finished, UTC."),
+    "extra": Column(pa.map_(_TEXT, _TEXT), "Every other column of the manifest."),
+}
+
+COLUMNS: dict[str, Column] = {
+    **_BEFORE,
+    **{p.name: Column(_arrow_type(p), _meaning(p)) for p in PARAMETERS},
+    **_AFTER,
+}
+SCHEMA = pa.schema(
+    [
+        pa.field(name, COLUMNS[name].type, metadata={"meaning": COLUMNS[name].meaning})
+        for name in Row._fields
+    ]
+)
+
+
+def table_from_rows(rows: Sequence[Row]) -> pa.Table:
+    """Rows as a table of `SCHEMA`."""
+    columns: list[Any] = []
+    for index, column in enumerate(SCHEMA):
+        values: list[Any] = [row[index] for row in rows]
+        if column.name == "finished_at":
+            values = [None if v is None else v.micros for v in values]
+        elif column.name == "extra":
+            values = [list(v.items()) for v in values]
+        columns.append(pa.array(values, column.type))
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def rows_from_table(table: pa.Table) -> Iterator[Row]:
+    """The rows of a table of `SCHEMA`, the inverse of `table_from_rows`."""
+    micros = table["finished_at"].cast(pa.int64()).to_pylist()
+    table = table.drop_columns(["finished_at"])
+    for record, finished in zip(table.to_pylist(), micros, strict=True):
+        record["extra"] = dict(record["extra"] or ())
+        record["flags"] = tuple(record["flags"] or ())
+        record["finished_at"] = None if finished is None else Timestamp(micros=finished)
+        yield Row(**record)
+
+
+def encode_table(table: pa.Table) -> bytes:
+    """A table as one Parquet file."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def decode_table(data: bytes) -> pa.Table:
+    """The table of one Parquet file of ours; columns that it lacks are null.
+
+    Raises:
+        pa.ArrowException: The file is broken.
+    """
+    return pq.read_table(io.BytesIO(data), schema=SCHEMA)

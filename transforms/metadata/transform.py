@@ -1,0 +1,54 @@
+"""The Beam step over `WriteGroupsFn` and `commit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import apache_beam as beam
+
+from alphabeam.transforms.metadata.commit import Committed, commit
+from alphabeam.transforms.metadata.groups import WriteGroupsFn
+from alphabeam.transforms.output import Output
+from alphabeam.transforms.rows import Row
+
+__all__ = ["WriteMetadata"]
+
+
+@beam.typehints.with_input_types(Row)
+@beam.typehints.with_output_types(Committed)
+class WriteMetadata(beam.PTransform):
+    """Writes rows as a Parquet dataset, and the failed ones as a manifest to run again.
+
+    Takes `Row`; gives one `Committed`, after everything is in place.
+
+    Args:
+        output: The job's output, or its folder.
+        run_id: This run's name, part of a folder's name.
+        on_row: Called on the worker with every row, for progress.
+    """
+
+    def __init__(
+        self,
+        output: Output | str,
+        run_id: str,
+        *,
+        on_row: Callable[[Row], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._output = Output.of(output)
+        self._run_id = run_id
+        self._on_row = on_row
+
+    def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[Committed]:
+        """Builds the step."""
+        groups = rows | "LedgerGroups" >> beam.ParDo(
+            WriteGroupsFn(self._output, self._run_id, self._on_row)
+        ).with_output_types(str)
+        start = rows.pipeline | "EvenIfEmpty" >> beam.Create([None])
+        return start | "Commit" >> beam.Map(
+            _commit, beam.pvalue.AsIter(groups), output=self._output, run_id=self._run_id
+        ).with_output_types(Committed)
+
+
+def _commit(_: None, groups: beam.pvalue.AsIter, *, output: Output, run_id: str) -> Committed:
+    return commit(groups, output=output, run_id=run_id)

@@ -1,0 +1,151 @@
+"""`Output`: where everything of a job's output lies, and in which store.
+
+Every step that reads or writes the output is given the same `Output`, so no argument of one step
+has to agree with another's. No other module knows a path of the output::
+
+    cutouts/ID.png                 cutouts, straight alpha
+    masks/ID.png                   masks, 8-bit grey
+    metadata/RUN/part-00000.parquet, _SUCCESS
+    summary.json                   counts, errors, pace, versions
+    failures.jsonl                 the failed rows: a manifest that can be run again
+    ledger/rows/RUN/*.parquet      rows that a run under way has finished
+    ledger/earlier/RUN-*.parquet   finished rows that the last manifest did not have
+    ledger/tasks/FINGERPRINT.json  tasks of the API
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from alphabeam.transforms import storage
+from alphabeam.transforms.manifest.names import file_name
+
+__all__ = ["CutoutFormat", "Output"]
+
+CutoutFormat = Literal["png", "webp"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """A job's output: a folder of any store.
+
+    Methods that give a name (`cutout`, `mask`) give what the metadata holds: a name relative to
+    ``directory``. All others give a URI.
+
+    Attributes:
+        directory: Path or fsspec URL of the folder.
+        storage: Options for fsspec, by protocol.
+        cutout_format: ``png``, or lossless ``webp``.
+    """
+
+    directory: str
+    storage: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False)
+    cutout_format: CutoutFormat = "png"
+
+    def __post_init__(self) -> None:
+        if self.cutout_format not in ("png", "webp"):
+            raise ValueError(f"cutout_format: {self.cutout_format!r} is not one of png, webp")
+
+    @classmethod
+    def of(cls, output: Output | str) -> Output:
+        """The output itself, or one with the defaults in a folder."""
+        return cls(output) if isinstance(output, str) else output
+
+    # -- names relative to the folder
+
+    def cutout(self, id: str) -> str:
+        """Name of an id's cutout."""
+        return f"cutouts/{file_name(id)}.{self.cutout_format}"
+
+    def mask(self, id: str) -> str:
+        """Name of an id's mask."""
+        return f"masks/{file_name(id)}.png"
+
+    # -- URIs
+
+    def uri(self, name: str) -> str:
+        """URI of a name relative to the folder."""
+        return storage.join(self.directory, *name.split("/"))
+
+    @property
+    def summary(self) -> str:
+        """The summary of the last run."""
+        return self.uri("summary.json")
+
+    @property
+    def failures(self) -> str:
+        """The failed rows of the last run."""
+        return self.uri("failures.jsonl")
+
+    def metadata(self, run_id: str) -> str:
+        """Folder of a run's metadata."""
+        return self.uri(f"metadata/{run_id}")
+
+    def part(self, run_id: str, number: int) -> str:
+        """A part of a run's metadata."""
+        return self.uri(f"metadata/{run_id}/part-{number:05d}.parquet")
+
+    def marker(self, run_id: str) -> str:
+        """What says that a run's metadata is whole."""
+        return self.uri(f"metadata/{run_id}/_SUCCESS")
+
+    def group(self, run_id: str, name: str) -> str:
+        """A group of rows that a run under way has finished."""
+        return self.uri(f"ledger/rows/{run_id}/{name}.parquet")
+
+    def earlier(self, run_id: str, number: int) -> str:
+        """Finished rows, carried over by a run whose manifest does not have them."""
+        return self.uri(f"ledger/earlier/{run_id}-{number:05d}.parquet")
+
+    def task(self, fingerprint: str) -> str:
+        """What is known of the API's task for a fingerprint."""
+        return self.uri(f"ledger/tasks/{fingerprint}.json")
+
+    def committed_files(self) -> list[str]:
+        """Every object under ``metadata/``, the markers included."""
+        return self.list("metadata")
+
+    def group_files(self) -> list[str]:
+        """Every object under ``ledger/rows/``."""
+        return self.list("ledger/rows")
+
+    def earlier_files(self) -> list[str]:
+        """Every object under ``ledger/earlier/``."""
+        return self.list("ledger/earlier")
+
+    def task_files(self) -> dict[str, str]:
+        """URI of every entry under ``ledger/tasks/``, by fingerprint."""
+        return {
+            uri.rsplit("/", 1)[-1].removesuffix(".json"): uri for uri in self.list("ledger/tasks")
+        }
+
+    # -- touching the store
+
+    def list(self, name: str) -> list[str]:
+        """All objects below a folder of the output, sorted; none if it does not exist."""
+        return storage.list(self.uri(name), options=self.storage)
+
+    def read(self, uri: str) -> bytes:
+        """Reads an object."""
+        return storage.read(uri, options=self.storage)
+
+    def read_many(self, uris: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Reads many objects at once, in order; raises at the first that cannot be read."""
+        for uri, data in storage.read_many(uris, options=self.storage):
+            if isinstance(data, Exception):
+                raise data
+            yield uri, data
+
+    def put(self, uri: str, data: bytes) -> None:
+        """Writes an object, whole or not at all."""
+        storage.put(uri, data, options=self.storage)
+
+    def exists(self, uri: str) -> bool:
+        """Whether an object is there."""
+        return storage.exists(uri, options=self.storage)
+
+    def delete(self, uris: Iterable[str]) -> None:
+        """Deletes objects; one that is not there is no error."""
+        storage.delete(uris, options=self.storage)

@@ -1,0 +1,227 @@
+"""`Overlap`: ``beam.Map`` for work that waits, with several elements at once on a bounded pool.
+
+A DoFn of a fused stage is handed one element after another and hands each result on at once, so
+reading, inference and encoding would take turns. `Overlap` starts the work on a pool instead and
+hands results on as they are ready, in any order: no element waits for another. While Beam's thread
+waits for one step's result, the pools of all other steps go on working.
+
+The pool, and the bounds on what is at work or waits to be handed on, belong to the process and not
+to the DoFn: a runner that works on four bundles at once in one process shares one pool.
+
+Not for work that only computes in Python: threads gain nothing there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+
+import apache_beam as beam
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.shared import Shared
+from apache_beam.utils.windowed_value import WindowedValue
+
+from alphabeam.transforms import metrics
+
+__all__ = ["BoundedPool", "InFlight", "Overlap"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class BoundedPool:
+    """A thread pool, and room for a number of items and their weight.
+
+    Args:
+        threads: Items worked on at once, at least 1.
+        depth: Items at work or waiting to be handed on, at least ``threads``.
+        capacity: Most weight of these items; 0 for no bound.
+        name: Of the threads.
+    """
+
+    def __init__(
+        self, threads: int, depth: int = 0, capacity: int = 0, name: str = "alphabeam"
+    ) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._depth = max(depth or 2 * threads, threads)
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._items = 0
+        self._weight = 0
+
+    def take(self, weight: int, force: bool = False) -> bool:
+        """Takes room for one item; whether there was any. ``force`` takes it in any case."""
+        with self._lock:
+            full = self._items >= self._depth or (
+                self._capacity > 0 and self._items > 0 and self._weight + weight > self._capacity
+            )
+            if full and not force:
+                return False
+            self._items += 1
+            self._weight += weight
+            return True
+
+    def give_back(self, weight: int) -> None:
+        """Gives back the room of one item."""
+        with self._lock:
+            self._items -= 1
+            self._weight -= weight
+
+    def submit(self, work: Callable[[T], R], item: T) -> Future[R]:
+        """Starts the work on an item, as soon as a thread is free."""
+        return self._executor.submit(work, item)
+
+
+class InFlight(Generic[T, R]):
+    """What one bundle has at work on a pool that it may share with other bundles.
+
+    A bundle that holds nothing is always let in, by one item over the bounds: otherwise two
+    bundles could each wait, in different steps, for room that the other holds.
+
+    Args:
+        pool: Runs the work.
+        work: From an item to its result. What it raises, `push` and `drain` raise.
+        weigh: An item's weight, such as its pixels.
+    """
+
+    def __init__(
+        self, pool: BoundedPool, work: Callable[[T], R], weigh: Callable[[T], int] | None = None
+    ) -> None:
+        self._pool = pool
+        self._work = work
+        self._weigh = weigh
+        self._pending: dict[Future[R], int] = {}
+        self._ready: queue.SimpleQueue[Future[R]] = queue.SimpleQueue()
+
+    def push(self, item: T) -> Iterator[R]:
+        """Starts the work on an item; yields results while there is no room, and all ready ones."""
+        weight = self._weigh(item) if self._weigh else 0
+        while not self._pool.take(weight, force=not self._pending):
+            yield self._next()
+        future = self._pool.submit(self._work, item)
+        self._pending[future] = weight
+        future.add_done_callback(self._ready.put)
+        while not self._ready.empty():
+            yield self._next()
+
+    def drain(self) -> Iterator[R]:
+        """Yields all the results that are left."""
+        while self._pending:
+            yield self._next()
+
+    def abandon(self) -> None:
+        """Cancels what has not begun, and waits for the rest; for a bundle that failed."""
+        for future in self._pending:
+            future.cancel()
+        for future, weight in self._pending.items():
+            with contextlib.suppress(BaseException):
+                future.result()
+            self._pool.give_back(weight)
+        self._pending.clear()
+        self._ready = queue.SimpleQueue()
+
+    def _next(self) -> R:
+        future = self._ready.get()
+        self._pool.give_back(self._pending.pop(future))
+        return future.result()
+
+
+class Overlap(beam.PTransform):
+    """Applies a function to each element, several at once; results in the order of completion.
+
+    Elements keep their timestamps and windows.
+
+    Args:
+        open: Called once for each DoFn on the worker; gives the function from an element to its
+            result. The function runs on the pool's threads. What it raises fails the bundle.
+        output_type: Type of the results.
+        threads: Elements worked on at once, per process; 0 for as many as the process has cores.
+        depth: Elements at work or waiting to be handed on, per process; 0 for twice the threads.
+        weigh: An element's weight.
+        capacity: Most weight at once, per process; 0 for no bound. An element over it is worked
+            on alone.
+    """
+
+    def __init__(
+        self,
+        open: Callable[[], Callable[[Any], Any]],
+        output_type: Any,
+        *,
+        threads: int = 0,
+        depth: int = 0,
+        weigh: Callable[[Any], int] | None = None,
+        capacity: int = 0,
+    ) -> None:
+        super().__init__()
+        self._fn = _OverlapFn(open, threads, depth, weigh, capacity)
+        self._output_type = output_type
+
+    def expand(self, elements: beam.PCollection[Any]) -> beam.PCollection[Any]:
+        """Builds the step."""
+        return elements | "Work" >> beam.ParDo(self._fn).with_output_types(self._output_type)
+
+
+class _OverlapFn(beam.DoFn):
+    def __init__(
+        self,
+        open: Callable[[], Callable[[Any], Any]],
+        threads: int,
+        depth: int,
+        weigh: Callable[[Any], int] | None,
+        capacity: int,
+    ) -> None:
+        super().__init__()
+        self._open = open
+        self._bounds = (threads, depth, capacity)
+        self._weigh = weigh
+        self._shared = Shared()
+        self._in_flight: InFlight[Any, Any] | None = None
+
+    def setup(self) -> None:
+        work = self._open()
+        self._in_flight = InFlight(
+            self._shared.acquire(self._pool),
+            lambda item: (work(item[0]), item[1], item[2]),
+            None if self._weigh is None else self._weigh_item,
+        )
+
+    def _pool(self) -> BoundedPool:
+        threads, depth, capacity = self._bounds
+        return BoundedPool(threads or os.cpu_count() or 1, depth, capacity)
+
+    def _weigh_item(self, item: Any) -> int:
+        assert self._weigh is not None
+        return self._weigh(item[0])
+
+    def start_bundle(self) -> None:
+        assert self._in_flight is not None
+        self._in_flight.abandon()  # what a bundle that failed has left
+
+    def process(
+        self,
+        element: Any,
+        timestamp: Any = beam.DoFn.TimestampParam,
+        window: Any = beam.DoFn.WindowParam,
+    ) -> Iterator[Any]:
+        assert self._in_flight is not None
+        for result in self._in_flight.push((element, timestamp, window)):
+            yield _windowed(*result)
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        assert self._in_flight is not None
+        for result in self._in_flight.drain():
+            yield _windowed(*result)
+        metrics.report_counts()
+
+    def teardown(self) -> None:
+        if self._in_flight is not None:
+            self._in_flight.abandon()
+
+
+def _windowed(value: Any, timestamp: Any, window: Any) -> WindowedValue:
+    return WindowedValue(value, timestamp, (window if window is not None else GlobalWindow(),))
