@@ -84,6 +84,7 @@ def test_bundles_that_run_twice_give_each_output_once(filled_shop: FillShop) -> 
     assert (shop.out / "failures.jsonl").read_text().count("\n") == 1
 
 
+@pytest.mark.slow
 def test_two_processes(filled_shop: FillShop) -> None:
     shop = filled_shop(6, engine={"processes": 2, "threads": 1})
     assert shop.run() == 0
@@ -107,6 +108,7 @@ def test_datasets_read_the_metadata_with_every_column_typed(filled_shop: FillSho
     assert all(len(uid) == 20 for uid in table["task_uid"].to_pylist())
 
 
+@pytest.mark.slow
 def test_manifests_of_every_kind_give_the_same_cutouts(shop: Shop) -> None:
     import json
 
@@ -172,6 +174,7 @@ def run_script(text: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_transforms_in_another_pipeline(filled_shop: FillShop) -> None:
     shop = filled_shop(2)
     run_script(

@@ -16,6 +16,8 @@ import pytest
 from alphabeam.pipelines.command import main
 from tests.conftest import Shop
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 FillShop = Callable[..., Shop]
 

@@ -135,6 +135,7 @@ with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as p:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_started_again_redoes_nothing_that_the_ledger_holds(
     filled_shop: FillShop, tmp_path: Path
 ) -> None:

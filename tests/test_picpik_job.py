@@ -27,6 +27,8 @@ from alphabeam.transforms.rows import Row
 from tests.conftest import Shop
 from tests.picpik_jobs import PicpikShop, check_every_row, run_with_kills
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def picpik(tmp_path: Path) -> Iterator[Callable[..., PicpikShop]]:

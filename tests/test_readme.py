@@ -28,6 +28,7 @@ def example(start: str) -> str:
     return block
 
 
+@pytest.mark.slow
 def test_five_lines_in_another_pipeline(shop: Shop, tmp_path: Path) -> None:
     shop.picture("a.png")
     shop.manifest("image,sku\na.png,17\nnone.png,18\n")

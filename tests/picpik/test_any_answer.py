@@ -48,6 +48,7 @@ statuses = st.sampled_from([200, 200, 200, 201, 204, 302, 307, 400, 403, 429, 50
 retry_after = st.none() | st.sampled_from(["0", "1", "soon", "Wed, 21 Oct 2015 07:28:00 GMT"])
 
 
+@pytest.mark.slow
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     deadline=None,

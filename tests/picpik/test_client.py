@@ -103,6 +103,7 @@ def test_many_uids_go_in_batches_and_come_back_in_order(png: bytes) -> None:
         assert client.tasks([]) == []
 
 
+@pytest.mark.slow
 def test_a_20_mb_image_goes_through() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2600, 2600, 3), np.uint8)
     from alphabeam.transforms.picpik.emulator import encode_png

@@ -288,6 +288,7 @@ def test_many_clients_at_once_keep_the_ideal_rate(png: bytes) -> None:
         assert time.monotonic() - began < 30  # ideal: 1; this machine is shared
 
 
+@pytest.mark.slow
 def test_it_starts_by_hand(png: bytes) -> None:
     command = [
         sys.executable,
@@ -326,6 +327,7 @@ def test_it_starts_by_hand(png: bytes) -> None:
         process.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_mistake_on_its_command_line_is_named() -> None:
     for arguments, text in (
         (["--fault", "nonsense=1"], "'nonsense' is not one of"),

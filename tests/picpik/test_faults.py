@@ -243,6 +243,7 @@ def test_results_die_after_their_time(png: bytes) -> None:
 # ------------------------------------------------------------------------- all together
 
 
+@pytest.mark.slow
 def test_200_images_with_every_fault_lose_nothing_and_pay_nothing_twice(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -73,3 +73,15 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if _REPORT and _results and not hasattr(session.config, "workerinput"):
         Path(_REPORT).write_text(json.dumps(_results, indent=1, ensure_ascii=False) + "\n")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that start a server: those that ask for a store beyond disk and memory."""
+    for item in items:
+        asked = {
+            v
+            for v in getattr(getattr(item, "callspec", None), "params", {}).values()
+            if isinstance(v, str)
+        }
+        if "stores" in getattr(item, "fixturenames", ()) and not asked & {"local", "memory"}:
+            item.add_marker(pytest.mark.servers)

@@ -28,6 +28,8 @@ from alphabeam.transforms.errors import ErrorCode, RowError
 from tests.storage import servers
 from tests.storage.conftest import Stores
 
+pytestmark = pytest.mark.slow
+
 SECRETS = {"ALPHABEAM_TEST_S3": "testing-secret", "ALPHABEAM_TEST_AZURE": ""}
 STORES = {"s3": "fsspec+s3", "azure": "fsspec+abfs", "sftp": "fsspec+sftp", "memory": "memory"}
 SCHEMA = pa.schema([("name", pa.string()), ("length", pa.int64())])

@@ -20,6 +20,8 @@ from alphabeam.transforms import storage
 from tests.storage import servers
 from tests.storage.conftest import Stores
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = servers.REPOSITORY / "samples"
 NAMES = {"s3": "secret", "abfs": "connection_string"}
 
