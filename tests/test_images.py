@@ -81,6 +81,7 @@ def test_every_format(format: str, options: dict[str, object], tolerance: int) -
     assert np.abs(pixels.astype(int) - smooth()).max() <= tolerance
 
 
+@pytest.mark.slow
 def test_a_fresh_process_reads_late_formats_and_prints_no_warnings() -> None:
     """Pillow loads most formats only when something else asks for them, and warns to stderr."""
     import subprocess

@@ -42,6 +42,7 @@ def redone(shop: Shop, *arguments: str) -> set[str]:
     return {id for id in after if after[id] != before.get(id)}
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_done_again(filled_shop: FillShop) -> None:
     shop = filled_shop(3)
     assert shop.run() == 0
@@ -52,6 +53,7 @@ def test_what_is_finished_is_not_done_again(filled_shop: FillShop) -> None:
     assert {path: path.stat().st_mtime_ns for path in shop.out.rglob("*.png")} == files
 
 
+@pytest.mark.slow
 def test_what_changed_is_done_again(filled_shop: FillShop, tmp_path: Path) -> None:
     shop = filled_shop(3)
     assert shop.run() == 0

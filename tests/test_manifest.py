@@ -718,6 +718,7 @@ def test_shards_may_be_read_in_any_order(tmp_path: Path) -> None:
     assert [row for rows in reversed(backwards) for row in rows] == one_pass(manifest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["m.csv", "m.csv.zst", "m.parquet"])
 def test_a_large_manifest_is_not_held_in_memory(tmp_path: Path, name: str) -> None:
     rows, note = 2500, "note " * 600

@@ -406,6 +406,7 @@ def test_what_was_sent_is_recorded(desk: Callable[..., Desk]) -> None:
     assert flag.startswith("sent_jpeg_")
 
 
+@pytest.mark.slow
 def test_long_task_uids_and_20_mb_pictures(desk: Callable[..., Desk]) -> None:
     d = desk(uid_length=64, answer=grey_mask)
     noise = np.random.default_rng(0).integers(0, 255, (2600, 2600, 3), np.uint8)

@@ -54,6 +54,7 @@ def test_a_scene_depends_on_seed_and_number_alone(material):
     assert one.image.shape != other.image.shape or not np.array_equal(one.image, other.image)
 
 
+@pytest.mark.slow
 def test_the_trimap_agrees_with_the_alpha_and_is_cut_to_its_band(material):
     for number in range(12):
         scene = draw_scene(0, number, material)
@@ -69,6 +70,7 @@ def test_the_trimap_agrees_with_the_alpha_and_is_cut_to_its_band(material):
         assert scene.trimap.shape[0] - top - height <= MARGIN
 
 
+@pytest.mark.slow
 def test_a_network_draws_the_trimap_of_some_as_in_a_job(material):
     seen = dataclasses.replace(material, networks=_networks()[::2])
     scenes = [draw_scene(1, number, seen) for number in range(10)]
@@ -86,6 +88,7 @@ def test_a_network_draws_the_trimap_of_some_as_in_a_job(material):
         assert make_example(scene).shape == (12, *size)
 
 
+@pytest.mark.slow
 def test_what_stands_for_a_part_of_a_large_picture_is_solved_at_a_smaller_size(material):
     limits = [draw_scene(0, number, material).limits for number in range(20)]
     assert Bands(sharp=0) in limits
@@ -94,6 +97,7 @@ def test_what_stands_for_a_part_of_a_large_picture_is_solved_at_a_smaller_size(m
     assert {limit.refined for limit in limits} == {Bands.refined}
 
 
+@pytest.mark.slow
 def test_scenes_show_renders_where_there_are_any(material):
     alpha = np.zeros((240, 300), np.uint8)
     cv2.circle(alpha, (150, 120), 70, 255, -1, cv2.LINE_AA)
@@ -136,6 +140,7 @@ def test_features_are_what_the_core_gives_its_refiner(material, monkeypatch):
     assert found > 3
 
 
+@pytest.mark.slow
 def test_examples_are_not_made_twice(folder, material, tmp_path):
     again = tmp_path / "again"
     first = write_examples(again, 2, 0, material)

@@ -158,6 +158,7 @@ def test_identity(uri: str, same: str) -> None:
     assert storage.identity(same) == same
 
 
+@pytest.mark.slow
 def test_import_is_light() -> None:
     source = (
         "import sys; from alphabeam.transforms import storage; print('apache_beam' in sys.modules)"
