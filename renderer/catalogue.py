@@ -50,7 +50,10 @@ def read_catalogue(path: Path = CATALOGUE) -> tuple[Sample, ...]:
     Raises:
         CatalogueError: An entry is not well-formed; the message says which and why.
     """
-    entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise CatalogueError(f"{path.name}: no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(entries, list):
         raise CatalogueError(f"{path.name}: must be a list of samples")
     samples: dict[str, Sample] = {}
@@ -84,7 +87,7 @@ def _sample(entry: Any) -> Sample:
     if missing := sorted(texts - entry.keys()):
         raise CatalogueError(f"{missing[0]} is missing")
     parts = {key: value for key, value in entry.items() if key not in texts}
-    picture = _record(Picture, "sample", {key: _part(key, part) for key, part in parts.items()})
+    picture = _record(Picture, "", {key: _part(key, part) for key, part in parts.items()})
     if not picture.products:
         raise CatalogueError("products: must have one or more")
     return Sample(picture=picture, **{key: str(entry[key]) for key in texts})
@@ -93,9 +96,14 @@ def _sample(entry: Any) -> Sample:
 def _part(key: str, value: Any) -> Any:
     """A field of `Picture` from what the file has for it."""
     if key in ("products", "clutter"):
+        if not isinstance(value, list):
+            raise CatalogueError(f"{key}: must be a list, not {value!r}")
         return tuple(_piece(key, piece) for piece in value)
     if key == "camera":
-        return _record(Camera, key, value)
+        camera = _record(Camera, key, value)
+        if not (_is_pair(camera.size) and all(type(n) is int and n > 0 for n in camera.size)):
+            raise CatalogueError(f"camera: size must be two numbers of pixels, not {camera.size!r}")
+        return camera
     if key == "light":
         return _record(Light, key, value)
     if key == "setting":
@@ -114,16 +122,27 @@ def _piece(key: str, value: Any) -> Piece:
 
 
 def _record(kind: type[T], key: str, value: Any) -> T:
-    """A dataclass of a kind from the mapping `value`, whose names must be its fields."""
+    """A dataclass of a kind from a mapping, whose names must be its fields.
+
+    Args:
+        kind: The dataclass.
+        key: Where the mapping stands, for messages; empty at the top.
+        value: What the file has there.
+    """
+    where = f"{key}: " if key else ""
     if not isinstance(value, dict):
-        raise CatalogueError(f"{key}: must have fields, not {value!r}")
+        raise CatalogueError(f"{where}must have fields, not {value!r}")
     known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(map(str, value.keys() - known.keys())):
-        raise CatalogueError(f"{key}: no field {unknown[0]!r}; there are {_list(known)}")
+        raise CatalogueError(f"{where}no field {unknown[0]!r}; there are {_list(known)}")
     for name, field in known.items():
         if name not in value and field.default is MISSING and field.default_factory is MISSING:
-            raise CatalogueError(f"{key}: {name} is missing")
+            raise CatalogueError(f"{where}{name} is missing")
     return kind(**{name: _tuples(part) for name, part in value.items()})
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2
 
 
 def _tuples(value: Any) -> Any:

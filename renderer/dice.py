@@ -24,6 +24,7 @@ _FORMER_NAMES = {
     "background colour": "ground",
     "background depth": "ground back",
     "pattern background": "pattern ground",
+    **{f"material {part}": f"stuff {part}" for part in range(3)},
 }
 
 

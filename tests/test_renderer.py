@@ -160,12 +160,15 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
         (GOOD.replace("  title: A mug\n", ""), "sample one: title is missing"),
         (
             GOOD.replace("  camera: {size: [100, 80]}\n", ""),
-            "sample one: sample: camera is missing",
+            "sample one: camera is missing",
         ),
         (GOOD.replace("[{product: mug}]", "[]"), "sample one: products: must have one or more"),
         (GOOD.replace("{kind: sweep}", "sweep"), "sample one: setting: must have fields"),
         (GOOD + GOOD, "sample one: the id is there twice"),
         ("samples: 3", "must be a list of samples"),
+        (GOOD.replace("[{product: mug}]", "mug"), "sample one: products: must be a list"),
+        (GOOD.replace("[100, 80]", "[100]"), "sample one: camera: size must be two numbers"),
+        (GOOD.replace("[100, 80]", "[100"), "no YAML: while parsing"),
     ],
 )
 def test_what_is_wrong_with_a_catalogue_is_said_in_one_line(

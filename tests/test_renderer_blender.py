@@ -20,6 +20,8 @@ from renderer.pictures import SETTINGS, Camera, Picture, Piece, Setting
 from renderer.products import PRODUCTS
 from renderer.random_pictures import draw_picture
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = {sample.id: sample for sample in read_catalogue()}
 PLAIN = Picture((Piece("mill"),), Setting("sweep"), Camera((64, 64)))

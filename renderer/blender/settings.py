@@ -169,9 +169,9 @@ def _bokeh(dice: Dice) -> None:
 
 def _shelf(dice: Dice) -> None:
     """A shelf in a shop: board, back panel, and the next board above when the frame is wide."""
-    stuff = _material(dice, "top", ("oak", "walnut", "painted boards", "paint"))
+    board = _material(dice, "top", ("oak", "walnut", "painted boards", "paint"))
     back = dice.between("shelf back", 0.35, 0.8)
-    shapes.block((12, back + 0.5, 0.06), stuff, (0, (back - 0.5) / 2, -0.03), edge=0.008)
+    shapes.block((12, back + 0.5, 0.06), board, (0, (back - 0.5) / 2, -0.03), edge=0.008)
     _plane(
         _material(dice, "wall", ("paint", "painted boards", "tiles")),
         (-12, back, -6),
@@ -179,8 +179,8 @@ def _shelf(dice: Dice) -> None:
         (0, 0, 12),
     )
     above = dice.between("shelf above", 1.25, 1.7)
-    shapes.block((12, back + 0.3, 0.06), stuff, (0, (back - 0.3) / 2, above), edge=0.008)
-    shapes.block((12, back + 0.5, 0.06), stuff, (0, (back - 0.5) / 2, -above), edge=0.008)
+    shapes.block((12, back + 0.3, 0.06), board, (0, (back - 0.3) / 2, above), edge=0.008)
+    shapes.block((12, back + 0.5, 0.06), board, (0, (back - 0.5) / 2, -above), edge=0.008)
 
 
 SETTING_BUILDERS: dict[str, Callable[[Dice], None]] = {

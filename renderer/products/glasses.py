@@ -91,23 +91,23 @@ def glassware(dice: Dice) -> None:
     if dice.chance("tinted", 0.3):
         tint = dice.colour("glass", (0.1, 0.6), (0.6, 0.98))
     etched = 0.15 if dice.chance("etched", 0.15) else 0.0
-    stuff = materials.glass(tint, etched, airy=dice.chance("airy", 0.75))
+    glass = materials.glass(tint, etched, airy=dice.chance("airy", 0.75))
     wall, floor = rng.uniform(0.012, 0.04), rng.uniform(0.03, 0.12)
     foot = 0.0
     if kind == "stem":
         foot, disc, thin = rng.uniform(0.25, 0.6), rng.uniform(0.25, 0.36), 0.022
         turns = [(0, 0), (disc, 0), (disc, 0.015), (0.05, 0.04), (thin, 0.12)]
         turns += [(thin, foot - 0.06), (0.06, foot + 0.02), (0, foot + 0.02)]
-        shapes.lathe(fillet(turns, 0.03, 8), stuff)
+        shapes.lathe(fillet(turns, 0.03, 8), glass)
         path[:, 1] += foot
-    shapes.lathe(vessel(np.vstack([[(0, foot)], path]), wall, foot + floor), stuff, 128)
+    shapes.lathe(vessel(np.vstack([[(0, foot)], path]), wall, foot + floor), glass, 128)
     top = path[-1, 1]
     if dice.chance("filled", 0.4):
         low = foot + floor
         level = low + (top - low) * dice.between("level", 0.2, 0.85)
         cloud = dice.pick("cloud", (0.0, 0.0, 0.3, 1.0))
-        stuff = materials.liquid(dice.colour("drink", (0.05, 0.9), (0.4, 0.98)), cloud)
-        shapes.lathe(drink(path, wall, low, level), stuff, 128)
+        content = materials.liquid(dice.colour("drink", (0.05, 0.9), (0.4, 0.98)), cloud)
+        shapes.lathe(drink(path, wall, low, level), content, 128)
     if kind == "jar" and dice.chance("lid", 0.7):
         cap = path[-1, 0] + 0.025
         turns = [(0, top - 0.12), (cap, top - 0.12), (cap, top + 0.05), (0, top + 0.05)]

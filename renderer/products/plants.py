@@ -42,7 +42,7 @@ def plant(dice: Dice) -> None:
     tone = dice.rng("green").uniform(0.0, 0.2, 3)
     green = dice.pick("green", [(0.13 + tone[0], 0.33 + tone[1], 0.08 + 0.75 * tone[2])])
     edge = (0.85, 0.88, 0.6) if dice.chance("variegated", 0.4) else None
-    stuff = materials.leaf(green, edge)
+    leaf = materials.leaf(green, edge)
     count = {"spider": 64, "blade": 16, "broad": 18}[kind]
     for k in range(count):
         a = k * 2.39996 + rng.normal(0, 0.2)
@@ -82,7 +82,7 @@ def plant(dice: Dice) -> None:
                 [out * 0.05 + (0, 0, h * 0.88), out * reach * 0.35 + (0, 0, h + rise * 0.65), top],
                 24,
             )
-            shapes.tube(stalk, 0.012, stuff, sides=8)
+            shapes.tube(stalk, 0.012, leaf, sides=8)
             path = spline(
                 [
                     top,
@@ -120,4 +120,4 @@ def plant(dice: Dice) -> None:
             grid += normal[:, None] * (
                 0.012 * np.sin(t * 22)[:, None, None] * (v**2)[None, :, None]
             )
-        shapes.sheet(np.moveaxis(grid, 0, 1), stuff, thickness=0.004, unit_uv=True)
+        shapes.sheet(np.moveaxis(grid, 0, 1), leaf, thickness=0.004, unit_uv=True)

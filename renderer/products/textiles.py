@@ -22,9 +22,9 @@ def cushion(dice: Dice) -> None:
     one, two = dice.colour("cloth"), dice.colour("second cloth")
     patterned = dice.chance("patterned", 0.4)
     if patterned:
-        stuff = materials.printed(prints.pattern(dice), 0.9, True)
+        cloth = materials.printed(prints.pattern(dice), 0.9, True)
     else:
-        stuff = materials.fabric(
+        cloth = materials.fabric(
             one, two if dice.chance("two tone", 0.5) else None, dice.between("threads", 25, 60)
         )
     rng = dice.rng("creases")
@@ -46,8 +46,8 @@ def cushion(dice: Dice) -> None:
         return surface
 
     parts = [
-        shapes.sheet(face(1), stuff, (90, 90), unit_uv=patterned),
-        shapes.sheet(face(-1), stuff, (90, 90)),
+        shapes.sheet(face(1), cloth, (90, 90), unit_uv=patterned),
+        shapes.sheet(face(-1), cloth, (90, 90)),
     ]
     t = np.linspace(-1, 1, 60)
     rim = np.concatenate(
@@ -94,7 +94,7 @@ def cushion(dice: Dice) -> None:
 
 
 def _folded(
-    stuff: bpy.types.Material,
+    cloth: bpy.types.Material,
     rng: np.random.Generator,
     size: tuple[float, float],
     layers: int,
@@ -130,7 +130,7 @@ def _folded(
             -1,
         )
 
-    return shapes.sheet(surface, stuff, (len(p), 40), ply * 0.8, 1, name="folded")
+    return shapes.sheet(surface, cloth, (len(p), 40), ply * 0.8, 1, name="folded")
 
 
 def towels(dice: Dice) -> None:

@@ -121,6 +121,6 @@ def turned(dice: Dice) -> None:
         low, high = max(part[0] - 1, 0), part[-1]
         profile = curve[low : high + 1]
         colour = dice.colour(f"part {k}")
-        material = dice.pick(f"stuff {k}", _TURNED)
+        material = dice.pick(f"material {k}", _TURNED)
         closed = np.vstack([[(0, profile[0, 1])], profile, [(0, profile[-1, 1])]])
         shapes.lathe(closed, material(colour))
