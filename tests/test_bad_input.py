@@ -183,7 +183,7 @@ def test_failures_run_again_as_they_are_fail_again(shop: Shop) -> None:
         ("m.csv", b'image,"note\na.png,x\n', "m.csv:1: header: a quote is opened and never closed"),
         ("m.csv", "image\na.png\n".encode("utf-16"), "the text is UTF-16; save it as UTF-8"),
         ("m.parquet", b"image\na.png\n", "not a Parquet file"),
-        ("m", b"image\na.png\n", "the format cannot be told from the name"),
+        ("m", b"image\na.png\n", "the name does not show the format"),
         ("m.csv.gz", b"\x1f\x8b\x08\x00broken", "m.csv.gz: "),
     ],
 )

@@ -51,7 +51,7 @@ class RowError(Exception):
 
     Attributes:
         code: The closed-list code.
-        message: One line: what, where, and how to mend it. Never holds a secret.
+        message: One line: what, where, and how to fix it. Never holds a secret.
     """
 
     def __init__(self, code: ErrorCode, message: str) -> None:

@@ -225,8 +225,8 @@ def test_an_unreliable_store(http: str, monkeypatch: pytest.MonkeyPatch) -> None
             assert outcome == name.encode()
 
 
-def test_window(http: str) -> None:
-    """No more is read ahead than the window allows, and nothing once the reader has left."""
+def test_concurrency_bounds_what_is_read_ahead(http: str) -> None:
+    """No more is read ahead than `concurrency` allows, and nothing once the reader has left."""
     asked = []
 
     def uris() -> Iterator[str]:

@@ -324,7 +324,7 @@ def _revive(
 
 
 def beam_path(uri: str) -> FsspecPath:
-    """A URI for Beam's IO that also works on workers that were told nothing of this module.
+    """A URI for Beam's IO that also works on workers that have not imported this module.
 
     Raises:
         RowError: INVALID_URI for a local path, which Beam opens by itself.

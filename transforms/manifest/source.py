@@ -75,7 +75,7 @@ class Manifest:
         if storage.is_local(self.uri) and os.path.isdir(os.path.expanduser(self.uri)):
             return "glob"
         raise ManifestError(
-            f"{self.uri}: the format cannot be told from the name; "
+            f"{self.uri}: the name does not show the format; "
             "say input.format: csv, tsv, jsonl, parquet, list or glob"
         )
 

@@ -19,8 +19,8 @@ class ReadManifest(beam.PTransform):
 
     Args:
         manifest: A `Manifest`, or the URI of one.
-        redistribute: Spread the rows over all workers. Leave it on for distributed runners. One
-            machine's runner keeps what is redistributed in memory, and needs it not.
+        redistribute: Reshuffle the rows, so that all workers get some. Turn it off for the local
+            runner, which would hold reshuffled rows in memory.
         on_survey: Called on the worker with the number of rows, once it is known.
     """
 

@@ -1,4 +1,4 @@
-"""The client of the PICPIK API: signed calls, with faults told apart by what they cost."""
+"""The client of the PICPIK API: signed calls, and errors classified by what they cost."""
 
 from __future__ import annotations
 

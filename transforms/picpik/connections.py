@@ -88,8 +88,8 @@ class _BoundedHTTPSConnection(_BoundedMixin, HTTPSConnection):  # type: ignore[m
 class _FreshMixin:
     """Never uses again a connection that idled long enough for the server to be closing it.
 
-    A request sent into a closing connection is lost in a way that cannot be told from a task
-    that was queued. Servers keep idle connections for 15 s and more.
+    A request sent into a closing connection is lost in a way that looks like a task that
+    was queued. Servers keep idle connections for 15 s and more.
     """
 
     _MOST_IDLE = 10.0  # seconds

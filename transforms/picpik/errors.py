@@ -29,7 +29,7 @@ class PicpikError(RowError):
 
     Attributes:
         code: The closed-list code; the class's own unless another is given.
-        message: One line: what, where, and how to mend it. Never holds a key.
+        message: One line: what, where, and how to fix it. Never holds a key.
         ret_code: The vendor's own code, where it gave one.
     """
 

@@ -27,7 +27,7 @@ def matte_from_result(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Makes the mask, and the cutout where wanted, from whichever form the API gave.
 
-    The form is told by content. A picture with an alpha channel is a cutout: its alpha is the
+    The form is recognised by content. A picture with an alpha channel is a cutout: its alpha is the
     mask, and its colours are kept to the bit. A grey picture (or RGB whose channels agree)
     without alpha is a mask: the cutout has the original's colours. Where only the mask was asked
     for, a grey picture with an alpha that is opaque everywhere is a mask as well. What was

@@ -90,17 +90,17 @@ def read_many(
     if concurrency < 1:
         raise RowError(ErrorCode.INVALID_PARAMETER, f"concurrency is {concurrency}; give 1 or more")
     rest = iter(uris)
-    window: deque[tuple[str, Future[bytes]]] = deque()
+    pending: deque[tuple[str, Future[bytes]]] = deque()
     with ThreadPoolExecutor(concurrency, thread_name_prefix="alphabeam-read") as pool:
         try:
             for uri in rest:
-                window.append((uri, pool.submit(read, uri, max_bytes=max_bytes, options=options)))
-                if len(window) == concurrency:
-                    yield _outcome(*window.popleft())
-            while window:
-                yield _outcome(*window.popleft())
+                pending.append((uri, pool.submit(read, uri, max_bytes=max_bytes, options=options)))
+                if len(pending) == concurrency:
+                    yield _outcome(*pending.popleft())
+            while pending:
+                yield _outcome(*pending.popleft())
         finally:
-            for _, future in window:
+            for _, future in pending:
                 future.cancel()
 
 

@@ -5,9 +5,9 @@
         ...
         assert emulator.submissions[sha256_of_the_image] == 1
 
-It checks signatures and parameters, queues tasks, answers them, bills them, and misbehaves as it
-is told. What the vendor documents is emulated to the letter; what the vendor leaves open (every
-non-zero RetCode, the limits, whether an unknown parameter is refused) is invented here.
+It checks signatures and parameters, queues tasks, answers them, bills them, and injects the faults
+that it is given. What the vendor documents is emulated to the letter; what the vendor leaves open
+(every non-zero RetCode, the limits, whether an unknown parameter is refused) is invented here.
 """
 
 from __future__ import annotations
