@@ -50,7 +50,10 @@ def backend_of(job: Job, threads: int = 0) -> LocalBackend | PicpikBackend:
     settings = job.backend.model_dump(exclude={"kind", "confirm_over"})
     if job.backend.kind == "local":
         return LocalBackend(
-            **settings, threads=threads, pixels_in_flight=job.engine.pixels_in_flight
+            **settings,
+            threads=threads,
+            pixels_in_flight=job.engine.pixels_in_flight,
+            storage_options=job.storage or None,
         )
     settings["retry_codes"] = tuple(settings["retry_codes"])
     settings["allowed_hosts"] = tuple(settings["allowed_hosts"])

@@ -208,7 +208,7 @@ def _confirm(job: Job, limit: int, fresh: bool) -> None:
 
 def _print_models() -> int:
     from alphabeam.transforms.matting import REGISTRY
-    from alphabeam.transforms.matting.models import cached_path
+    from alphabeam.transforms.models import cached_path
 
     print(f"{'name':<24} {'input':>5} {'size':>7} {'cached':<6} licence")
     for model in REGISTRY.values():

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import http.server
 import json
 import os
 import pickle
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from alphabeam.transforms.matting import (
-    REGISTRY,
     MattingCore,
     ModelError,
     Network,
     Preprocessing,
     load_model,
+    models,
 )
-from alphabeam.transforms.matting import network as network_module
-from alphabeam.transforms.matting.models import RegisteredModel, cache_folder, cached_path, fetch
+from alphabeam.transforms.matting.models import EMBEDDED, embedded
 from tests.conftest import tiny_onnx
 
 PLAIN = {"input_size": 64, "multiple": 32}
@@ -35,23 +31,6 @@ def tiny(tmp_path):
     path = tmp_path / "tiny.onnx"
     path.write_bytes(tiny_onnx())
     return path
-
-
-@pytest.fixture
-def server(tmp_path):
-    """A file server on loopback, and the folder it serves."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{httpd.server_port}", folder
-        httpd.shutdown()
 
 
 def sha256(path):
@@ -194,77 +173,31 @@ def test_not_a_model(tmp_path):
         load_model("catalog")
 
 
-def test_url_is_fetched_once_verified_always(server, tiny, tmp_path):
-    url, folder = server
-    (folder / "m.onnx").write_bytes(tiny.read_bytes())
-    cache = tmp_path / "cache"
-    good = sha256(tiny)
-    network = load_model(f"{url}/m.onnx", sha256=good, cache=cache, preprocessing=PLAIN)
-    assert network.name == "m" and network.sha256 == good
-    (folder / "m.onnx").unlink()
-    load_model(f"{url}/m.onnx", sha256=good, cache=cache, preprocessing=PLAIN)
-    (kept,) = cache.iterdir()
-    kept.write_bytes(b"rotten")
-    with pytest.raises(ModelError, match="is not the published file") as caught:
-        load_model(f"{url}/m.onnx", sha256=good, cache=cache, preprocessing=PLAIN)
-    assert str(kept) in one_line(caught)
-
-
-def test_a_wrong_download_leaves_nothing_behind(server, tmp_path):
-    url, folder = server
-    (folder / "m.onnx").write_bytes(b"something else")
-    cache = tmp_path / "cache"
-    with pytest.raises(ModelError, match="gave a file of digest sha256:"):
-        fetch(f"{url}/m.onnx", cache / "m.onnx", "sha256:" + "0" * 64)
-    assert not list(cache.iterdir())
-
-
-def test_offline_says_which_file_to_put_where(monkeypatch, tmp_path):
-    model = RegisteredModel(
-        "far", "http://127.0.0.1:9/far.onnx", "md5:abc", 5, "MIT", True, Preprocessing(64), ""
-    )
-    monkeypatch.setitem(REGISTRY, "far", model)
-    monkeypatch.setenv("ALPHABEAM_CACHE", str(tmp_path / "models"))
-    with pytest.raises(ModelError) as caught:
-        load_model("far")
-    message = one_line(caught)
-    for part in ("model far", model.url, "md5:abc", str(tmp_path / "models" / "far.onnx")):
-        assert part in message
-    assert not [p for p in (tmp_path / "models").iterdir()]
-
-
-def test_errors_hold_no_secret_of_the_url(tmp_path):
-    with pytest.raises(ModelError) as caught:
-        load_model("http://user:hunter2@127.0.0.1:9/m.onnx?token=hidden", cache=tmp_path)
+@pytest.mark.parametrize("model", ["u2netp", "https://user:hunter2@h/m.onnx?token=hidden"])
+def test_what_has_to_be_downloaded_says_how(model):
+    with pytest.raises(ModelError, match=r"load it with alphabeam\.transforms\.models") as caught:
+        MattingCore(model)
     assert "hunter2" not in one_line(caught) and "hidden" not in one_line(caught)
 
 
-def test_a_cache_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ModelError, match="set ALPHABEAM_CACHE to a writable folder"):
-        fetch("http://127.0.0.1:9/m.onnx", tmp_path / "file" / "m.onnx")
-
-
-def test_non_commercial_licence_must_be_accepted(tmp_path, monkeypatch):
-    with pytest.raises(ModelError, match="not for commercial use; set accept_license"):
-        load_model("bria-rmbg")
-    monkeypatch.setattr(network_module, "fetch", lambda *args, **kwargs: None)
-    with pytest.raises(FileNotFoundError):  # past the licence, and nothing was downloaded
-        load_model("bria-rmbg", accept_license=True, cache=tmp_path)
-
-
-def test_registry_is_complete(monkeypatch, tmp_path):
-    for name, model in REGISTRY.items():
-        assert model.name == name and model.licence and model.megabytes > 0
-        if name != "catalogue":
-            assert model.url.startswith("https://") and model.preprocessing
-            kind, _, digest = model.digest.partition(":")
-            assert len(digest) == {"md5": 32, "sha256": 64}[kind]
-    monkeypatch.setenv("ALPHABEAM_CACHE", str(tmp_path))
-    assert cached_path("u2net") == tmp_path / "u2net.onnx" == cache_folder() / "u2net.onnx"
-    assert cached_path("catalogue").is_file()
-    one, two = cached_path("s3://a/m.onnx"), cached_path("s3://b/m.onnx")
-    assert one != two and one.name.startswith("m-")
+@pytest.mark.parametrize("name", ["catalogue", "refiner"])
+def test_embedded_models_are_verified(tmp_path, monkeypatch, name):
+    assert embedded(name).is_file()
+    for suffix in (".onnx", ".json"):
+        data = (EMBEDDED / f"{name}{suffix}").read_bytes()
+        (tmp_path / f"{name}{suffix}").write_bytes(data)
+    for other in EMBEDDED.iterdir():
+        if other.stem != name:
+            (tmp_path / other.name).write_bytes(other.read_bytes())
+    monkeypatch.setattr(models, "EMBEDDED", tmp_path)
+    assert embedded(name) == tmp_path / f"{name}.onnx"
+    with (tmp_path / f"{name}.onnx").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ModelError, match=f"model {name}: .* is damaged; install alphabeam again"):
+        MattingCore()
+    (tmp_path / f"{name}.json").unlink()
+    with pytest.raises(ModelError, match=f"model {name}: .* is missing; install alphabeam again"):
+        embedded(name)
 
 
 def test_the_embedded_model_sees_subjects_and_empty_images():

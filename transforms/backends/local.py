@@ -12,8 +12,10 @@ from apache_beam.utils.shared import Shared
 from alphabeam.transforms.backends.settings import LocalSettings
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images import decode
-from alphabeam.transforms.matting import BoxOutsideError, MattingCore, ModelError, load_model
+from alphabeam.transforms.matting import BoxOutsideError, MattingCore, ModelError
+from alphabeam.transforms.models import load_model
 from alphabeam.transforms.rows import Picture, Row
+from alphabeam.transforms.storage import StorageOptions
 
 __all__ = ["LocalBackend", "remove_locally"]
 
@@ -30,10 +32,12 @@ class LocalBackend(LocalSettings):
         threads: Images at work at once in one process; 0 for as many as cores.
         pixels_in_flight: Most pixels of decoded images in one process at once. The core needs
             about 12 bytes for each byte of the image, so 64 million are about 2 GB.
+        storage_options: Options per protocol, for a model by URL.
     """
 
     threads: int = 0
     pixels_in_flight: int = 64_000_000
+    storage_options: StorageOptions | None = field(default=None, hash=False)
     _shared: Shared = field(default_factory=Shared, repr=False, compare=False)
 
     @property
@@ -60,6 +64,7 @@ class LocalBackend(LocalSettings):
             sha256=self.model_sha256,
             accept_license=self.accept_license,
             preprocessing=self.preprocessing,
+            options=self.storage_options,
         )
         return MattingCore(network)
 

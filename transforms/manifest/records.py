@@ -7,16 +7,13 @@ shard may begin. A bad line costs one record; only what makes a whole manifest u
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
-import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zstandard
 
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
@@ -45,45 +42,14 @@ class _Line(NamedTuple):
     error: str | None = None
 
 
-class _Zstd(io.RawIOBase):
-    """Reads zstd frames; unlike zstandard's own reader, it raises if one is cut off."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        super().__init__()
-        self._stream = stream
-        self._frame: Any = None
-        self._read = b""  # compressed, not yet given to a frame
-        self._left = memoryview(b"")  # plain, not yet handed out
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._left:
-            # Little at a time, because four bytes may hold a block of 128 KiB.
-            self._read = self._read or self._stream.read(256)
-            if not self._read:
-                if self._frame is not None:
-                    raise EOFError("the last zstd frame has no end")
-                return 0
-            self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
-            self._left = memoryview(self._frame.decompress(self._read))
-            self._read = self._frame.unused_data
-            if self._frame.eof:
-                self._frame = None
-        size = min(len(buffer), len(self._left))
-        buffer[:size], self._left = self._left[:size], self._left[size:]
-        return size
-
-
 def _decompressed(stream: BinaryIO) -> tuple[BinaryIO, bool]:
     """The stream as plain bytes, and whether it was compressed; goes by the content."""
     head = stream.read(4)
     stream.seek(0)
-    if head[:2] == b"\x1f\x8b":
-        return cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=stream))), True
-    if head == b"\x28\xb5\x2f\xfd":
-        return cast(BinaryIO, io.BufferedReader(_Zstd(stream), 1 << 17)), True
+    codec = "gzip" if head[:2] == b"\x1f\x8b" else "zstd" if head == b"\x28\xb5\x2f\xfd" else ""
+    if codec:
+        plain = pa.CompressedInputStream(pa.PythonFile(stream, "r"), codec)
+        return cast(BinaryIO, io.BufferedReader(plain, 1 << 17)), True
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise ManifestError("the text is UTF-16; save it as UTF-8")
     return stream, False
@@ -231,7 +197,7 @@ def text_records(manifest: Manifest, shard: Shard | None = None) -> Iterator[tup
                     yield _bad(line.number, line.error), end
                 elif line.text.strip():
                     yield parse(line), end
-    except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
+    except OSError as error:
         if compressed:
             raise ManifestError(
                 f"{manifest.uri}: the compressed data is broken or cut off: {error}"

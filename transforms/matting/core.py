@@ -60,12 +60,11 @@ class MattingCore:
     """Removes backgrounds. Threads may share an instance; pickles hold no ONNX session.
 
     Args:
-        model: A registered name, a path, a URL, or an object with ``predict``, such as
-            :func:`load_model` returns.
+        model: ``catalogue`` (the embedded one), a path, or an object with ``predict``, such as
+            :func:`load_model` returns. For public models' names and for URLs see
+            `alphabeam.transforms.models.load_model`.
         sha256: Digest that the model's file must have.
         threads: Threads within one inference.
-        cache: Folder for downloaded models.
-        accept_license: Must be true for models whose licence forbids commercial use.
 
     Attributes:
         network: The network.
@@ -82,13 +81,9 @@ class MattingCore:
         *,
         sha256: str | None = None,
         threads: int = 1,
-        cache: str | os.PathLike[str] | None = None,
-        accept_license: bool = False,
     ) -> None:
         self.network: Predictor = (
-            load_model(
-                model, sha256=sha256, threads=threads, cache=cache, accept_license=accept_license
-            )
+            load_model(model, sha256=sha256, threads=threads)
             if isinstance(model, (str, os.PathLike))
             else model
         )

@@ -1,4 +1,6 @@
-"""Public models by name: where they are, what they may be used for, and the cache.
+"""Models by name: the embedded ones, and what is known of the public ones.
+
+Nothing is downloaded here; ``alphabeam.transforms.models`` does that.
 
 URLs, MD5 sums and preprocessing are those that the rembg project publishes with its releases;
 licences are those of the models' own repositories.
@@ -6,10 +8,8 @@ licences are those of the models' own repositories.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import tempfile
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,8 @@ __all__ = [
     "REGISTRY",
     "ModelError",
     "RegisteredModel",
-    "cache_folder",
-    "cached_path",
-    "fetch",
+    "embedded",
+    "file_digest",
 ]
 
 EMBEDDED = Path(__file__).with_name("models")
@@ -173,95 +172,26 @@ REGISTRY: dict[str, RegisteredModel] = {
 }
 
 
-def cache_folder() -> Path:
-    """Where downloaded models are kept.
-
-    Returns:
-        ``$ALPHABEAM_CACHE``, else ``$XDG_CACHE_HOME/alphabeam/models``, else
-        ``~/.cache/alphabeam/models``. It need not exist yet.
-    """
-    if own := os.environ.get("ALPHABEAM_CACHE"):
-        return Path(own).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "alphabeam" / "models"
-
-
-def cached_path(name_or_url: str, cache: str | os.PathLike[str] | None = None) -> Path:
-    """Where a model lies, or would lie once downloaded.
+def embedded(name: str) -> Path:
+    """The file of an embedded model, whole as it was made.
 
     Args:
-        name_or_url: A name of the registry, or a URL.
-        cache: The cache's folder; None for :func:`cache_folder`.
-
-    Returns:
-        A local path; ask ``.exists()`` whether it is there.
-    """
-    folder = Path(cache).expanduser() if cache is not None else cache_folder()
-    model = REGISTRY.get(name_or_url)
-    if model is not None:
-        return (folder if model.url else EMBEDDED) / f"{model.name}.onnx"
-    bare = name_or_url.split("?", 1)[0].rstrip("/")
-    stem = Path(bare.rsplit("/", 1)[-1]).stem or "model"
-    return folder / f"{stem}-{hashlib.sha256(name_or_url.encode()).hexdigest()[:12]}.onnx"
-
-
-def fetch(url: str, target: Path, digest: str = "", *, label: str | None = None) -> Path:
-    """Have a model file in the cache, whole and verified.
-
-    The file is checked also when it is already there. It is downloaded beside its target and
-    renamed, so that a reader never sees a part of it.
-
-    Args:
-        url: Any fsspec URL.
-        target: The file in the cache.
-        digest: ``md5:<hex>`` or ``sha256:<hex>``; empty to take the file as it comes.
-        label: How messages call the model; the URL if None.
-
-    Returns:
-        ``target``.
+        name: ``catalogue``, the segmentation network, or ``refiner``.
 
     Raises:
-        ModelError: It cannot be downloaded, or its digest is another one.
+        ModelError: The file is missing, or is another one than its JSON file says.
     """
-    label = label or _without_secrets(url)
-    expected = f" ({digest})" if digest else ""
-    if target.exists():
-        if digest and file_digest(target, digest.partition(":")[0]) != digest:
-            raise ModelError(
-                f"model {label}: {target} is not the published file{expected}; "
-                "delete it to download it again"
-            )
-        return target
+    path = EMBEDDED / f"{name}.onnx"
     try:
-        import fsspec
-
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except (ImportError, OSError) as error:
+        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        found = file_digest(path)
+    except (OSError, ValueError):
         raise ModelError(
-            f"model {label}: cannot write to {target.parent} ({_brief(error)}); "
-            f"set ALPHABEAM_CACHE to a writable folder"
+            f"model {name}: {path} or its JSON file is missing; install alphabeam again"
         ) from None
-    try:
-        try:
-            with os.fdopen(handle, "wb") as sink, fsspec.open(url, "rb") as source:
-                while chunk := source.read(1 << 20):
-                    sink.write(chunk)
-        except Exception as error:
-            raise ModelError(
-                f"model {label}: cannot be downloaded from {_without_secrets(url)} "
-                f"({_brief(error, url)}); on an offline machine put that file{expected} at {target}"
-            ) from None
-        if digest and (found := file_digest(Path(part), digest.partition(":")[0])) != digest:
-            raise ModelError(
-                f"model {label}: {_without_secrets(url)} gave a file of digest {found}, "
-                f"expected {digest}; try again, or mend the digest"
-            )
-        os.replace(part, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(part)
-    return target
+    if found != f"sha256:{about.get('sha256')}":
+        raise ModelError(f"model {name}: {path} is damaged; install alphabeam again")
+    return path
 
 
 def file_digest(path: Path, algorithm: str = "sha256") -> str:
@@ -277,18 +207,3 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return f"{algorithm}:{digest.hexdigest()}"
-
-
-def _without_secrets(url: str) -> str:
-    """The URL without user, password and query, for messages."""
-    bare = url.split("?", 1)[0]
-    scheme, separator, rest = bare.partition("://")
-    host, slash, path = rest.partition("/")
-    return scheme + separator + host.rsplit("@", 1)[-1] + slash + path if separator else bare
-
-
-def _brief(error: BaseException, url: str = "") -> str:
-    """The error in a few words; its type alone where its text might tell a secret of the URL."""
-    if "?" in url or "@" in url:
-        return type(error).__name__
-    return " ".join(f"{type(error).__name__}: {error}".split())[:160]

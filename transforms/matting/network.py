@@ -12,15 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from alphabeam.transforms.matting.models import (
-    REGISTRY,
-    ModelError,
-    cached_path,
-    fetch,
-    file_digest,
-)
+from alphabeam.transforms.matting.models import REGISTRY, ModelError, embedded, file_digest
 from alphabeam.transforms.matting.preprocessing import Preprocessing
 from alphabeam.transforms.matting.session import open_session
+from alphabeam.transforms.redaction import redact
 
 __all__ = ["Network", "Predictor", "load_model", "outline_distance"]
 
@@ -198,64 +193,57 @@ class Network:
 
 
 def load_model(
-    name_or_url: str | os.PathLike[str],
+    name_or_path: str | os.PathLike[str],
     *,
     sha256: str | None = None,
     threads: int = 1,
-    cache: str | os.PathLike[str] | None = None,
-    accept_license: bool = False,
     preprocessing: Preprocessing | Mapping[str, Any] | None = None,
 ) -> Network:
-    """Load a network by name, path or URL; download it once if it must be.
+    """Loads a network from an embedded model or a file.
 
     A file's preprocessing is the one given, else what a JSON file of the same name beside it
     says, else that of the registered model of the same name.
 
     Args:
-        name_or_url: A name of `alphabeam.transforms.matting.models.REGISTRY`, a local path, or
-            any fsspec URL of an ONNX file.
+        name_or_path: ``catalogue``, the embedded model, or the path of an ONNX file. For public
+            models' names and for URLs see `alphabeam.transforms.models.load_model`.
         sha256: Hex digest that the file must have.
         threads: Threads within one inference.
-        cache: Folder for downloads; None for the user's cache folder.
-        accept_license: Needed for models whose licence forbids commercial use.
         preprocessing: What the network wants, see :class:`Preprocessing`.
 
     Returns:
         The network, ready to run.
 
     Raises:
-        ModelError: Unknown name, no such file, wrong digest, refused licence, failed download,
-            unknown preprocessing, or not an ONNX file.
+        ModelError: No such file, wrong digest, unknown preprocessing, or not an ONNX file.
         ValueError: A value of the preprocessing or ``threads`` is out of bounds.
     """
-    asked = os.fspath(name_or_url)
+    asked = os.fspath(name_or_path)
     model = REGISTRY.get(asked)
-    if model is not None:
-        if not (model.commercial or accept_license):
-            raise ModelError(
-                f"model {model.name}: its licence is {model.licence}, not for commercial use; "
-                "set accept_license: true if your use is allowed"
-            )
-        path = cached_path(model.name, cache)
-        if model.url:
-            fetch(model.url, path, model.digest, label=model.name)
-        elif not path.exists():
-            raise ModelError(f"model {model.name}: {path} is missing; install alphabeam again")
-    elif "://" in asked:
-        path = fetch(asked, cached_path(asked, cache), f"sha256:{sha256.lower()}" if sha256 else "")
+    if model is not None and not model.url:
+        path = embedded(model.name)
     else:
         path = Path(asked).expanduser()
-        if not path.is_file():
-            known = ", ".join(REGISTRY)
-            raise ModelError(f"model {asked}: no such file, and not one of {known}")
+        if model is not None or "://" in asked or not path.is_file():
+            raise ModelError(_not_a_file(asked))
     if sha256 and file_digest(path) != f"sha256:{sha256.lower()}":
         raise ModelError(f"model {asked}: {path} does not have the SHA-256 {sha256}")
     if isinstance(preprocessing, Mapping):
         preprocessing = Preprocessing.from_mapping(dict(preprocessing))
-    name = model.name if model else Path(asked.split("?", 1)[0]).stem
+    name = path.stem
     return Network(
         path, preprocessing or _known_preprocessing(path, name), name=name, threads=threads
     )
+
+
+def _not_a_file(asked: str) -> str:
+    """What to say of a model that is no file here."""
+    if asked in REGISTRY or "://" in asked:
+        return (
+            f"model {redact(asked)}: it has to be downloaded; "
+            "load it with alphabeam.transforms.models.load_model"
+        )
+    return f"model {asked}: no such file, and not one of {', '.join(REGISTRY)}"
 
 
 def _known_preprocessing(path: Path, name: str) -> Preprocessing:

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from alphabeam.transforms.matting.models import embedded
 from alphabeam.transforms.matting.ramp import ramp
 from alphabeam.transforms.matting.session import open_session
 from alphabeam.transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Refiner"]
 
-_FILE = Path(__file__).with_name("models") / "refiner.onnx"
 _TILE = 128
 # Overlap of the tiles. Measured: all of the 24 pixels gain .3 % of SAD for half of the time again;
 # 8 pixels lose 6 % where alpha is uncertain over a whole tile. See docs/matting.md.
@@ -51,8 +51,8 @@ class Refiner:
         path: The ONNX file.
     """
 
-    def __init__(self, path: Path = _FILE) -> None:
-        self.path = path
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or embedded("refiner")
         self._lock = threading.Lock()
         self._session: ort.InferenceSession | None = None
 
