@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from alphabeam.transforms.pixels import composite_over, subject_box
+from alphabeam.transforms.pixels import composite_over, subject_box, to_8_bit
 
 sides = st.integers(1, 30)
 colours = st.tuples(*[st.integers(0, 255)] * 3)
@@ -37,3 +37,9 @@ def test_subject_box_is_the_tightest(alpha):
         assert box is None
     else:
         assert box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+
+
+def test_16_bits_become_the_nearest_of_8():
+    samples = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    assert np.array_equal(to_8_bit(samples), np.rint(samples / 257).astype(np.uint8))
+    assert np.array_equal(to_8_bit(samples.astype(np.int32)), to_8_bit(samples))

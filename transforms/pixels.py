@@ -1,9 +1,11 @@
-"""Arithmetic on uint8 images that the matting core, the backends and the encoders share.
+"""Arithmetic on pixels that the matting core, the decoder, the backends and the encoders share.
 
 Needs numpy and OpenCV only.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from alphabeam.transforms.parameters import Box
 
-__all__ = ["composite_over", "subject_box"]
+__all__ = ["composite_over", "subject_box", "to_8_bit"]
 
 _STRIP = 1 << 20  # pixels composited at once, which bounds the 16-bit temporaries to a few MiB
 
@@ -53,3 +55,17 @@ def subject_box(alpha: NDArray[np.uint8]) -> Box | None:
     """
     left, top, width, height = cv2.boundingRect(alpha)
     return (left, top, left + width, top + height) if width else None
+
+
+def to_8_bit(samples: NDArray[Any]) -> NDArray[np.uint8]:
+    """Converts 16-bit samples to 8 bits.
+
+    Args:
+        samples: Integers of any shape and dtype, 0..65535.
+
+    Returns:
+        uint8 of the same shape: a 257th of each, rounded to the nearest. So the 16-bit twin of an
+        8-bit image gives the same pixels.
+    """
+    eight: NDArray[np.uint8] = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return eight

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from alphabeam.transforms.picpik.errors import AnswerInvalid
+from alphabeam.transforms.pixels import to_8_bit
 
 __all__ = ["colour_difference", "matte_from_result"]
 
@@ -120,7 +121,7 @@ def colour_difference(original: np.ndarray, colours: np.ndarray, alpha: np.ndarr
 def _eight_bit(image: Image.Image) -> np.ndarray:
     """The pixels as uint8: H x W (grey), H x W x 3 (RGB) or H x W x 4 (straight RGBA)."""
     if image.mode.startswith("I"):  # 16-bit grey
-        return ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return to_8_bit(np.asarray(image))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         return np.array(image.convert("RGBA"))
     return np.array(image.convert("L" if image.mode in ("1", "L") else "RGB"))
