@@ -8,18 +8,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from alphabeam.transforms import storage
+from alphabeam.transforms.backends.picpik import PicpikBackend
+from alphabeam.transforms.images import fetch
 from alphabeam.transforms.ledger import Submission, Submissions
+from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.picpik.emulator import Emulator
-from tests.conftest import Shop
+from alphabeam.transforms.rows import Row
+from tests.conftest import Shop, encoded, product
 
-__all__ = ["Kills", "PicpikShop", "check_every_row", "run_with_kills"]
+__all__ = [
+    "Kills",
+    "PicpikShop",
+    "bought_by_a_process",
+    "check_every_row",
+    "pictures",
+    "run_with_kills",
+]
 
 _ROOT = Path(__file__).parent.parent
 
@@ -84,6 +97,25 @@ class PicpikShop(Shop):
     def facts(self) -> dict[str, dict[str, Any]]:
         """The metadata's columns that do not depend on the clock or on the API's names."""
         return {id: {name: row[name] for name in SAME} for id, row in self.rows().items()}
+
+
+def pictures(folder: Path, count: int) -> list[Row]:
+    """So many different pictures, as pending rows."""
+    rows = []
+    for number in range(count):
+        path = folder / f"p{number}.png"
+        path.write_bytes(encoded(product(number)))
+        version = storage.stat(str(path)).version
+        rows.append(Row(path.stem, str(path), source_version=version))
+    return rows
+
+
+def bought_by_a_process(backend: PicpikBackend, rows: list[Row]) -> list[str | None]:
+    """Does the rows in this process, several at once; gives their error codes."""
+    remove = backend.open()
+    with ThreadPoolExecutor(4) as pool:
+        done = pool.map(lambda row: remove(fetch(row, Limits())), rows)
+        return [picture.row.error_code for picture in done]
 
 
 @dataclass

@@ -11,6 +11,7 @@ has to agree with another's. No other module knows a path of the output::
     ledger/rows/RUN/*.parquet      rows that a run under way has finished
     ledger/earlier/RUN-*.parquet   finished rows that the last manifest did not have
     ledger/tasks/FINGERPRINT.json  tasks of the API
+    ledger/budget/RUN/             what the processes of a run share: its budget, its pace
 """
 
 from __future__ import annotations
@@ -103,6 +104,10 @@ class Output:
         """What is known of the API's task for a fingerprint."""
         return self.uri(f"ledger/tasks/{fingerprint}.json")
 
+    def shared(self, run: str, name: str) -> str:
+        """Folder of something that the processes of a run share."""
+        return self.uri(f"ledger/budget/{run}/{name}")
+
     def committed_files(self) -> list[str]:
         """Every object under ``metadata/``, the markers included."""
         return self.list("metadata")
@@ -120,6 +125,12 @@ class Output:
         return {
             uri.rsplit("/", 1)[-1].removesuffix(".json"): uri for uri in self.list("ledger/tasks")
         }
+
+    def shared_files(self) -> Iterator[tuple[str, str]]:
+        """Run and URI of every object that the processes of a run have shared."""
+        folder = self.uri("ledger/budget")
+        for uri in self.list("ledger/budget"):
+            yield uri.removeprefix(folder).lstrip("/").partition("/")[0], uri
 
     # -- touching the store
 
@@ -141,6 +152,10 @@ class Output:
     def put(self, uri: str, data: bytes) -> None:
         """Writes an object, whole or not at all."""
         storage.put(uri, data, options=self.storage)
+
+    def create(self, uri: str, data: bytes) -> bool:
+        """Writes an object unless it is there; returns whether this call made it."""
+        return storage.create(uri, data, options=self.storage)
 
     def exists(self, uri: str) -> bool:
         """Whether an object is there."""

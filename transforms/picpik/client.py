@@ -132,8 +132,9 @@ class PicpikClient:
         self._max_response_bytes = max_response_bytes
         self._request_timeout = request_timeout
         self._batch_length = batch_length
+        self._pace = Pace(requests_per_second, clock=clock, sleep=sleep)
         self._calls = Calls(
-            Pace(requests_per_second, clock=clock, sleep=sleep),
+            self._pace,
             max_concurrency=max_concurrency,
             backoff=backoff or Backoff(),
             on_throttled=on_throttled,
@@ -178,6 +179,10 @@ class PicpikClient:
     def throttled_seconds(self) -> float:
         """Seconds that all threads together waited for the pace or after a fault."""
         return self._calls.throttled_seconds
+
+    def set_requests_per_second(self, requests_per_second: float) -> None:
+        """Sets another ceiling of this client's API requests; over 0."""
+        self._pace.set_limit(requests_per_second)
 
     def close(self) -> None:
         """Closes the connections that are kept."""

@@ -58,6 +58,19 @@ class Pace:
         with self._lock:
             return self._rate
 
+    def set_limit(self, requests_per_second: float) -> None:
+        """Sets another ceiling, from the next request on.
+
+        Args:
+            requests_per_second: The ceiling; over 0.
+        """
+        with self._lock:
+            self._climb(self._clock())
+            unhindered = self._rate is None or self._rate == self._limit
+            self._limit = self._peak = requests_per_second
+            if unhindered or self._rate is None or self._rate > requests_per_second:
+                self._rate = requests_per_second
+
     def wait(self, *, ahead: bool = False) -> float:
         """Waits for this request's turn; returns the seconds waited.
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import time
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from apache_beam.utils.shared import Shared
 
-from alphabeam.transforms.backends.picpik.budget import Budget
+from alphabeam.transforms.backends.picpik.budget import Budget, spending_in
+from alphabeam.transforms.backends.picpik.presence import Presence, share
 from alphabeam.transforms.backends.picpik.purchases import would_buy
 from alphabeam.transforms.backends.picpik.session import Session
 from alphabeam.transforms.backends.settings import PicpikSettings
+from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.ledger import Submissions
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.picpik import PicpikClient
@@ -19,7 +25,25 @@ from alphabeam.transforms.secret_refs import references, resolve
 
 __all__ = ["PicpikBackend"]
 
+_KEPT_S = 7 * 24 * 3600.0  # after which what a run's processes shared is swept
 _PIXELS_IN_FLIGHT = 400_000_000  # at 5 bytes each, should every result be waiting to be written
+
+
+def _new_run() -> str:
+    return f"{int(time.time()):010d}-{uuid.uuid4().hex[:12]}"
+
+
+def _sweep(output: Output) -> None:
+    """Deletes what the processes of runs long ago have shared."""
+    with suppress(RowError):
+        output.delete(
+            uri for name, uri in output.shared_files() if _began(name) < time.time() - _KEPT_S
+        )
+
+
+def _began(run: str) -> float:
+    text = run.partition("-")[0]
+    return float(text) if text.isascii() and text.isdigit() else math.inf
 
 
 @dataclass(frozen=True)
@@ -28,12 +52,17 @@ class PicpikBackend(PicpikSettings):
 
     Attributes:
         output: The job's output, or its folder: the tasks stand in its ledger.
+        heartbeat: Seconds in which the processes of a run notice that another comes or goes.
+        run: The run's name among those of its output. Whoever gets this value, or a copy of it,
+            shares one budget and one pace.
 
     Raises:
         ValueError: The private key is given itself: it would stand in the graph.
     """
 
     output: Output | str
+    heartbeat: float = 5.0
+    run: str = field(default_factory=_new_run, compare=False)
     _shared: Shared = field(default_factory=Shared, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -105,10 +134,25 @@ class PicpikBackend(PicpikSettings):
         return self._shared.acquire(self._new_session)
 
     def _new_session(self) -> Session:
+        client = self.client()
+        output = Output.of(self.output)
+        _sweep(output)
+        if self.requests_per_second is not None:
+            presence = Presence(
+                output.shared(self.run, "processes"),
+                interval=self.heartbeat,
+                storage_options=output.storage,
+            )
+            share(presence, self.requests_per_second, client)
         return Session(
-            self.client(),
+            client,
             self._ledger(),
-            Budget(self.max_tasks, self.max_credits),
+            Budget(
+                self.max_tasks,
+                self.max_credits,
+                spending=spending_in(output.shared(self.run, "spending"), output.storage),
+                longest_wait=self.task_timeout,
+            ),
             fingerprinted=self.fingerprinted,
             max_concurrency=self.max_concurrency,
             max_upload_bytes=self.max_upload_bytes,

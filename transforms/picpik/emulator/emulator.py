@@ -66,6 +66,7 @@ class Emulator:
     Attributes:
         endpoint: Its URL, once it runs.
         requests: Requests by action, whatever became of them.
+        arrivals: When each of them came, monotonic seconds.
         submissions: Tasks queued by the SHA-256 of the image's bytes.
         tasks_by_request: Tasks queued by request_uuid.
         billed: Credits billed.
@@ -101,6 +102,7 @@ class Emulator:
         self.endpoint = ""
         self.faults = Faults(faults, seed)
         self.requests: Counter[str] = Counter()
+        self.arrivals: list[float] = []
         self.submissions: Counter[str] = Counter()
         self.tasks_by_request: Counter[str] = Counter()
         self.tasks: dict[str, Task] = {}
@@ -158,6 +160,7 @@ class Emulator:
         fields = self._parse(raw)
         action = str(fields.get("Action", ""))
         self.requests[action] += 1
+        self.arrivals.append(time.monotonic())
         image = fields.get("RawImage")
         key = hashlib.sha256(image.encode()).hexdigest() if isinstance(image, str) else action
         if self.faults.strikes("delay", key, action):
