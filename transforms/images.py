@@ -27,6 +27,7 @@ from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.limits import MAX_PIXELS, Limits
+from alphabeam.transforms.pixels import to_8_bit
 from alphabeam.transforms.pool import Overlap
 from alphabeam.transforms.rows import PENDING, Picture, Row
 
@@ -226,7 +227,7 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
             raise RowError(
                 ErrorCode.UNSUPPORTED_IMAGE, "32-bit integer samples; save the image as 8 or 16 bit"
             )
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+        return Image.fromarray(to_8_bit(values))
     if image.mode == "F":
         raise RowError(
             ErrorCode.UNSUPPORTED_IMAGE, "floating-point samples; save the image as 8 or 16 bit"
