@@ -70,7 +70,7 @@ class Catalogue(beam.PTransform):
         threads: How many threads each process may use.
         redistribute: Spread the rows over workers; not for the local runner.
         fresh: Do everything again, whatever the ledger says.
-        progress: Told of the manifest's size and of every finished row.
+        progress: Gets the manifest's size and every finished row.
     """
 
     job: Job

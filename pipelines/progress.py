@@ -2,7 +2,7 @@
 
 Workers append one record of nine bytes for each finished row to a file that the launcher reads:
 such appends are atomic, cost next to nothing, and need neither a port nor a lock. The local runner
-reports Beam's metrics only at the end, so it is told of each row here, where the metrics count it
+reports Beam's metrics only at the end, so it gets each row here, where the metrics count it
 too.
 """
 

@@ -33,7 +33,7 @@ from alphabeam.transforms.rows import PENDING, Picture, Row
 
 __all__ = ["ImageInfo", "ReadImages", "decode", "fetch", "inspect"]
 
-# Pillow registers most formats only when it is told to, and fails on the name of one that is not.
+# Pillow registers most formats only here, and fails on the name of one that is not registered.
 Image.init()
 _FORMATS = tuple(
     name for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF") if name in Image.OPEN

@@ -42,7 +42,7 @@ class LocalBackend(LocalSettings):
 
     @property
     def depth(self) -> int:
-        """Images in the step's window; 0 for twice the threads."""
+        """Images in the step's bounded pool; 0 for twice the threads."""
         return 0
 
     @property

@@ -88,7 +88,7 @@ class _CsvRecords:
     """Splits lines into CSV records; one bad line costs one record.
 
     A record is complete when the csv module, in strict mode, takes it. One that ends inside quotes
-    is given further lines; if that does not mend it, its first line alone is the bad record and
+    is given further lines; if that does not complete it, its first line alone is the bad record and
     reading goes on with the line behind it.
     """
 

@@ -184,7 +184,7 @@ def row_from_record(
     except RowError as error:
         if not error.message.startswith("line "):
             error = RowError(error.code, f"line {line}: {error.message}")
-        # What was given stands in the failures as it was given, to be mended there.
+        # The failures hold the values as they were given, so that they can be fixed there.
         given = {k: _text(v) for k, v in values.items() if k in _PARAMETERS and v is not None}
         return row._replace(extra={**extra, **given}).failed("manifest", error)
     return row._replace(extra=extra).with_parameters(parameters)

@@ -37,7 +37,7 @@ _RMBG = Preprocessing(1024, 32, "stretch", scale="max", output="minmax", **_IMAG
 
 
 class ModelError(ValueError):
-    """A model cannot be had or used; the message is one line that says how to mend it."""
+    """A model cannot be loaded or used; the message is one line that says how to fix it."""
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ class Purchases:
         # The client lets requests wait for their turns in line. Were all the threads in it, the
         # one request that asks for everybody's task would come last.
         self._submitting = threading.Semaphore(max_concurrency)
-        # What the ledger could not be told, by fingerprint.
+        # What could not be written to the ledger, by fingerprint.
         self._unwritten: dict[str, Submission] = {}
         # What only a later run may buy anew: a second row with the same work fails likewise.
         self._lost: dict[str, tuple[ErrorCode, str]] = {}
