@@ -35,7 +35,8 @@ def column_table() -> str:
 
     def type_of(name: str) -> str:
         kind = str(SCHEMA.field(name).type).replace("item: ", "").replace("element: ", "")
-        return kind + (", null" if type(None) in typing.get_args(hints[name]) else "")
+        # As code, since a page would take the angle brackets of list<int32> for HTML.
+        return f"`{kind}`" + (", null" if type(None) in typing.get_args(hints[name]) else "")
 
     return _table(
         ("column", "type", "meaning"),

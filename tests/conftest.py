@@ -169,3 +169,12 @@ def filled_shop(shop: Shop) -> Callable[..., Shop]:
         return shop
 
     return make
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Names long bytes by their argument, and pytest numbers them.
+
+    Their content would fill the screen, and an ICC profile in them holds the time at which it was
+    made: two xdist workers would collect tests of different names.
+    """
+    return argname if isinstance(val, bytes) and len(val) > 32 else None
