@@ -210,7 +210,7 @@ def _decode_plain_jpeg(data: bytes, orientation: int) -> np.ndarray | None:
     if data.find(b"\xff\xd9", data.rfind(b"\xff\xda")) < 0:
         return None
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    pixels: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None or orientation not in _UPRIGHT:
         return pixels
     if orientation in (5, 6, 7, 8):

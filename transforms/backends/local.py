@@ -56,7 +56,8 @@ class LocalBackend(LocalSettings):
         Raises:
             ModelError: The model cannot be had.
         """
-        return self._shared.acquire(self._load)
+        core: MattingCore = self._shared.acquire(self._load)
+        return core
 
     def _load(self) -> MattingCore:
         network = load_model(

@@ -131,7 +131,8 @@ class PicpikBackend(PicpikSettings):
         return would_buy(found, self.resubmit_unknown)
 
     def _session(self) -> Session:
-        return self._shared.acquire(self._new_session)
+        session: Session = self._shared.acquire(self._new_session)
+        return session
 
     def _new_session(self) -> Session:
         client = self.client()

@@ -31,7 +31,8 @@ def decode_rgb(image: bytes) -> np.ndarray:
     bgr = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
     if bgr is None:
         raise ValueError("not an image")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    rgb: np.ndarray = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return rgb
 
 
 def cut_by_colour(image: bytes, params: Mapping[str, Any]) -> bytes:
