@@ -40,7 +40,7 @@ def copy(source: str, target: str, *, options: StorageOptions | None = None) -> 
             spool.flush()
             put_file(target, spool.name, options=options)
 
-    retry(once, "copy", source, options)
+    retry(once, "copy", source, options, timeout=None)
 
 
 def _await_copy(place: Place, aim: Place) -> None:

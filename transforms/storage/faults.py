@@ -16,8 +16,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.retry import Backoff, Retries, retry_after_seconds
+from alphabeam.transforms.retry import (
+    Backoff,
+    Deadline,
+    DeadlineExceededError,
+    Retries,
+    retry_after_seconds,
+)
 from alphabeam.transforms.secret_refs import SecretError, references, resolve
+from alphabeam.transforms.storage import deadlines
 from alphabeam.transforms.storage.capabilities import capabilities
 from alphabeam.transforms.storage.uris import chain, redact, secrets_in
 
@@ -187,6 +194,8 @@ def diagnose(error: BaseException) -> Fault:
     """What an exception of fsspec, or of a library below it, means."""
     if isinstance(error, RowError):
         return Fault(error.code, error.message)
+    if isinstance(error, DeadlineExceededError):
+        return Fault(ErrorCode.STORAGE_UNAVAILABLE, str(error))
     if isinstance(error, ImportError):
         return Fault(ErrorCode.MISSING_DEPENDENCY, _reason(error))
     if isinstance(error, SecretError):
@@ -326,7 +335,12 @@ def _shown(reason: str, uri: str, options: StorageOptions | None) -> str:
 
 
 def retry(
-    action: Callable[[], _T], verb: str, uri: str, options: StorageOptions | None = None
+    action: Callable[[], _T],
+    verb: str,
+    uri: str,
+    options: StorageOptions | None = None,
+    *,
+    timeout: float | None = deadlines.TOTAL_S,
 ) -> _T:
     """Runs ``action``, again after transient faults, with growing random waits between.
 
@@ -337,17 +351,33 @@ def retry(
         verb: What is being done, for the message: ``read``.
         uri: What it is done to.
         options: Whose secrets are kept out of the message.
+        timeout: Seconds for everything together; None for no bound.
 
     Raises:
         RowError: With the code of the last fault.
     """
-    retries = Retries(BACKOFF)
+    with deadlines.bounded(timeout) as deadline:
+        return _retry_until(deadline, action, verb, uri, options)
+
+
+def _retry_until(
+    deadline: Deadline,
+    action: Callable[[], _T],
+    verb: str,
+    uri: str,
+    options: StorageOptions | None,
+) -> _T:
+    retries = Retries(BACKOFF, deadline=deadline)
+    here = chain(uri)[-1].protocol in ("file", "local", "memory")
     while True:
         try:
-            return action()
+            return action() if here else deadlines.within(deadline, action)
         except RowError:
             raise
-        except Exception as error:
+        except Exception as caught:
+            error: Exception = caught
+            if deadline.remaining() <= 0 and diagnose(caught).transient:
+                error = DeadlineExceededError(f"not done within {deadline.seconds:g} s")
             fault = diagnose(error)
             wait = retries.after_failure(fault.wait_s)
             if wait is None or not fault.transient:

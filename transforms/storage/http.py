@@ -6,6 +6,7 @@ from typing import Any
 
 from fsspec.asyn import sync
 
+from alphabeam.transforms.storage import deadlines
 from alphabeam.transforms.storage.connections import Place
 from alphabeam.transforms.storage.faults import HttpStatusError, too_large
 from alphabeam.transforms.storage.local import CHUNK
@@ -14,8 +15,10 @@ __all__ = ["get", "head", "request"]
 
 
 def request(place: Place, what: Any, *args: Any) -> Any:
-    """Runs one of the functions below on the file system's own event loop."""
-    return sync(place.fs.loop, what, place.fs, place.path, *args)
+    """Runs one of the functions below on the file system's own event loop, until the deadline."""
+    return sync(
+        place.fs.loop, what, place.fs, place.path, *args, timeout=deadlines.current().timeout()
+    )
 
 
 async def _check(answer: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.storage import http
 from alphabeam.transforms.storage.connections import borrow
+from alphabeam.transforms.storage.deadlines import TOTAL_S
 from alphabeam.transforms.storage.faults import StorageOptions, retry
 from alphabeam.transforms.storage.local import local_path
 from alphabeam.transforms.storage.uris import is_local
@@ -29,13 +30,20 @@ class Stat(NamedTuple):
     version: str
 
 
-def stat(uri: str, *, options: StorageOptions | None = None) -> Stat:
+def stat(
+    uri: str, *, options: StorageOptions | None = None, timeout: float | None = TOTAL_S
+) -> Stat:
     """Size and version of an object, without reading it.
+
+    Args:
+        uri: The object.
+        options: Options per protocol.
+        timeout: Seconds for everything together; None for no bound.
 
     Raises:
         RowError: As for :func:`read`.
     """
-    return retry(lambda: _stat_once(uri, options), "look at", uri, options)
+    return retry(lambda: _stat_once(uri, options), "look at", uri, options, timeout=timeout)
 
 
 def _stat_once(uri: str, options: StorageOptions | None) -> Stat:

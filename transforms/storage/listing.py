@@ -31,7 +31,7 @@ def glob(pattern: str, *, options: StorageOptions | None = None) -> list[str]:
     """
     if pattern.split("::")[0].endswith("/"):
         return list_objects(pattern, options=options)
-    return retry(lambda: _glob_once(pattern, options), "list", pattern, options)
+    return retry(lambda: _glob_once(pattern, options), "list", pattern, options, timeout=None)
 
 
 def _glob_once(pattern: str, options: StorageOptions | None) -> list[str]:
@@ -67,7 +67,7 @@ def list_objects(folder: str, *, options: StorageOptions | None = None) -> list[
     Raises:
         RowError: NOT_FOUND for a missing bucket or container; ACCESS_DENIED, INVALID_URI …
     """
-    return retry(lambda: _list_once(folder, options), "list", folder, options)
+    return retry(lambda: _list_once(folder, options), "list", folder, options, timeout=None)
 
 
 def _list_once(folder: str, options: StorageOptions | None) -> list[str]:
@@ -156,4 +156,4 @@ def entries(prefix: str, *, options: StorageOptions | None = None) -> list[Entry
             listed = [entry_of(place.uri(name), info) for name, info in found]
         return sorted(one for one in listed if one.uri.startswith(prefix))
 
-    return retry(once, "list", prefix, options)
+    return retry(once, "list", prefix, options, timeout=None)

@@ -7,17 +7,20 @@ import io
 import os
 import re
 import shutil
+import stat
 import uuid
 from pathlib import Path
 from typing import BinaryIO
 
+from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.storage.faults import too_large
-from alphabeam.transforms.storage.uris import chain
+from alphabeam.transforms.storage.uris import chain, redact
 
 __all__ = [
     "create_local",
     "is_partial",
     "local_path",
+    "open_regular",
     "opened",
     "partial_name",
     "put_local",
@@ -26,6 +29,12 @@ __all__ = [
 
 CHUNK = 1 << 20
 
+_KINDS = (
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
@@ -37,9 +46,39 @@ def local_path(uri: str) -> str:
     return os.path.abspath(chain(uri)[0].rest)
 
 
+def open_regular(uri: str) -> BinaryIO:
+    """Opens a file for reading; nothing else, for a FIFO or a device may never answer.
+
+    Raises:
+        RowError: INVALID_URI for what is no regular file.
+        OSError: It cannot be opened.
+    """
+    path = local_path(uri)
+    _refuse_special(uri, os.stat(path).st_mode)  # opening a device may already do something
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    try:
+        _refuse_special(uri, os.fstat(descriptor).st_mode)
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _refuse_special(uri: str, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        kind = next((name for test, name in _KINDS if test(mode)), "no file")
+        raise RowError(
+            ErrorCode.INVALID_URI,
+            f"cannot read {redact(uri)}: it is {kind}; only regular files are read",
+        )
+
+
 def read_local(uri: str, max_bytes: int | None) -> bytes:
     """The bytes of a file."""
-    with open(local_path(uri), "rb") as file:
+    with open_regular(uri) as file:
         size = os.fstat(file.fileno()).st_size
         if max_bytes is not None and size > max_bytes:
             raise too_large(uri, max_bytes, size)

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.storage import http
 from alphabeam.transforms.storage.connections import Place, borrow
+from alphabeam.transforms.storage.deadlines import TOTAL_S
 from alphabeam.transforms.storage.faults import StorageOptions, retry, too_large
 from alphabeam.transforms.storage.local import read_local
 from alphabeam.transforms.storage.renaming import read_ftp, read_sftp
@@ -19,19 +20,26 @@ from alphabeam.transforms.storage.uris import is_local
 __all__ = ["open_input", "read", "read_many"]
 
 
-def read(uri: str, *, max_bytes: int | None = None, options: StorageOptions | None = None) -> bytes:
+def read(
+    uri: str,
+    *,
+    max_bytes: int | None = None,
+    options: StorageOptions | None = None,
+    timeout: float | None = TOTAL_S,
+) -> bytes:
     """Reads an object.
 
     Args:
         uri: The object.
         max_bytes: The most that is accepted; a larger object is not read to its end.
         options: Options per protocol.
+        timeout: Seconds for everything together, retries included; None for no bound.
 
     Raises:
         RowError: NOT_FOUND, ACCESS_DENIED, TOO_LARGE, INVALID_URI, MISSING_DEPENDENCY or
             STORAGE_UNAVAILABLE.
     """
-    return retry(lambda: _read_once(uri, max_bytes, options), "read", uri, options)
+    return retry(lambda: _read_once(uri, max_bytes, options), "read", uri, options, timeout=timeout)
 
 
 def _read_once(uri: str, max_bytes: int | None, options: StorageOptions | None) -> bytes:
@@ -72,6 +80,7 @@ def read_many(
     concurrency: int = 16,
     max_bytes: int | None = None,
     options: StorageOptions | None = None,
+    timeout: float | None = TOTAL_S,
 ) -> Iterator[tuple[str, bytes | RowError]]:
     """Reads many objects at once, and yields them in order.
 
@@ -83,6 +92,7 @@ def read_many(
         concurrency: 1 or more.
         max_bytes: The most that is accepted of one object.
         options: Options per protocol.
+        timeout: Seconds for each object.
 
     Yields:
         The URI, and its bytes or why it could not be read.
@@ -94,7 +104,10 @@ def read_many(
     with ThreadPoolExecutor(concurrency, thread_name_prefix="alphabeam-read") as pool:
         try:
             for uri in rest:
-                pending.append((uri, pool.submit(read, uri, max_bytes=max_bytes, options=options)))
+                reading = pool.submit(
+                    read, uri, max_bytes=max_bytes, options=options, timeout=timeout
+                )
+                pending.append((uri, reading))
                 if len(pending) == concurrency:
                     yield _outcome(*pending.popleft())
             while pending:
@@ -111,10 +124,17 @@ def _outcome(uri: str, future: Future[bytes]) -> tuple[str, bytes | RowError]:
         return uri, error
 
 
-def open_input(uri: str, *, options: StorageOptions | None = None) -> BinaryIO:
+def open_input(
+    uri: str, *, options: StorageOptions | None = None, timeout: float | None = TOTAL_S
+) -> BinaryIO:
     """Opens an object for reading piece by piece, for what may not fit into memory.
+
+    Args:
+        uri: The object.
+        options: Options per protocol.
+        timeout: Seconds for opening it, and for each piece of up to a megabyte.
 
     Raises:
         RowError: As for :func:`read`; also from the file's own methods.
     """
-    return open_stream(lambda: borrow(uri, options), uri, options)
+    return open_stream(lambda: borrow(uri, options), uri, options, timeout)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO
 
+from alphabeam.transforms.errors import RowError
+from alphabeam.transforms.storage.deadlines import TOTAL_S
 from alphabeam.transforms.storage.faults import StorageOptions, retry
-from alphabeam.transforms.storage.local import CHUNK, local_path
+from alphabeam.transforms.storage.local import CHUNK, open_regular
 from alphabeam.transforms.storage.uris import is_local
 
 __all__ = ["Lend", "open_stream"]
@@ -22,18 +25,20 @@ class _Input(io.RawIOBase):
 
     mode = "rb"  # Beam's CompressedFile asks
 
-    def __init__(self, lend: Lend, uri: str, options: StorageOptions | None) -> None:
+    def __init__(
+        self, lend: Lend, uri: str, options: StorageOptions | None, timeout: float | None
+    ) -> None:
         super().__init__()
-        self._lend, self._uri, self._options = lend, uri, options
+        self._lend, self._uri, self._options, self._timeout = lend, uri, options, timeout
         self._at = 0
         self._lent: Any = None
         self._file: Any = None
-        retry(self._open, "read", uri, options)
+        retry(self._open, "read", uri, options, timeout=timeout)
 
     def _open(self) -> None:
         self._release()
         if is_local(self._uri):
-            self._file = open(local_path(self._uri), "rb")  # noqa: SIM115
+            self._file = open_regular(self._uri)
         else:
             self._lent = self._lend()
             place = self._lent.__enter__()
@@ -51,24 +56,19 @@ class _Input(io.RawIOBase):
     def _release(self, error: BaseException | None = None) -> None:
         file, self._file = self._file, None
         lent, self._lent = self._lent, None
-        try:
-            if file is not None:
-                file.close()
-        except Exception as fault:
-            error = error or fault
-        if lent is None:
-            return
-        try:
-            lent.__exit__(type(error) if error else None, error, None)
-        except BaseException as same:
-            if same is not error:
-                raise
+        _give_back(file, lent, error)
+
+    def _abandon(self, error: BaseException) -> None:
+        """Gives up a connection that a call left behind may still use; closing it may block."""
+        file, self._file = self._file, None
+        lent, self._lent = self._lent, None
+        threading.Thread(target=_give_back, args=(file, lent, error), daemon=True).start()
 
     def readable(self) -> bool:
         return True
 
     def seekable(self) -> bool:
-        return bool(self._file.seekable())
+        return self._file is not None and bool(self._file.seekable())
 
     def tell(self) -> int:
         return self._at
@@ -79,7 +79,17 @@ class _Input(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        data = retry(lambda: self._piece(len(buffer)), "read", self._uri, self._options)
+        try:
+            data = retry(
+                lambda: self._piece(len(buffer)),
+                "read",
+                self._uri,
+                self._options,
+                timeout=self._timeout,
+            )
+        except RowError as error:
+            self._abandon(error)
+            raise
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
@@ -99,15 +109,34 @@ class _Input(io.RawIOBase):
         super().close()
 
 
-def open_stream(lend: Lend, uri: str, options: StorageOptions | None) -> BinaryIO:
+def _give_back(file: Any, lent: Any, error: BaseException | None) -> None:
+    """Closes a file and ends the loan of its connection; an error gives the connection up."""
+    try:
+        if file is not None:
+            file.close()
+    except Exception as fault:
+        error = error or fault
+    if lent is None:
+        return
+    try:
+        lent.__exit__(type(error) if error else None, error, None)
+    except BaseException as same:
+        if same is not error:
+            raise
+
+
+def open_stream(
+    lend: Lend, uri: str, options: StorageOptions | None, timeout: float | None = TOTAL_S
+) -> BinaryIO:
     """An object as a file that is open for reading.
 
     Args:
         lend: Connects to the store of ``uri``; called again after a lost connection.
         uri: The object; a local one is opened without ``lend``.
         options: Whose secrets are kept out of messages.
+        timeout: Seconds for opening it, and for each piece of up to a megabyte.
 
     Raises:
         RowError: The object cannot be opened; also from the file's own methods.
     """
-    return io.BufferedReader(_Input(lend, uri, options), CHUNK)
+    return io.BufferedReader(_Input(lend, uri, options, timeout), CHUNK)

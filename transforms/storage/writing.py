@@ -31,7 +31,7 @@ def put(uri: str, data: bytes, *, options: StorageOptions | None = None) -> None
 
 def put_file(uri: str, path: str, *, options: StorageOptions | None = None) -> None:
     """As :func:`put`, from a local file, for what does not fit into memory."""
-    retry(lambda: _put_once(uri, Path(path), options), "write", uri, options)
+    retry(lambda: _put_once(uri, Path(path), options), "write", uri, options, timeout=None)
 
 
 def _put_once(uri: str, data: bytes | Path, options: StorageOptions | None) -> None:
