@@ -1,6 +1,6 @@
-"""Draws a job's images beside their cutouts on three backgrounds.
+"""Draws a job's images beside their cutouts on white, black and magenta, or on white alone.
 
-    python benchmarks/samples_sheet.py out/samples docs/images/samples.jpg --height 150
+    python benchmarks/samples_sheet.py out/samples docs/images/samples.jpg --white --columns 6
 
 All rows with a cutout are drawn, in the order of the manifest.
 """
@@ -24,11 +24,16 @@ BACKGROUNDS = ((255, 255, 255), (0, 0, 0), (255, 0, 255))
 Image = NDArray[np.uint8]  # HxWx3, RGB
 
 
-def tile(picture: Path, cutout: Path, height: int) -> Image:
+def tile(
+    picture: Path,
+    cutout: Path,
+    height: int,
+    backgrounds: tuple[tuple[int, int, int], ...] = BACKGROUNDS,
+) -> Image:
     """One image and its cutout on each background, side by side, `height` pixels high."""
     source = decode(picture.read_bytes())[..., :3]
     rgba = cv2.cvtColor(cv2.imread(str(cutout), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
-    views = [source, *(composite_over(rgba, background) for background in BACKGROUNDS)]
+    views = [source, *(composite_over(rgba, background) for background in backgrounds)]
     size = (round(source.shape[1] * height / source.shape[0]), height)
     return np.hstack([cv2.resize(view, size, interpolation=cv2.INTER_AREA) for view in views])
 
@@ -52,12 +57,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", type=Path, help="a job's output directory, on this machine")
     parser.add_argument("picture", type=Path, help="the JPEG or PNG to write")
-    parser.add_argument("--height", type=int, default=240, help="of a row, pixels")
+    parser.add_argument("--height", type=int, default=150, help="of a row, pixels")
     parser.add_argument("--columns", type=int, default=2)
+    parser.add_argument("--white", action="store_true", help="the cutouts on white alone")
     options = parser.parse_args()
+    backgrounds = BACKGROUNDS[:1] if options.white else BACKGROUNDS
     rows = ds.dataset(options.output / "metadata").to_table(["image", "cutout", "line"])
     tiles = [
-        tile(Path(row["image"]), options.output / row["cutout"], options.height)
+        tile(Path(row["image"]), options.output / row["cutout"], options.height, backgrounds)
         for row in sorted(rows.to_pylist(), key=lambda row: row["line"])
         if row["cutout"]
     ]
