@@ -89,8 +89,9 @@ class PicpikShop(Shop):
     def entries(self) -> Iterator[Submission]:
         """What the ledger knows of tasks."""
         ledger = Submissions(Output(str(self.out)))
-        for path in sorted((self.out / "ledger" / "tasks").glob("*.json")):
-            found = ledger.find(path.stem)
+        files = (self.out / "ledger" / "tasks").glob("*.json")
+        for fingerprint in sorted({path.name.partition(".")[0] for path in files}):
+            found = ledger.find(fingerprint)
             if found is not None:
                 yield found
 
@@ -110,10 +111,12 @@ def pictures(folder: Path, count: int) -> list[Row]:
     return rows
 
 
-def bought_by_a_process(backend: PicpikBackend, rows: list[Row]) -> list[str | None]:
+def bought_by_a_process(
+    backend: PicpikBackend, rows: list[Row], threads: int = 4
+) -> list[str | None]:
     """Does the rows in this process, several at once; gives their error codes."""
     remove = backend.open()
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         done = pool.map(lambda row: remove(fetch(row, Limits())), rows)
         return [picture.row.error_code for picture in done]
 

@@ -242,12 +242,19 @@ class Failing(Submissions):
     lock = threading.Lock()
 
     def put(self, submission: Submission) -> None:
+        self._count()
+        super().put(submission)
+
+    def create(self, intent: Submission) -> bool:
+        self._count()
+        return super().create(intent)
+
+    def _count(self) -> None:
         with Failing.lock:
             Failing.writes += 1
             number = Failing.writes
         if number in Failing.fail:
             raise RowError(ErrorCode.STORAGE_UNAVAILABLE, "the ledger is out of reach")
-        super().put(submission)
 
 
 @pytest.fixture

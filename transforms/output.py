@@ -10,7 +10,7 @@ has to agree with another's. No other module knows a path of the output::
     failures.jsonl                 the failed rows: a manifest that can be run again
     ledger/rows/RUN/*.parquet      rows that a run under way has finished
     ledger/earlier/RUN-*.parquet   finished rows that the last manifest did not have
-    ledger/tasks/FINGERPRINT.json  tasks of the API
+    ledger/tasks/FINGERPRINT.json  tasks of the API; FINGERPRINT.2.json is the second attempt
     ledger/budget/RUN/             what the processes of a run share: its budget, its pace
 """
 
@@ -100,9 +100,9 @@ class Output:
         """Finished rows, carried over by a run whose manifest does not have them."""
         return self.uri(f"ledger/earlier/{run_id}-{number:05d}.parquet")
 
-    def task(self, fingerprint: str) -> str:
-        """What is known of the API's task for a fingerprint."""
-        return self.uri(f"ledger/tasks/{fingerprint}.json")
+    def task(self, fingerprint: str, attempt: int = 1) -> str:
+        """What is known of an attempt to buy the API's task for a fingerprint."""
+        return self.uri(f"ledger/tasks/{fingerprint}{f'.{attempt}' if attempt > 1 else ''}.json")
 
     def shared(self, run: str, name: str) -> str:
         """Folder of something that the processes of a run share."""
@@ -120,11 +120,12 @@ class Output:
         """Every object under ``ledger/earlier/``."""
         return self.list("ledger/earlier")
 
-    def task_files(self) -> dict[str, str]:
-        """URI of every entry under ``ledger/tasks/``, by fingerprint."""
-        return {
-            uri.rsplit("/", 1)[-1].removesuffix(".json"): uri for uri in self.list("ledger/tasks")
-        }
+    def task_files(self) -> dict[str, list[str]]:
+        """URIs of the entries under ``ledger/tasks/``, by fingerprint."""
+        found: dict[str, list[str]] = {}
+        for uri in self.list("ledger/tasks"):
+            found.setdefault(uri.rsplit("/", 1)[-1].partition(".")[0], []).append(uri)
+        return found
 
     def shared_files(self) -> Iterator[tuple[str, str]]:
         """Run and URI of every object that the processes of a run have shared."""

@@ -1,19 +1,23 @@
 """The API's tasks in the ledger: what is paid for is never bought again.
 
-One object for each fingerprint: an intent before the task is submitted, and its TaskUID as soon as
-that is known. Whoever comes to the row again, after a kill or a retry, knows whether there is a
-task to collect or one that may have been bought.
+One object for each attempt to buy a fingerprint's task: an intent before the task is submitted,
+and its TaskUID as soon as that is known. Whoever comes to the row again, after a kill or a retry,
+knows whether there is a task to collect or one that may have been bought. Intents are created
+conditionally, so of several workers with one fingerprint only one buys.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict, dataclass, replace
 
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.output import Output
 
-__all__ = ["Submission", "Submissions"]
+__all__ = ["RESULT_LIFE_S", "Submission", "Submissions"]
+
+RESULT_LIFE_S = 24 * 3600.0  # the vendor keeps results for 24 hours
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Submission:
         row_id: Of the row that it was bought for; others share it for nothing.
         attempts: Submissions of the fingerprint so far, this one included.
         unknown: How many of the earlier ones were cut off, and may have been billed as well.
+        expired: How many of the earlier ones were bought, and their results' 24 hours were over.
+        owner: The process that is submitting it; empty once that gave it up.
     """
 
     fingerprint: str
@@ -41,11 +47,19 @@ class Submission:
     row_id: str = ""
     attempts: int = 1
     unknown: int = 0
+    expired: int = 0
+    owner: str = ""
 
     @property
     def is_unknown(self) -> bool:
         """Whether it is an intent only: the task may have been bought."""
         return not self.task_uid
+
+    @property
+    def is_collectable(self) -> bool:
+        """Whether there is a result to wait for, or to fetch."""
+        young = time.time() - self.submitted_at < RESULT_LIFE_S
+        return bool(self.task_uid) and young and not self.ended
 
 
 class Submissions:
@@ -59,13 +73,23 @@ class Submissions:
         self._output = output
 
     def find(self, fingerprint: str) -> Submission | None:
-        """The submission of a fingerprint, or None if there was none.
+        """The latest submission of a fingerprint that matters, or None if there was none.
 
         Raises:
-            RowError: The store cannot be asked, or the entry is broken.
+            RowError: The store cannot be asked, or an entry is broken.
         """
+        found = self._read(fingerprint, 1)
+        while found is not None and not found.is_collectable:
+            later = self._read(fingerprint, found.attempts + 1)
+            if later is None:
+                break
+            found = later
+        return found
+
+    def _read(self, fingerprint: str, attempt: int) -> Submission | None:
+        uri = self._output.task(fingerprint, attempt)
         try:
-            data = self._output.read(self._output.task(fingerprint))
+            data = self._output.read(uri)
         except RowError as error:
             if error.code is ErrorCode.NOT_FOUND:
                 return None
@@ -77,21 +101,35 @@ class Submissions:
             return replace(
                 found,
                 submitted_at=float(found.submitted_at),
-                attempts=int(found.attempts),
+                attempts=max(attempt, int(found.attempts)),
                 unknown=int(found.unknown),
+                expired=int(found.expired),
             )
         except (TypeError, ValueError):
             raise RowError(
                 ErrorCode.SUBMIT_UNKNOWN,
-                f"{self._output.task(fingerprint)}: the ledger's entry is broken; "
-                "delete it to submit the image again",
+                f"{uri}: the ledger's entry is broken; delete it to submit the image again",
             ) from None
 
-    def put(self, submission: Submission) -> None:
-        """Makes a submission durable; replaces what was known of its fingerprint."""
-        data = json.dumps(asdict(submission), indent=1).encode()
-        self._output.put(self._output.task(submission.fingerprint), data)
+    def create(self, intent: Submission) -> bool:
+        """Makes an intent durable, unless another worker's is there for the same attempt.
 
-    def delete(self, fingerprint: str) -> None:
-        """Forgets a fingerprint, of which it is certain that nothing was submitted."""
-        self._output.delete([self._output.task(fingerprint)])
+        Returns:
+            Whether it was made.
+        """
+        return self._output.create(self._uri(intent), _encoded(intent))
+
+    def put(self, submission: Submission) -> None:
+        """Makes a submission durable; replaces what was known of this attempt."""
+        self._output.put(self._uri(submission), _encoded(submission))
+
+    def delete(self, intent: Submission) -> None:
+        """Forgets an attempt, of which it is certain that nothing was submitted."""
+        self._output.delete([self._uri(intent)])
+
+    def _uri(self, submission: Submission) -> str:
+        return self._output.task(submission.fingerprint, submission.attempts)
+
+
+def _encoded(submission: Submission) -> bytes:
+    return json.dumps(asdict(submission), indent=1).encode()

@@ -84,7 +84,7 @@ def commit(groups: Iterable[str], *, output: Output, run_id: str) -> Committed:
                 failures.write(failure_record(row).encode() + b"\n")
             if tasks:
                 done = table.filter(pc.equal(table["status"], DONE))["fingerprint"].to_pylist()
-                collected += [tasks.pop(print) for print in done if print in tasks]
+                collected += [uri for print in done for uri in tasks.pop(print, ())]
             parts.add(table)
         parts.end()
         failures.seek(0)

@@ -26,6 +26,7 @@ from alphabeam.transforms.secret_refs import references, resolve
 __all__ = ["PicpikBackend"]
 
 _KEPT_S = 7 * 24 * 3600.0  # after which what a run's processes shared is swept
+_SLACK_S = 10.0  # for the ledger itself
 _PIXELS_IN_FLIGHT = 400_000_000  # at 5 bytes each, should every result be waiting to be written
 
 
@@ -159,6 +160,8 @@ class PicpikBackend(PicpikSettings):
             max_upload_bytes=self.max_upload_bytes,
             task_timeout=self.task_timeout,
             resubmit_unknown=self.resubmit_unknown,
+            # All but the end of the request has left when an intent is written.
+            intent_life=self.read_timeout + _SLACK_S,
         )
 
     def _ledger(self) -> Submissions:

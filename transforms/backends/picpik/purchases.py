@@ -13,11 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from alphabeam.transforms.backends.picpik.budget import Budget
+from alphabeam.transforms.backends.picpik.processes import is_gone, this_process
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.ledger import Submission, Submissions
 from alphabeam.transforms.matting.box import BoxOutsideError, clip_box
 from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.picpik import (
+    AnswerInvalid,
+    ApiUnavailable,
     PicpikClient,
     PicpikError,
     SubmitUnknown,
@@ -32,7 +35,8 @@ __all__ = ["Purchase", "Purchases", "would_buy"]
 
 _log = logging.getLogger(__name__)
 
-_RESULT_LIFE_S = 24 * 3600  # the vendor keeps results for 24 hours
+_MOST_ROUNDS = 10  # of finding a task that another process buys, which then comes to nothing
+_MOST_OWNED = 100_000  # TaskUIDs that are remembered, lest one is taken for two images
 
 
 def would_buy(found: Submission | None, resubmit_unknown: bool) -> bool:
@@ -44,12 +48,7 @@ def would_buy(found: Submission | None, resubmit_unknown: bool) -> bool:
     """
     if found is None:
         return True
-    return not _is_alive(found) and (resubmit_unknown or not found.is_unknown)
-
-
-def _is_alive(submission: Submission) -> bool:
-    young = time.time() - submission.submitted_at < _RESULT_LIFE_S
-    return bool(submission.task_uid) and young and not submission.ended
+    return not found.is_collectable and (resubmit_unknown or not found.is_unknown)
 
 
 class Purchase(NamedTuple):
@@ -75,6 +74,7 @@ class Purchases:
         max_concurrency: Most submissions at one time.
         max_upload_bytes: Larger images are encoded again.
         resubmit_unknown: Submit again what may have been bought without its TaskUID being known.
+        intent_life: Seconds to wait for the TaskUID of a task that another process is buying.
     """
 
     def __init__(
@@ -87,7 +87,9 @@ class Purchases:
         max_concurrency: int,
         max_upload_bytes: int,
         resubmit_unknown: bool,
+        intent_life: float,
     ) -> None:
+        self._intent_life = intent_life
         self._client = client
         self._ledger = ledger
         self._budget = budget
@@ -101,6 +103,7 @@ class Purchases:
         self._unwritten: dict[str, Submission] = {}
         # What only a later run may buy anew: a second row with the same work fails likewise.
         self._lost: dict[str, tuple[ErrorCode, str]] = {}
+        self._owned = _Owned()
 
     def task(
         self, row: Row, data: bytes, decoded: Callable[[], AbstractContextManager[np.ndarray]]
@@ -120,27 +123,55 @@ class Purchases:
         fingerprint = row.fingerprint or ""
         if fingerprint in self._lost:
             raise RowError(*self._lost[fingerprint])
-        found = self._unwritten.get(fingerprint) or self._ledger.find(fingerprint)
-        if found is not None:
-            if _is_alive(found):
+        for _ in range(_MOST_ROUNDS):
+            found = self._unwritten.get(fingerprint) or self._found(row)
+            if found is not None and found.is_collectable:
                 _log.info("row %s: collects task %s, bought before", row.id, found.task_uid)
+                if not self._owned.take(found.task_uid, fingerprint):
+                    raise AnswerInvalid(
+                        f"task {found.task_uid} belongs to another image as well; delete "
+                        f"its two entries in the ledger to submit both images again"
+                    )
                 return Purchase(found, now=False)
-            if found.is_unknown and not self._resubmit_unknown:
+            if found is not None and found.is_unknown and not self._resubmit_unknown:
                 raise SubmitUnknown(
                     f"the submission of {_utc(found.submitted_at)}, request_uuid "
                     f"{found.request_uuid}, was cut off and may have been billed; look at the "
                     "account's tasks, then set backend.resubmit_unknown: true",
                     request_uuid=found.request_uuid,
                 )
-        self._budget.take()
-        try:
-            with decoded() as pixels:
-                parameters = _clipped(row.parameters, pixels)
-                upload = prepare_upload(data, pixels, max_upload_bytes=self._max_upload_bytes)
-        except BaseException:
-            self._budget.give_back()
-            raise
-        submission = self._bought(row, parameters, upload, found)
+            self._budget.take()
+            try:
+                with decoded() as pixels:
+                    parameters = _clipped(row.parameters, pixels)
+                    upload = prepare_upload(data, pixels, max_upload_bytes=self._max_upload_bytes)
+            except BaseException:
+                self._budget.give_back()
+                raise
+            try:
+                submission = self._bought(row, parameters, upload, found)
+            except _OvertakenError:
+                continue
+            self._remember(row, submission)
+            return Purchase(submission, now=True)
+        raise ApiUnavailable("other processes try to buy the same task, in vain; run the job again")
+
+    def _found(self, row: Row) -> Submission | None:
+        """What the ledger knows, once no other process is buying the row's task any more."""
+        until = time.monotonic() + self._intent_life
+        pause = 0.05
+        while True:
+            found = self._ledger.find(row.fingerprint or "")
+            if found is None or not found.is_unknown or not found.owner:
+                return found
+            age = time.time() - found.submitted_at
+            # An owner on another machine is given the time that a submission takes at most.
+            if age > self._intent_life or time.monotonic() > until or is_gone(found.owner):
+                return found
+            time.sleep(pause)
+            pause = min(1.0, pause * 1.5)
+
+    def _remember(self, row: Row, submission: Submission) -> None:
         # The task is paid for: a ledger that cannot be written is no reason to drop its result.
         # A later run would find the intent, and not submit again.
         try:
@@ -152,16 +183,17 @@ class Purchases:
                 submission.task_uid,
                 error.message,
             )
-            self._unwritten[fingerprint] = submission
-        return Purchase(submission, now=True)
+            self._unwritten[submission.fingerprint] = submission
 
     def _bought(
         self, row: Row, parameters: MattingParameters, upload: Upload, found: Submission | None
     ) -> Submission:
+        fingerprint = row.fingerprint or ""
+        expired = found is not None and bool(found.task_uid) and not found.ended
         intent = _LedgerIntent(
             self._ledger,
             Submission(
-                row.fingerprint or "",
+                fingerprint,
                 row.request_uuid,
                 "",
                 0.0,
@@ -169,20 +201,32 @@ class Purchases:
                 row_id=row.id,
                 attempts=found.attempts + 1 if found else 1,
                 unknown=found.unknown + found.is_unknown if found else 0,
+                expired=found.expired + expired if found else 0,
+                owner=this_process(),
             ),
-            found,
         )
         try:
             with self._submitting:
                 task_uid = self._client.submit(
                     upload.data, upload.media_type, parameters, row.request_uuid, intent
                 )
+            if not self._owned.take(task_uid, fingerprint):
+                raise SubmitUnknown(
+                    f"request_uuid {row.request_uuid}: the API answered with task {task_uid}, "
+                    "which it had given to another image; look in the vendor's console",
+                    request_uuid=row.request_uuid,
+                    task_uid=task_uid,
+                )
+        except _OvertakenError:
+            self._budget.give_back()
+            raise
         except SubmitUnknown as error:  # the intent stays, and says so to later runs
             _log.warning("row %s: %s", row.id, error.message)
             self._budget.cost(None)
+            intent.give_up()
             with self._submitting:
                 error = self._explained(error)
-            raise self._remembered(row.fingerprint or "", error) from None
+            raise self._remembered(fingerprint, error) from None
         except RowError:
             # Every other fault of the ledger's or the client's proves that nothing was bought.
             self._budget.give_back()
@@ -192,7 +236,7 @@ class Purchases:
             self._budget.cost(None)
             raise
         _log.debug("row %s: task %s", row.id, task_uid)
-        return replace(intent.submission, task_uid=task_uid)
+        return replace(intent.submission, task_uid=task_uid, owner="")
 
     def keep(self, submission: Submission) -> None:
         """Tries once more to tell the ledger of a task that was not collected."""
@@ -228,31 +272,50 @@ class Purchases:
         return error
 
 
+class _OvertakenError(Exception):
+    """Another process buys the same task."""
+
+
 class _LedgerIntent:
     """The intent of one submission in the ledger; see `alphabeam.transforms.picpik.Intent`."""
 
-    def __init__(
-        self, ledger: Submissions, submission: Submission, before: Submission | None
-    ) -> None:
+    def __init__(self, ledger: Submissions, submission: Submission) -> None:
         self.submission = submission
         self._ledger = ledger
-        self._before = before
         self._written = False
 
     def write(self) -> None:
         self.submission = replace(self.submission, submitted_at=time.time())
-        self._ledger.put(self.submission)
+        if not self._ledger.create(self.submission):
+            raise _OvertakenError
         self._written = True
 
     def withdraw(self) -> None:
-        if not self._written:
-            return
-        with suppress(RowError):  # the fault at hand is the one to tell
-            if self._before is None:
-                self._ledger.delete(self.submission.fingerprint)
-            else:
-                self._ledger.put(self._before)
-            self._written = False
+        if self._written:
+            with suppress(RowError):  # the fault at hand is the one to tell
+                self._ledger.delete(self.submission)
+                self._written = False
+
+    def give_up(self) -> None:
+        """Leaves the intent, as one of which nobody will learn more."""
+        with suppress(RowError):
+            self._ledger.put(replace(self.submission, owner=""))
+
+
+class _Owned:
+    """Which image a TaskUID is of, for the latest ones."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._fingerprints: dict[str, str] = {}
+
+    def take(self, task_uid: str, fingerprint: str) -> bool:
+        """Says whose a task is; returns False if it is another image's."""
+        with self._lock:
+            owner = self._fingerprints.setdefault(task_uid, fingerprint)
+            if len(self._fingerprints) > _MOST_OWNED:
+                del self._fingerprints[next(iter(self._fingerprints))]
+            return owner == fingerprint
 
 
 def _clipped(parameters: MattingParameters, pixels: np.ndarray) -> MattingParameters:

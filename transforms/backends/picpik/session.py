@@ -41,6 +41,7 @@ __all__ = ["Session"]
 
 _log = logging.getLogger(__name__)
 
+_EXPIRED = "result_expired"  # it was bought before, and not collected within 24 hours
 _EMPTY = "empty"  # nothing is visible: the local core's word for it
 _OF_READING = frozenset(
     {
@@ -65,6 +66,7 @@ class Session:
         max_upload_bytes: Larger images are encoded again.
         task_timeout: Seconds to wait for one task.
         resubmit_unknown: Submit again what may have been bought without its TaskUID being known.
+        intent_life: Seconds to wait for the TaskUID of a task that another process is buying.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Session:
         max_upload_bytes: int,
         task_timeout: float,
         resubmit_unknown: bool,
+        intent_life: float,
     ) -> None:
         self.client = client
         self._budget = budget
@@ -92,6 +95,7 @@ class Session:
             max_concurrency=max_concurrency,
             max_upload_bytes=max_upload_bytes,
             resubmit_unknown=resubmit_unknown,
+            intent_life=intent_life,
         )
         self._locks = KeyedLocks()
         # Most of the threads wait for the API; few of them may hold decoded pictures.
@@ -161,12 +165,14 @@ class Session:
 
 
 def _flags(submission: Submission) -> tuple[str, ...]:
-    """What to look at: an upload that was encoded again, a task that may be bought twice."""
+    """What to look at: an upload that was encoded again, work that was paid for before."""
     flags = []
     if submission.sent != "original":
         flags.append(f"sent_{submission.sent}".replace("-", "_"))
-    if submission.unknown:
+    if submission.unknown or submission.expired:
         flags.append(RESUBMITTED)
+    if submission.expired:
+        flags.append(_EXPIRED)
     return tuple(flags)
 
 
