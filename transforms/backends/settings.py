@@ -59,7 +59,7 @@ class PicpikSettings:
         64, "Images submitted or waited for at one time, per process.", low=1, high=1024
     )
     requests_per_second: float | None = setting(
-        None, "Ceiling of API requests of the whole job.", above=0
+        None, "Ceiling of API requests of the whole job, shared by its processes.", above=0
     )
     task_timeout: float = setting(
         600.0,
@@ -69,6 +69,12 @@ class PicpikSettings:
     )
     connect_timeout: float = setting(10.0, "Seconds.", above=0, high=600)
     read_timeout: float = setting(60.0, "Seconds without a byte.", above=0, high=600)
+    request_timeout: float = setting(
+        300.0,
+        "Seconds, the most that one request of the API may take, upload and answer included.",
+        above=0,
+        high=3600,
+    )
     max_upload_bytes: int = setting(
         10_000_000, "Larger images are encoded again before they are sent.", low=10_000
     )
@@ -84,9 +90,12 @@ class PicpikSettings:
     )
     max_credits: int | None = setting(
         None,
-        "Stop submitting once this run's tasks have cost as much. Tasks that have not ended yet "
-        "count at the highest price seen, and the first task alone shows the price.",
+        "Stop submitting once this run's tasks, in all its processes, have cost as much. Tasks "
+        "that have not ended yet count at the highest price seen, and the first task alone shows "
+        "the price.",
         low=0,
     )
-    max_tasks: int | None = setting(None, "Most tasks to submit in one run.", low=0)
+    max_tasks: int | None = setting(
+        None, "Most tasks to submit in one run, in all its processes.", low=0
+    )
     ca_bundle: str | None = setting(None, "PEM file of the authorities to trust.")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from alphabeam.transforms import counts
 from alphabeam.transforms.errors import ErrorCode
 from alphabeam.transforms.picpik.answers import TransientFault
 from alphabeam.transforms.picpik.errors import (
@@ -147,6 +148,7 @@ class Calls:
                 self._backoff.attempts,
                 wait,
             )
+            counts.add("api_retries")
             self._sleep(wait)
             self._throttled(wait)
 

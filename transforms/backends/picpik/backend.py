@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from alphabeam.transforms.secret_refs import references, resolve
 
 __all__ = ["PicpikBackend"]
 
-_KEPT_S = 7 * 24 * 3600.0  # after which what a run's processes shared is swept
+_KEPT_S = 2 * 24 * 3600.0  # after which what a run's processes shared is swept
 _SLACK_S = 10.0  # for the ledger itself
 _PIXELS_IN_FLIGHT = 400_000_000  # at 5 bytes each, should every result be waiting to be written
 
@@ -36,7 +37,7 @@ def _new_run() -> str:
 
 def _sweep(output: Output) -> None:
     """Deletes what the processes of runs long ago have shared."""
-    with suppress(RowError):
+    with suppress(RowError, RuntimeError):  # the latter where the process ends meanwhile
         output.delete(
             uri for name, uri in output.shared_files() if _began(name) < time.time() - _KEPT_S
         )
@@ -110,6 +111,7 @@ class PicpikBackend(PicpikSettings):
             resolve(self.private_key),
             connect_timeout=self.connect_timeout,
             read_timeout=self.read_timeout,
+            request_timeout=self.request_timeout,
             max_result_bytes=self.max_result_bytes,
             retry_codes=self.retry_codes,
             requests_per_second=self.requests_per_second,
@@ -138,7 +140,10 @@ class PicpikBackend(PicpikSettings):
     def _new_session(self) -> Session:
         client = self.client()
         output = Output.of(self.output)
-        _sweep(output)
+        if (self.requests_per_second, self.max_tasks, self.max_credits) != (None, None, None):
+            threading.Thread(
+                target=_sweep, args=(output,), name="picpik-sweep", daemon=True
+            ).start()
         if self.requests_per_second is not None:
             presence = Presence(
                 output.shared(self.run, "processes"),
