@@ -26,6 +26,8 @@ SHOWS = {
     "second_process": "a second process lists right after a write, both ways",
     "streaming": "a manifest read line by line",
     "globbing": "`*`, `**`, `[ab]`, `?`, folder/",
+    "hidden_names": "hidden names are left out by `glob`, unless asked for",
+    "sweep": "`sweep`: partial objects of dead writers are removed",
     "catalogue": "manifest, images, masks, ledger and Parquet in one folder",
     "missing_object": "a missing object: `not_found`, at once",
     "missing_bucket": "a missing bucket: `not_found`, at once",

@@ -428,6 +428,40 @@ def test_globbing(store: servers.Store, folder: str) -> None:
     assert below == [storage.join(folder, "deep/c.jpg"), storage.join(folder, "deep/er/d.jpg")]
 
 
+def test_hidden_names(store: servers.Store, folder: str) -> None:
+    """What NAS systems and Finder leave behind is no photo, unless it is asked for."""
+    names = ["a.jpg", "._a.jpg", ".thumbnails/b.jpg", "@eaDir/c.jpg", "in/d.jpg", "in/@eaDir/e.jpg"]
+    for name in names:
+        storage.put(storage.join(folder, name), b"x", options=store.options)
+
+    def match(pattern: str) -> list[str]:
+        found = storage.glob(f"{folder}/{pattern}", options=store.options)
+        return [uri[len(folder) + 1 :] for uri in found]
+
+    assert match("*.jpg") == ["a.jpg"]
+    assert match("**/*.jpg") == match("") == ["a.jpg", "in/d.jpg"]
+    assert match("*/*.jpg") == ["in/d.jpg"]
+    assert match(".*.jpg") == ["._a.jpg"]
+    assert match(".thumbnails/*.jpg") == [".thumbnails/b.jpg"]
+    assert match("**/@eaDir/*.jpg") == ["@eaDir/c.jpg", "in/@eaDir/e.jpg"]
+    assert match("@eaDir/") == ["@eaDir/c.jpg"]
+    assert match("._a.jpg") == ["._a.jpg"]
+    assert len(storage.list(folder, options=store.options)) == len(names)
+
+
+def test_sweep(store: servers.Store, folder: str) -> None:
+    """What dead writers left is removed; what is young may belong to one that lives."""
+    partial = storage.join(folder, "deep", f".alphabeam-{'0' * 32}.partial")
+    whole = storage.join(folder, "deep", "a.jpg")
+    for uri in (partial, whole):
+        storage.put(uri, b"half", options=store.options)
+    assert storage.sweep(folder, 3600, options=store.options) == 0
+    assert storage.exists(partial, options=store.options)
+    assert storage.sweep(folder, -3600, options=store.options) == 1  # any age
+    assert not storage.exists(partial, options=store.options)
+    assert storage.list(folder, options=store.options) == [whole]
+
+
 def test_catalogue(store: servers.Store, folder: str) -> None:
     """Manifest and images from the store; cutouts, masks, metadata and ledger to the store."""
     options = store.options

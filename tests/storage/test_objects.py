@@ -146,6 +146,39 @@ def test_partial_objects_are_not_listed(tmp_path: Path) -> None:
     assert storage.glob(f"{tmp_path}/*") == [f"{tmp_path}/a"]
 
 
+def linked_folders(root: Path) -> list[str]:
+    """Makes folders with links to folders, to files, to nothing, and in circles."""
+    for name in ("photos/a.jpg", "elsewhere/b.jpg", "elsewhere/deep/c.jpg"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    photos = root / "photos"
+    (photos / "linked").symlink_to(root / "elsewhere")
+    (photos / "itself").symlink_to(photos)
+    (root / "elsewhere" / "back").symlink_to(photos)
+    (photos / "file.jpg").symlink_to(root / "elsewhere" / "b.jpg")
+    (photos / "gone.jpg").symlink_to(root / "nowhere.jpg")
+    return ["a.jpg", "file.jpg", "gone.jpg", "linked/b.jpg", "linked/deep/c.jpg"]
+
+
+def test_linked_folders_are_followed_and_loops_end(tmp_path: Path) -> None:
+    wanted = [f"{tmp_path}/photos/{name}" for name in linked_folders(tmp_path)]
+    assert storage.list(f"{tmp_path}/photos") == wanted
+    assert storage.glob(f"{tmp_path}/photos/**/*.jpg") == wanted
+    assert storage.glob(f"{tmp_path}/photos/") == wanted
+    assert storage.glob(f"{tmp_path}/photos/*/*.jpg") == wanted[3:4]
+    assert code_of(lambda: storage.read(wanted[2])) is ErrorCode.NOT_FOUND
+
+
+def test_linked_folders_by_sftp(stores: Stores) -> None:
+    store = stores["sftp"]
+    root = Path("/" + store.root.partition("://")[2].partition("/")[2]) / "linked folders"
+    names = linked_folders(root)
+    wanted = [storage.join(store.root, "linked folders", "photos", name) for name in names]
+    folder = storage.join(store.root, "linked folders", "photos")
+    assert storage.list(folder, options=store.options) == wanted
+    assert storage.glob(f"{folder}/**/*.jpg", options=store.options) == wanted
+
+
 # ---- processes
 
 

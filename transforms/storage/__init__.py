@@ -13,7 +13,7 @@ Not for: appending, partial writes, or pipelines' own sources and sinks.
 from __future__ import annotations
 
 from alphabeam.transforms.storage.creating import create
-from alphabeam.transforms.storage.deleting import delete
+from alphabeam.transforms.storage.deleting import delete, sweep
 from alphabeam.transforms.storage.faults import StorageOptions
 from alphabeam.transforms.storage.info import Stat, exists, stat
 from alphabeam.transforms.storage.listing import glob
@@ -41,4 +41,5 @@ __all__ = [
     "redact",
     "resolve",
     "stat",
+    "sweep",
 ]

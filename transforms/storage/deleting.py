@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.storage.connections import borrow
 from alphabeam.transforms.storage.faults import StorageOptions, retry
+from alphabeam.transforms.storage.listing import partial_objects
 from alphabeam.transforms.storage.local import local_path
-from alphabeam.transforms.storage.uris import is_local
+from alphabeam.transforms.storage.uris import is_local, join
+from alphabeam.transforms.storage.writing import check_writable
 
-__all__ = ["delete", "remove_folders"]
+__all__ = ["delete", "remove_folders", "sweep"]
 
 
 def delete(uris: Iterable[str], *, options: StorageOptions | None = None) -> None:
@@ -45,6 +48,33 @@ def _delete_one(uri: str, options: StorageOptions | None) -> None:
     except RowError as error:
         if error.code is not ErrorCode.NOT_FOUND:
             raise
+
+
+def sweep(folder: str, older_than: float, *, options: StorageOptions | None = None) -> int:
+    """Removes what writers that died have left: temporary objects, ``.alphabeam-….partial``.
+
+    Args:
+        folder: Below which to look, at any depth.
+        older_than: Seconds; younger ones may belong to a writer that lives. By this machine's
+            clock and the store's times: more than the two may differ by.
+        options: Options per protocol.
+
+    Returns:
+        How many were removed. One whose time the store does not say is kept.
+
+    Raises:
+        RowError: As for :func:`list_objects` and :func:`delete`; READ_ONLY for a store that is
+            not written to.
+    """
+    check_writable(join(folder, "any"))
+    before = time.time() - older_than
+    dead = [
+        entry.uri
+        for entry in partial_objects(folder, options=options)
+        if 0 < entry.changed < before
+    ]
+    delete(dead, options=options)
+    return len(dead)
 
 
 def remove_folders(uri: str, *, options: StorageOptions | None = None) -> None:

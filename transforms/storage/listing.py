@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
+import stat
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
 from fsspec.utils import glob_translate
@@ -14,9 +17,9 @@ from alphabeam.transforms.storage.connections import Place, borrow
 from alphabeam.transforms.storage.faults import StorageOptions, diagnose, retry
 from alphabeam.transforms.storage.info import Entry, entry_of
 from alphabeam.transforms.storage.local import is_partial
-from alphabeam.transforms.storage.uris import has_magic, redact
+from alphabeam.transforms.storage.uris import chain, has_magic, redact
 
-__all__ = ["entries", "glob", "list_objects"]
+__all__ = ["entries", "glob", "list_objects", "partial_objects"]
 
 
 def glob(pattern: str, *, options: StorageOptions | None = None) -> list[str]:
@@ -24,13 +27,18 @@ def glob(pattern: str, *, options: StorageOptions | None = None) -> list[str]:
 
     ``*`` and ``?`` stay within a folder, ``**`` goes through all, ``[abc]`` is one of these. A
     pattern without wildcards is the object itself, if it is there; one that ends in ``/`` means
-    all objects below that folder.
+    all objects below that folder. Hidden names (``.x``, and what NAS systems and Finder leave
+    behind, such as ``@eaDir``) are left out, unless the pattern names them: ``.*``, ``@eaDir/*``.
+    Links to folders are followed; loops end.
 
     Raises:
         RowError: ACCESS_DENIED, INVALID_URI, STORAGE_UNAVAILABLE …
     """
     if pattern.split("::")[0].endswith("/"):
-        return list_objects(pattern, options=options)
+        links = chain(pattern)
+        folder = next(link for link in links if link.rest).rest.strip("/")
+        below = list_objects(pattern, options=options)
+        return [uri for uri in below if not _is_hidden(_below(uri, folder), "")]
     return retry(lambda: _glob_once(pattern, options), "list", pattern, options, timeout=None)
 
 
@@ -46,8 +54,26 @@ def _glob_once(pattern: str, options: StorageOptions | None) -> list[str]:
         depth = None if "**" in below else below.count("/") + 1
         # by its own spelling, since file systems differ in the slash before a name
         matches = re.compile(glob_translate("/" + path.strip("/"))).match
-        found = _names(place, folder, depth)
-        return sorted(place.uri(name) for name in found if matches("/" + name.strip("/")))
+        fixed = len(folder.strip("/"))
+        return sorted(
+            place.uri(name)
+            for name in _names(place, folder, depth)
+            if matches("/" + name.strip("/")) and not _is_hidden(name.strip("/")[fixed:], below)
+        )
+
+
+# What NAS systems, Finder and Explorer leave behind; names that begin with a dot are hidden too.
+_LITTER = frozenset({"@eaDir", "@Recycle", "#recycle", "__MACOSX", "Thumbs.db", "desktop.ini"})
+
+
+def _is_hidden(name: str, pattern: str) -> bool:
+    """Whether a part of a name is hidden and no part of the pattern names such parts."""
+    asked = [part for part in pattern.split("/") if part.startswith(".") or part in _LITTER]
+    return any(
+        (part.startswith(".") or part in _LITTER)
+        and not any(fnmatchcase(part, one) for one in asked)
+        for part in name.split("/")
+    )
 
 
 def _is_object(place: Place) -> bool:
@@ -79,36 +105,44 @@ def _list_once(folder: str, options: StorageOptions | None) -> list[str]:
 
 def _names(place: Place, folder: str, depth: int | None) -> Iterator[str]:
     """The objects below a folder, down to ``depth`` levels, as the file system spells them."""
-    return (name for name, _ in _listing(place, folder, depth))
+    return (name for name, _ in _listing(place, folder, depth) if not is_partial(name))
 
 
 def _listing(
     place: Place, folder: str, depth: int | None, begin: str = ""
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """As :func:`_names`, with what the store tells of each.
+    """As :func:`_names`, with what the store tells of each, and with partial objects.
 
     ``begin`` is what all names in the folder that are wanted begin with; only stores that list
     flat make use of it.
     """
     fs = place.fs
     fs.invalidate_cache()
-    if depth is None and place.store.flat:
-        narrow = {"prefix": begin} if begin and place.protocol != "memory" else {}
-        found = fs.find(folder, detail=True, **narrow)
-        if not found:
-            _check_bucket(place, folder)
-        if not isinstance(found, dict):  # adlfs, when the folder is an object or is not there
-            found = {name: fs.info(name) for name in found}
-        for name, info in found.items():
-            if not is_partial(name) and info["type"] != "directory":
-                yield name, info
+    if depth is not None or not place.store.flat:
+        yield from _walk(place, folder, depth)
         return
-    level, folders = 0, [folder or place.prefix]
+    narrow = {"prefix": begin} if begin and place.protocol != "memory" else {}
+    found = fs.find(folder, detail=True, **narrow)
+    if not found:
+        _check_bucket(place, folder)
+    if not isinstance(found, dict):  # adlfs, when the folder is an object or is not there
+        found = {name: fs.info(name) for name in found}
+    for name, info in found.items():
+        if info["type"] != "directory":
+            yield name, info
+
+
+def _walk(place: Place, folder: str, depth: int | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Goes through folders level by level, and through links to folders, but in no circle."""
+    top = folder or place.prefix
+    level = 0
+    # each folder with the real paths of those that lead to it: a link to one of them is a loop
+    folders: list[tuple[str, frozenset[str]]] = [(top, frozenset({_real(place, top)}))]
     while folders and (depth is None or level < depth):
-        deeper: list[str] = []
-        for current in folders:
+        deeper: list[tuple[str, frozenset[str]]] = []
+        for current, above in folders:
             try:
-                inside = fs.ls(current, detail=True)
+                inside = place.fs.ls(current, detail=True)
             except Exception as error:
                 if diagnose(error).code is not ErrorCode.NOT_FOUND:
                     raise
@@ -117,12 +151,39 @@ def _listing(
                 continue
             for info in inside:
                 name = info["name"]
-                if info["type"] == "directory":
-                    if name.rstrip("/") != current.rstrip("/"):
-                        deeper.append(name.rstrip("/"))
-                elif not is_partial(name) and name.strip("/") != current.strip("/"):
+                if name.strip("/") == current.strip("/"):
+                    continue
+                if info["type"] == "directory" or _links_to_folder(place, info):
+                    real = _real(place, name.rstrip("/"))
+                    if real not in above:
+                        deeper.append((name.rstrip("/"), above | {real}))
+                else:
                     yield name, info
         level, folders = level + 1, deeper
+
+
+def _links_to_folder(place: Place, info: dict[str, Any]) -> bool:
+    if not (info.get("islink") or info["type"] == "link"):
+        return False
+    if place.protocol in ("file", "local"):
+        return os.path.isdir(info["name"])
+    try:
+        mode = place.fs.ftp.stat(info["name"]).st_mode
+    except (AttributeError, OSError):  # the link leads nowhere, or the store is no SFTP
+        return False
+    return stat.S_ISDIR(mode or 0)
+
+
+def _real(place: Place, path: str) -> str:
+    """A folder's path without links, where the store has links."""
+    if place.protocol in ("file", "local"):
+        return os.path.realpath(path)
+    if place.protocol in ("sftp", "ssh"):
+        try:
+            return str(place.fs.ftp.normalize(path))
+        except OSError:
+            return path
+    return path
 
 
 def _check_bucket(place: Place, folder: str) -> None:
@@ -153,7 +214,30 @@ def entries(prefix: str, *, options: StorageOptions | None = None) -> list[Entry
     def once() -> list[Entry]:
         with borrow(folder + "/", options, fresh=True) as place:
             found = _listing(place, place.path.rstrip("/"), None, begin)
-            listed = [entry_of(place.uri(name), info) for name, info in found]
+            listed = [
+                entry_of(place.uri(name), info) for name, info in found if not is_partial(name)
+            ]
         return sorted(one for one in listed if one.uri.startswith(prefix))
 
     return retry(once, "list", prefix, options, timeout=None)
+
+
+def partial_objects(folder: str, *, options: StorageOptions | None = None) -> list[Entry]:
+    """The objects below a folder that are just being written, or whose writers died.
+
+    Raises:
+        RowError: As for :func:`list_objects`.
+    """
+
+    def once() -> list[Entry]:
+        with borrow(folder, options, fresh=True) as place:
+            found = _listing(place, place.path.rstrip("/"), None)
+            return [entry_of(place.uri(name), info) for name, info in found if is_partial(name)]
+
+    return retry(once, "list", folder, options, timeout=None)
+
+
+def _below(uri: str, folder: str) -> str:
+    """The part of an object's name below a folder of that name."""
+    name = next(link for link in chain(uri) if link.rest).rest.strip("/")
+    return name.removeprefix(folder)
