@@ -174,6 +174,15 @@ def _of_status(status: int, reason: str, error: BaseException) -> Fault:
     return Fault(ErrorCode.INVALID_URI, reason)
 
 
+def _misses_member(error: KeyError) -> bool:
+    """Whether an archive has no such member: older fsspec hands on the look-up's KeyError."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    module = last.tb_frame.f_globals.get("__name__", "") if last is not None else ""
+    return module in ("zipfile", "tarfile", "fsspec.implementations.tar")
+
+
 def _reason(error: BaseException) -> str:
     """The store's own words, in one line, without request ids and repeated XML."""
     response = getattr(error, "response", None)
@@ -234,6 +243,8 @@ def _recognise(error: BaseException) -> Fault | None:
         return Fault(ErrorCode.NOT_FOUND, reason)
     if isinstance(error, FileNotFoundError):
         return Fault(ErrorCode.NOT_FOUND, reason) if error.__cause__ is None else _below(error)
+    if isinstance(error, KeyError) and _misses_member(error):
+        return Fault(ErrorCode.NOT_FOUND, "no such object")
     if isinstance(error, PermissionError):
         return Fault(ErrorCode.ACCESS_DENIED, reason)
     if names & _MALFORMED:
