@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -13,11 +14,11 @@ from alphabeam.transforms.backends.local import LocalBackend
 from alphabeam.transforms.backends.picpik import PicpikBackend
 from alphabeam.transforms.cutouts import WriteCutouts
 from alphabeam.transforms.images import ReadImages
-from alphabeam.transforms.ledger import SkipFinished
+from alphabeam.transforms.ledger import Finished, Journal, SkipFinished, SkipSameContent
 from alphabeam.transforms.limits import Limits
-from alphabeam.transforms.manifest import Manifest, ReadManifest
+from alphabeam.transforms.manifest import Manifest, ManifestError, ReadManifest, Survey
 from alphabeam.transforms.metadata import Committed, WriteMetadata
-from alphabeam.transforms.output import Output
+from alphabeam.transforms.output import FOLDERS, Output
 from alphabeam.transforms.remove_background import RemoveBackground
 
 __all__ = ["Catalogue", "backend_of", "limits_of", "manifest_of", "output_of"]
@@ -25,8 +26,13 @@ __all__ = ["Catalogue", "backend_of", "limits_of", "manifest_of", "output_of"]
 
 def manifest_of(job: Job) -> Manifest:
     """The job's manifest as the transforms take it."""
+    output = output_of(job)
     return Manifest(
-        job.input.manifest, job.input.format, job.matting.parameters(), job.storage or None
+        job.input.manifest,
+        job.input.format,
+        job.matting.parameters(),
+        job.storage or None,
+        exclude=tuple(f"{output.uri(folder)}/" for folder in FOLDERS),
     )
 
 
@@ -87,27 +93,61 @@ class Catalogue(beam.PTransform):
         """Builds the graph."""
         job, output = self.job, output_of(self.job)
         backend = backend_of(job, self.threads.matting)
+        journal = Journal(output, self.run_id)
+        finished = Finished(output, journal)
 
         rows = pbegin | "ReadManifest" >> ReadManifest(
             manifest_of(job),
             redistribute=self.redistribute,
-            on_survey=self.progress.total if self.progress else None,
+            on_survey=_Surveyed(output, self.run_id, job.input.allow_empty, self.progress),
         )
         if not self.fresh:
-            rows |= "SkipFinished" >> SkipFinished(output, backend)
+            rows |= "SkipFinished" >> SkipFinished(finished, backend)
+        pictures = rows | "ReadImages" >> ReadImages(
+            limits_of(job), threads=job.input.threads, storage_options=output.storage
+        )
+        if not self.fresh:
+            pictures |= "SkipSameContent" >> SkipSameContent(finished, backend)
         return (
-            rows
-            | "ReadImages"
-            >> ReadImages(limits_of(job), threads=job.input.threads, storage_options=output.storage)
+            pictures
             | "RemoveBackground" >> RemoveBackground(backend)
             | "WriteCutouts"
             >> WriteCutouts(
                 output,
                 threads=self.threads.encoding,
                 pixels_in_flight=job.engine.pixels_in_flight,
+                journal=journal,
             )
             | "WriteMetadata"
             >> WriteMetadata(
-                output, self.run_id, on_row=self.progress.row if self.progress else None
+                output,
+                self.run_id,
+                on_row=self.progress.row if self.progress else None,
+                journal=journal,
+                finished=finished,
             )
         )
+
+
+@dataclass(frozen=True)
+class _Surveyed:
+    """Keeps what the survey found, so that the commit can prove its rows."""
+
+    output: Output
+    run_id: str
+    allow_empty: bool
+    progress: Progress | None
+
+    def __call__(self, found: Survey) -> None:
+        if not found.rows and not self.allow_empty and self._had_rows():
+            raise ManifestError(
+                "the manifest has no rows, and the last run's had some; if that is right, set "
+                "input.allow_empty: true"
+            )
+        survey = json.dumps({"rows": found.rows, "lines": found.lines})
+        self.output.put(self.output.survey(self.run_id), survey.encode())
+        if self.progress is not None:
+            self.progress.total(found.rows)
+
+    def _had_rows(self) -> bool:
+        return any(uri.endswith(".parquet") for uri in self.output.committed_files())

@@ -122,7 +122,8 @@ def rows_to_submit(job: Job, backend: PicpikBackend, fresh: bool = False) -> int
     """How many tasks the job would submit and pay for.
 
     Rows that are finished, that have a task to collect or that cannot be read need none; rows
-    that ask for the same work share one.
+    that ask for the same work share one. No source is read for this, so that rows of which only
+    the bytes tell that they were done before are counted too.
 
     Args:
         job: The job.
@@ -132,6 +133,7 @@ def rows_to_submit(job: Job, backend: PicpikBackend, fresh: bool = False) -> int
     manifest, output = manifest_of(job), output_of(job)
     surveyed = survey(manifest)
     finished = None if fresh else FinishedRows(output)
+    tasks = backend.tasks()
 
     def task_of(row: Row) -> str | None:
         if row.status != PENDING:
@@ -144,11 +146,11 @@ def rows_to_submit(job: Job, backend: PicpikBackend, fresh: bool = False) -> int
             else:
                 version = storage.stat(row.image, options=output.storage).version
                 row = row._replace(source_version=version)
-            if not backend.would_submit(row):
+            if not backend.would_submit(row, tasks):
                 return None
         except RowError:  # it fails, and costs nothing
             return None
-        return backend.fingerprinted(row).fingerprint
+        return backend.fingerprinted(row).quick_key or row.image
 
     with ThreadPoolExecutor(32) as pool:
         rows = (
@@ -156,10 +158,10 @@ def rows_to_submit(job: Job, backend: PicpikBackend, fresh: bool = False) -> int
             for shard in surveyed.shards
             for row in read_shard(manifest, shard, surveyed.collisions)
         )
-        tasks: set[str | None] = set()
+        wanted: set[str | None] = set()
         while chunk := list(itertools.islice(rows, 1024)):
-            tasks.update(pool.map(task_of, chunk))
-    count = len(tasks - {None})
+            wanted.update(pool.map(task_of, chunk))
+    count = len(wanted - {None})
     return count if backend.max_tasks is None else min(count, backend.max_tasks)
 
 

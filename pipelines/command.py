@@ -69,6 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--yes", action="store_true", help="submit without asking, however many rows there are"
     )
+    parser.add_argument(
+        "--take-over",
+        action="store_true",
+        help="take the output from a run that has it; be sure that the run is dead",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="say more; twice: Beam's log too"
@@ -97,7 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; the process's own if None.
 
     Returns:
-        The exit status: 0, 1, 2 or 3, as ``--help`` says; 130 after an interrupt.
+        The exit status: 0, 1, 2 or 3, as ``--help`` says. SIGINT and SIGTERM end a running job
+        with 130 and 143.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     beam_arguments: list[str] = []
@@ -145,6 +151,8 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
     from alphabeam.pipelines.engines import pipeline_options, threads_of
     from alphabeam.pipelines.progress import Progress, ProgressBar
     from alphabeam.pipelines.report import summarize
+    from alphabeam.pipelines.signals import end_on_signals
+    from alphabeam.transforms import lease
     from alphabeam.transforms.metadata import read_committed
     from alphabeam.transforms.metrics import read_metrics
 
@@ -154,6 +162,7 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
     began, started = time.perf_counter(), datetime.now(timezone.utc)
     run_id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     beam_options = pipeline_options(job, beam_arguments)
+    output = output_of(job)
     runner = beam_options.get_all_options()["runner"]
     with tempfile.TemporaryDirectory(prefix="alphabeam-") as folder:
         progress = Progress(os.path.join(folder, "progress"), run_id)
@@ -165,12 +174,15 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
             fresh=options.fresh,
             progress=progress if runner == "FnApiRunner" else None,
         )
-        with ProgressBar(progress, quiet=options.quiet):
+        with (
+            lease.acquire(output, run_id, take_over=options.take_over) as holder,
+            end_on_signals(job.name, holder.end),
+            ProgressBar(progress, quiet=options.quiet),
+        ):
             pipeline = beam.Pipeline(options=beam_options)
             pipeline | "Catalogue" >> catalogue
             result = pipeline.run()
             result.wait_until_finish()
-    output = output_of(job)
     summary = summarize(
         job,
         output,

@@ -80,6 +80,9 @@ class Input(_Section):
     threads: int = Field(16, ge=1, le=256)
     """Images fetched at once, per process."""
 
+    allow_empty: bool = False
+    """Take a manifest without rows for right, though the last run's had some."""
+
 
 _LocalFields: Any = _section_of(LocalSettings)
 

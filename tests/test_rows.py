@@ -19,13 +19,14 @@ from alphabeam.transforms.rows import DONE, FAILED, Row, local_task_uid
 
 FULL = Row(
     id="a/ä", image="s3://b/ä #%20.jpg", status=DONE, line=7, backend="local", task_uid="u" * 20,
-    request_uuid="r", cutout="c", mask="m", width=3, height=4, source_format="png",
+    request_uuid="r", cutout="c", mask="m", cutout_bytes=1,
+    cutout_sha256="7", mask_bytes=2, mask_sha256="8", width=3, height=4, source_format="png",
     source_bytes=10**12, source_sha256="5", source_version="v", box=[1, 2, 3, 4], erode_size=0,
     foreground_threshold=255, background_threshold=0, hair_optimization="on", only_mask=True,
     keep_shadow=True, model="n", model_sha256="6", subject_box=[0, 0, 1, 1], coverage=0.5,
     confidence=0.25, flags=["empty"], credits=3, read_ms=1.5, remove_ms=2.5, write_ms=3.5,
     attempts=2, error_stage="read", error_code="not_found", error_message="gone",
-    fingerprint="f", run_id="r1", finished_at=Timestamp(micros=1_700_000_000_123_456),
+    fingerprint="f", quick_key="q", run_id="r1", finished_at=Timestamp(micros=1_700_000_000_123_456),
     extra={"sku": "5", "": "ö"},
 )  # fmt: skip
 
@@ -81,49 +82,69 @@ CHANGES = {
 }  # fmt: skip
 
 
-def test_the_fingerprint_sees_what_makes_the_result() -> None:
-    row = Row(id="a", image="a.jpg", source_version="1")
-    prints = {row.fingerprinted("local", "m", "sha").fingerprint}
-    for name, value in CHANGES.items():
-        prints.add(row._replace(**{name: value}).fingerprinted("local", "m", "sha").fingerprint)
-    prints.add(row.fingerprinted("local", "m", "other").fingerprint)
-    prints.add(row.fingerprinted("picpik", None, None).fingerprint)
-    assert len(prints) == len(CHANGES) + 3
-    assert set(CHANGES) == {"image", "source_version", *MattingParameters.__slots__}
+ROW = Row(id="a", image="a.jpg", source_version="1", source_sha256="5")
 
 
-def test_the_fingerprint_does_not_see_the_rest() -> None:
-    row = Row(id="a", image="a.jpg", source_version="1")
-    expected = row.fingerprinted("local", "m", "sha")
-    seen = {"image", "source_version", *MattingParameters.__slots__}
-    for name in Row._fields:
-        if name not in seen and name not in ("task_uid", "backend", "model", "model_sha256"):
-            value = getattr(FULL, name)
-            got = row._replace(**{name: value}).fingerprinted("local", "m", "sha")
-            assert got.fingerprint == expected.fingerprint, name
-            assert got.task_uid == expected.task_uid
-            assert got.request_uuid == expected.request_uuid
+@pytest.mark.parametrize(
+    ("key", "source"),
+    [("fingerprint", {"source_sha256"}), ("quick_key", {"image", "source_version"})],
+)
+def test_a_key_sees_the_work_and_its_source_and_nothing_else(key: str, source: set[str]) -> None:
+    def key_of(row: Row, backend: str = "local", model: str | None = "sha") -> str:
+        return getattr(row.fingerprinted(backend, "m", model), key)
+
+    changes = {"source_sha256": "6", **CHANGES}
+    seen = {*source, *MattingParameters.__slots__}
+    keys = {key_of(ROW), key_of(ROW, model="other"), key_of(ROW, "picpik", None)}
+    for name in seen:
+        keys.add(key_of(ROW._replace(**{name: changes[name]})))
+    assert len(keys) == len(seen) + 3
+    for name in set(Row._fields) - seen - {"task_uid", "backend", "model", "model_sha256"}:
+        row = ROW._replace(**{name: getattr(FULL, name)})
+        assert key_of(row) == key_of(ROW), name
+
+
+def test_what_is_not_known_yet_gives_no_key() -> None:
+    unread = ROW._replace(source_sha256=None).fingerprinted("local", "m", "sha")
+    assert (unread.fingerprint, unread.task_uid, unread.request_uuid) == (None, "", "")
+    assert unread.quick_key
+    unversioned = ROW._replace(source_version="").fingerprinted("local", "m", "sha")
+    assert unversioned.quick_key is None and unversioned.fingerprint
+
+
+def test_a_signature_is_no_part_of_a_key() -> None:
+    signed = "https://user:secret@cdn.example/a.jpg?w=9&X-Amz-Signature=%s&X-Amz-Date=%s"
+    keys = {
+        ROW._replace(image=signed % pair).fingerprinted("local", "m", "s").quick_key
+        for pair in (("ab", 1), ("cd", 2))
+    }
+    assert len(keys) == 1
 
 
 def test_a_box_is_the_same_box_as_list_and_tuple() -> None:
-    one = Row(id="a", image="a", box=[1, 2, 3, 4]).fingerprinted("local", "m", "s")
-    other = Row(id="a", image="a", box=(1, 2, 3, 4)).fingerprinted("local", "m", "s")
+    one = Row(id="a", image="a", box=[1, 2, 3, 4], source_sha256="5").fingerprinted(
+        "local", "m", "s"
+    )
+    other = Row(id="a", image="a", box=(1, 2, 3, 4), source_sha256="5").fingerprinted(
+        "local", "m", "s"
+    )
     assert one.fingerprint == other.fingerprint
 
 
 def test_ids_of_a_fingerprint_never_change_between_releases() -> None:
     """What is in ledgers and at the API today must be found again."""
-    row = Row(id="a", image="s3://shop/a.jpg", source_version="v1")
+    row = Row(id="a", image="s3://shop/a.jpg", source_version="v1", source_sha256="cd" * 32)
     row = row.fingerprinted("local", "catalogue", "ab" * 32)
+    assert row.quick_key == "a721b2921de72d6a2fe372a1d20511f6", "version 0.1's fingerprint"
     assert row.fingerprint == FIXED["fingerprint"]
     assert row.request_uuid == FIXED["request_uuid"]
     assert row.task_uid == FIXED["task_uid"]
 
 
 FIXED = {
-    "fingerprint": "a721b2921de72d6a2fe372a1d20511f6",
-    "request_uuid": "298d6211-4fc8-588c-8168-d34caba4a185",
-    "task_uid": "aigh4olajfvi4c4molk6",
+    "fingerprint": "a026953d75c72dcec085a1923336bd34",
+    "request_uuid": "222352b1-cb56-50c3-8788-281c55852eb9",
+    "task_uid": "5sevmidet78bhbjsh02g",
 }
 
 
@@ -137,9 +158,9 @@ def test_a_task_uid_has_picpiks_form(text: str) -> None:
 
 
 def test_the_apis_own_task_uid_is_kept() -> None:
-    row = Row(id="a", image="a", task_uid="cktlm6lrh4xxx8ng9nf0")
+    row = ROW._replace(task_uid="cktlm6lrh4xxx8ng9nf0")
     assert row.fingerprinted("picpik", None, None).task_uid == "cktlm6lrh4xxx8ng9nf0"
-    assert Row(id="a", image="a").fingerprinted("picpik", None, None).task_uid == ""
+    assert ROW.fingerprinted("picpik", None, None).task_uid == ""
 
 
 def test_a_failure_is_one_line_with_a_code() -> None:

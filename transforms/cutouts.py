@@ -6,6 +6,7 @@ from ids, so that work that is done again overwrites with the same bytes.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import apache_beam as beam
 
 from alphabeam.transforms import counts
 from alphabeam.transforms.encoding import encode_cutout, encode_mask
+from alphabeam.transforms.ledger.journal import Journal, OpenJournal
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.pool import Overlap
 from alphabeam.transforms.rows import DONE, PENDING, Picture, Row, now
@@ -21,13 +23,14 @@ from alphabeam.transforms.rows import DONE, PENDING, Picture, Row, now
 __all__ = ["WriteCutouts", "write_cutout"]
 
 
-def write_cutout(picture: Picture, output: Output) -> Row:
+def write_cutout(picture: Picture, output: Output, journal: OpenJournal | None = None) -> Row:
     """Encodes and writes one picture's cutout and mask.
 
     Args:
         picture: With its alpha, and its cutout if one is wanted. One whose row is not pending
             passes through.
         output: The job's output.
+        journal: Where the row is noted once its outputs are there.
 
     Returns:
         The row, done, with the names of what was written relative to the output; or failed.
@@ -39,21 +42,26 @@ def write_cutout(picture: Picture, output: Output) -> Row:
     began = time.perf_counter()
     try:
         mask = output.mask(row.id)
-        _put(output, mask, encode_mask(picture.alpha))
-        row = row._replace(mask=mask)
+        size, sha256 = _put(output, mask, encode_mask(picture.alpha))
+        row = row._replace(mask=mask, mask_bytes=size, mask_sha256=sha256)
         if picture.rgba is not None:
             cutout = output.cutout(row.id)
-            _put(output, cutout, encode_cutout(picture.rgba, output.cutout_format))
-            row = row._replace(cutout=cutout)
+            data = encode_cutout(picture.rgba, output.cutout_format)
+            size, sha256 = _put(output, cutout, data)
+            row = row._replace(cutout=cutout, cutout_bytes=size, cutout_sha256=sha256)
         row = row._replace(status=DONE, finished_at=now())
     except Exception as error:
         row = row.failed("write", error)
-    return row._replace(write_ms=1000 * (time.perf_counter() - began))
+    row = row._replace(write_ms=1000 * (time.perf_counter() - began))
+    if journal is not None and row.status == DONE:
+        journal.note(row)
+    return row
 
 
-def _put(output: Output, name: str, data: bytes) -> None:
+def _put(output: Output, name: str, data: bytes) -> tuple[int, str]:
     output.put(output.uri(name), data)
     counts.add("bytes_written", len(data))
+    return len(data), hashlib.sha256(data).hexdigest()
 
 
 @beam.typehints.with_input_types(Picture)
@@ -65,13 +73,20 @@ class WriteCutouts(beam.PTransform):
         output: The job's output, or its folder.
         threads: Pictures encoded and written at once in one process; 0 for as many as cores.
         pixels_in_flight: Most pixels waiting to be written in one process; 5 bytes each.
+        journal: The run's journal, so that a row is not lost once its outputs are there; the same
+            as given to ``WriteMetadata``.
     """
 
     def __init__(
-        self, output: Output | str, *, threads: int = 0, pixels_in_flight: int = 64_000_000
+        self,
+        output: Output | str,
+        *,
+        threads: int = 0,
+        pixels_in_flight: int = 64_000_000,
+        journal: Journal | None = None,
     ) -> None:
         super().__init__()
-        self._open = _Open(Output.of(output))
+        self._open = _Open(Output.of(output), journal)
         self._threads = threads
         self._pixels_in_flight = pixels_in_flight
 
@@ -89,9 +104,11 @@ class WriteCutouts(beam.PTransform):
 @dataclass(frozen=True)
 class _Open:
     output: Output
+    journal: Journal | None
 
     def __call__(self) -> Callable[[Picture], Row]:
-        return lambda picture: write_cutout(picture, self.output)
+        journal = None if self.journal is None else self.journal.open()
+        return lambda picture: write_cutout(picture, self.output, journal)
 
 
 def _pixels(picture: Picture) -> int:

@@ -43,6 +43,7 @@ class ErrorCode(str, Enum):
     SUBMIT_UNKNOWN = "submit_unknown"  # the answer to a submission was lost
     RESULT_REFUSED = "result_refused"  # a result URL that must not be fetched, or too large
     BUDGET_SPENT = "budget_spent"  # max_credits or max_tasks reached
+    UNWRITABLE_ROW = "unwritable_row"  # a value of the row fits no column of the metadata
     INTERNAL = "internal"  # a defect of alphabeam; please report it
 
 

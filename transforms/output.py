@@ -12,6 +12,8 @@ has to agree with another's. No other module knows a path of the output::
     ledger/earlier/RUN-*.parquet   finished rows that the last manifest did not have
     ledger/tasks/FINGERPRINT.json  tasks of the API; FINGERPRINT.2.json is the second attempt
     ledger/budget/RUN/             what the processes of a run share: its budget, its pace
+    ledger/lease/NUMBER.json       who is writing to the output
+    run/RUN/                       what only the run under way needs
 """
 
 from __future__ import annotations
@@ -23,9 +25,12 @@ from typing import Any, Literal
 from alphabeam.transforms import storage
 from alphabeam.transforms.manifest.names import file_name
 
-__all__ = ["CutoutFormat", "Output"]
+__all__ = ["FOLDERS", "CutoutFormat", "Output"]
 
 CutoutFormat = Literal["png", "webp"]
+
+# What lies in an output's folder.
+FOLDERS = ("cutouts", "masks", "metadata", "ledger", "run")
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,18 @@ class Output:
         """Finished rows, carried over by a run whose manifest does not have them."""
         return self.uri(f"ledger/earlier/{run_id}-{number:05d}.parquet")
 
+    def lease(self, number: int) -> str:
+        """A lease on the output."""
+        return self.uri(f"ledger/lease/{number:06d}.json")
+
+    def survey(self, run_id: str) -> str:
+        """What a run's survey found in the manifest."""
+        return self.uri(f"run/{run_id}/survey.json")
+
+    def passing(self, run_id: str, name: str) -> str:
+        """A group of rows that a run under way has not finished itself: failed or known before."""
+        return self.uri(f"run/{run_id}/{name}.parquet")
+
     def task(self, fingerprint: str, attempt: int = 1) -> str:
         """What is known of an attempt to buy the API's task for a fingerprint."""
         return self.uri(f"ledger/tasks/{fingerprint}{f'.{attempt}' if attempt > 1 else ''}.json")
@@ -107,6 +124,10 @@ class Output:
     def shared(self, run: str, name: str) -> str:
         """Folder of something that the processes of a run share."""
         return self.uri(f"ledger/budget/{run}/{name}")
+
+    def lease_files(self) -> list[str]:
+        """Every object under ``ledger/lease/``."""
+        return self.list("ledger/lease")
 
     def committed_files(self) -> list[str]:
         """Every object under ``metadata/``, the markers included."""
@@ -158,9 +179,18 @@ class Output:
         """Writes an object unless it is there; returns whether this call made it."""
         return storage.create(uri, data, options=self.storage)
 
+    def size(self, uri: str) -> int | None:
+        """Bytes of an object, if the store tells."""
+        return storage.stat(uri, options=self.storage).size
+
     def exists(self, uri: str) -> bool:
         """Whether an object is there."""
         return storage.exists(uri, options=self.storage)
+
+    def remove(self, name: str) -> None:
+        """Removes a folder of the output and all that is in it."""
+        self.delete(self.list(name))
+        storage.remove_folders(self.uri(name), options=self.storage)
 
     def delete(self, uris: Iterable[str]) -> None:
         """Deletes objects; one that is not there is no error."""

@@ -6,16 +6,19 @@ worker, and `alphabeam.transforms.backends.picpik` calls the API.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import apache_beam as beam
+from apache_beam.utils.shared import Shared
 
 from alphabeam.transforms import counts
 from alphabeam.transforms.backends import Backend
 from alphabeam.transforms.backends.local import LocalBackend
+from alphabeam.transforms.locks import KeyedLocks
 from alphabeam.transforms.pool import Overlap
-from alphabeam.transforms.rows import PENDING, Picture
+from alphabeam.transforms.rows import PENDING, Picture, Row
 
 __all__ = ["RemoveBackground"]
 
@@ -53,19 +56,61 @@ class _Open:
     """Opens the backend on the worker."""
 
     backend: Backend
+    shared: Shared = field(default_factory=Shared, repr=False, compare=False)
 
     def __call__(self) -> Callable[[Picture], Picture]:
         remove = self.backend.open()
         throttled = _Throttled(self.backend)
+        known: _SameWork = self.shared.acquire(_SameWork)
 
         def work(picture: Picture) -> Picture:
             if picture.row.status != PENDING:
                 return picture
-            picture = remove(picture)
+            row = self.backend.fingerprinted(picture.row)
+            picture = known.once(row, picture, remove)
             throttled.report()
             return picture
 
         return work
+
+
+class _SameWork:
+    """Does the work of rows with one fingerprint once, while the first one's result is there.
+
+    The result is held by whoever writes it, not here: once it is written, `SkipSameContent` finds
+    it in the ledger.
+    """
+
+    def __init__(self) -> None:
+        self._locks = KeyedLocks()
+        self._results: weakref.WeakValueDictionary[str, Picture] = weakref.WeakValueDictionary()
+
+    def once(self, row: Row, picture: Picture, remove: Callable[[Picture], Picture]) -> Picture:
+        if not row.fingerprint:
+            return remove(picture)
+        with self._locks.of(row.fingerprint):
+            result = self._results.get(row.fingerprint)
+            if result is not None and result.alpha is not None:
+                return _share(result, row)
+            picture = remove(picture)
+            if picture.alpha is not None:
+                self._results[row.fingerprint] = picture
+            return picture
+
+
+def _share(result: Picture, row: Row) -> Picture:
+    """Another row's result for a row with the same work; it cost nothing."""
+    same = result.row
+    row = row._replace(
+        task_uid=same.task_uid,
+        subject_box=same.subject_box,
+        coverage=same.coverage,
+        confidence=same.confidence,
+        flags=same.flags,
+        credits=None if same.credits is None else 0,
+        attempts=same.attempts,
+    )
+    return Picture(row, alpha=result.alpha, rgba=result.rgba)
 
 
 class _Throttled:

@@ -28,6 +28,7 @@ from apache_beam.utils.timestamp import Timestamp
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.parameters import PARAMETERS, Box, MattingParameters
+from alphabeam.transforms.storage.uris import identity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,6 +116,10 @@ class Row(NamedTuple):
     request_uuid: str = ""
     cutout: Optional[str] = None
     mask: Optional[str] = None
+    cutout_bytes: Optional[int] = None
+    cutout_sha256: Optional[str] = None
+    mask_bytes: Optional[int] = None
+    mask_sha256: Optional[str] = None
     width: Optional[int] = None
     height: Optional[int] = None
     source_format: Optional[str] = None
@@ -136,6 +141,7 @@ class Row(NamedTuple):
     error_code: Optional[str] = None
     error_message: Optional[str] = None
     fingerprint: Optional[str] = None
+    quick_key: Optional[str] = None
     run_id: Optional[str] = None
     finished_at: Optional[Timestamp] = None
     extra: Mapping[str, str] = {}
@@ -170,31 +176,42 @@ class Row(NamedTuple):
     def fingerprinted(
         self, backend: str, model: str | None, model_sha256: str | None, method: str = ""
     ) -> "Row":
-        """This row with what makes its result the same result, and the ids derived from it.
+        """This row with the two keys under which its result is found again.
 
-        The fingerprint covers the URI, the source's version, the parameters, the backend, the
-        model's digest and the method beside it; the position in the manifest and the row's id do
-        not matter.
+        The *fingerprint* is what makes the result the same result: the source's bytes, by their
+        SHA-256, the parameters, the backend, the model's digest and the method beside it. It is
+        None until the source is read. The *quick key* saves the read: it has the URI without
+        signatures and users, and the version that the store gives, in place of the bytes. It is
+        None where the store gives no version. Neither depends on the row's id or on its place in
+        the manifest.
         """
         parameters = self.parameters
-        identity = [
-            self.image,
-            self.source_version,
+        work = [
             backend,
             model_sha256,
             method,
             [getattr(parameters, name) for name in sorted(p.name for p in PARAMETERS)],
         ]
-        text = json.dumps(identity, ensure_ascii=True, separators=(",", ":"))
-        fingerprint = hashlib.sha256(text.encode()).hexdigest()[:32]
+        fingerprint = _key(["content", self.source_sha256, *work]) if self.source_sha256 else None
+        quick = None
+        if self.source_version:
+            # The same as the fingerprint of version 0.1, whose ledgers are found by it.
+            quick = _key([identity(self.image), self.source_version, *work])
+        task_uid = local_task_uid(fingerprint) if backend == "local" and fingerprint else ""
         return self._replace(
             backend=backend,
             model=model,
             model_sha256=model_sha256,
             fingerprint=fingerprint,
-            request_uuid=str(uuid.uuid5(_NAMESPACE, fingerprint)),
-            task_uid=self.task_uid or (local_task_uid(fingerprint) if backend == "local" else ""),
+            quick_key=quick,
+            request_uuid=str(uuid.uuid5(_NAMESPACE, fingerprint)) if fingerprint else "",
+            task_uid=self.task_uid or task_uid,
         )
+
+
+def _key(parts: list[Any]) -> str:
+    text = json.dumps(parts, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 beam.coders.registry.register_coder(Row, beam.coders.RowCoder)
@@ -215,7 +232,7 @@ def local_task_uid(fingerprint: str) -> str:
     return "".join(_BASE32HEX[number >> 5 * i & 31] for i in range(20))
 
 
-@dataclass(slots=True)
+@dataclass
 class Picture:
     """An image on its way through one fused stage.
 

@@ -8,8 +8,18 @@ else stays pending. A row that failed is not finished. A task of the API stands 
 ``ledger/tasks/`` (`submissions`).
 """
 
-from alphabeam.transforms.ledger.finished import FinishedRows
-from alphabeam.transforms.ledger.skip import SkipFinished, look_up
+from alphabeam.transforms.ledger.finished import Finished, FinishedRows
+from alphabeam.transforms.ledger.journal import Journal
+from alphabeam.transforms.ledger.skip import SkipFinished, SkipSameContent, look_up
 from alphabeam.transforms.ledger.submissions import Submission, Submissions
 
-__all__ = ["FinishedRows", "SkipFinished", "Submission", "Submissions", "look_up"]
+__all__ = [
+    "Finished",
+    "FinishedRows",
+    "Journal",
+    "SkipFinished",
+    "SkipSameContent",
+    "Submission",
+    "Submissions",
+    "look_up",
+]

@@ -1,4 +1,4 @@
-"""Which rows earlier runs finished, and which of them are finished still."""
+"""Which rows earlier runs finished, and how they are found again."""
 
 from __future__ import annotations
 
@@ -6,81 +6,125 @@ import io
 import logging
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from apache_beam.utils.shared import Shared
 
 from alphabeam.transforms import storage
-from alphabeam.transforms.metadata.schema import decode_table, rows_from_table
+from alphabeam.transforms.ledger.journal import Journal, OpenJournal
+from alphabeam.transforms.manifest.names import digest
+from alphabeam.transforms.metadata.schema import SCHEMA, decode_table, rows_from_table
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.rows import DONE, Row
 
-__all__ = ["FinishedRows"]
+__all__ = ["Finished", "FinishedRows"]
 
 _logger = logging.getLogger(__name__)
 _CACHED_TABLES = 8
 
 
+@dataclass(frozen=True)
+class Finished:
+    """The finished rows of an output; each process that asks for them reads the index once.
+
+    Attributes:
+        output: The job's output.
+        journal: Of this run: rows that it has finished itself are found too.
+    """
+
+    output: Output
+    journal: Journal | None = None
+    _shared: Shared = field(default_factory=Shared, repr=False, compare=False)
+
+    def open(self) -> FinishedRows:
+        """This process's index."""
+        rows: FinishedRows = self._shared.acquire(
+            lambda: FinishedRows(self.output, self.journal.open() if self.journal else None)
+        )
+        return rows
+
+
 class FinishedRows:
     """An index of the rows that a job's earlier runs finished.
 
-    Holds 16 bytes a row; the rows themselves are read back when asked for, a file at a time,
+    Holds 48 bytes a row; the rows themselves are read back when asked for, a file at a time,
     which is quick because they stand in the order of the manifest.
 
     Args:
         output: The job's output.
+        journal: Of this run, in this process.
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, journal: OpenJournal | None = None) -> None:
         self._output = output
+        self._journal = journal
         self._tables: OrderedDict[int, pa.Table] = OrderedDict()
         self._lock = threading.Lock()
         self._files = [
             uri
-            for found in (output.earlier_files(), output.committed_files(), output.group_files())
+            for found in (output.earlier_files(), _whole(output), output.group_files())
             for uri in found
             if uri.endswith(".parquet")
         ]
-        keys, places = [], []
+        by_print, by_quick_key, by_id = _Keys(), _Keys(), _Keys()
+        columns = ["id", "status", "fingerprint", "quick_key"]
         for number, (uri, data) in enumerate(output.read_many(self._files)):
             try:
-                table = pq.read_table(io.BytesIO(data), columns=["status", "fingerprint"])
+                table = pq.read_table(io.BytesIO(data), columns=columns, schema=SCHEMA)
             except pa.ArrowException:
                 raise ValueError(
                     f"{storage.redact(uri)}: this file of the ledger is broken; delete it, and "
                     "the images in it are done again"
                 ) from None
-            done = np.flatnonzero(
-                pc.equal(table["status"], DONE).to_numpy(zero_copy_only=False)
-            ).astype(np.uint64)
-            prints = table["fingerprint"].take(pa.array(done)).to_pylist()
-            keys.append(np.array([_key(p) for p in prints], np.uint64))
-            places.append(done + np.uint64(number << 32))
-        self._keys = np.concatenate(keys) if keys else np.empty(0, np.uint64)
-        self._places = np.concatenate(places) if places else np.empty(0, np.uint64)
-        order = np.argsort(self._keys, kind="stable")
-        self._keys, self._places = self._keys[order], self._places[order]
-
-        if len(self._keys):
-            _logger.info("%d rows were finished by earlier runs", len(self._keys))
+            done = np.flatnonzero(pc.equal(table["status"], DONE).to_numpy(zero_copy_only=False))
+            table = table.take(pa.array(done))
+            places = done.astype(np.uint64) + np.uint64(number << 32)
+            prints = table["fingerprint"].to_pylist()
+            # What version 0.1 called the fingerprint is the quick key of today.
+            quick_keys = pc.coalesce(table["quick_key"], table["fingerprint"]).to_pylist()
+            by_print.add([_key(text) for text in prints], places)
+            by_quick_key.add([_key(text) for text in quick_keys], places)
+            by_id.add([digest(text) for text in table["id"].to_pylist()], places)
+        self._by_print, self._by_quick_key, self._by_id = (
+            keys.sort() for keys in (by_print, by_quick_key, by_id)
+        )
+        if len(self):
+            _logger.info("%d rows were finished by earlier runs", len(self))
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._by_id)
 
-    def find(self, fingerprint: str) -> Row | None:
+    def with_fingerprint(self, fingerprint: str) -> Row | None:
         """The row that was finished under a fingerprint, the latest if there are several."""
-        key = np.uint64(_key(fingerprint))
-        stop = int(np.searchsorted(self._keys, key, side="right"))
-        start = int(np.searchsorted(self._keys, key, side="left"))
-        for index in range(stop - 1, start - 1, -1):
-            number, position = divmod(int(self._places[index]), 1 << 32)
-            table = self._table(number).slice(position, 1)
-            row = next(rows_from_table(table))
-            if row.fingerprint == fingerprint:
+        if self._journal is not None and (row := self._journal.find(fingerprint)) is not None:
+            return row
+        for place in self._by_print.find(_key(fingerprint)):
+            if (row := self._row(place)).fingerprint == fingerprint:
                 return row
         return None
+
+    def with_quick_key(self, quick_key: str) -> Row | None:
+        """The row that was finished under a quick key, the latest if there are several."""
+        for place in self._by_quick_key.find(_key(quick_key)):
+            row = self._row(place)
+            if (row.quick_key or row.fingerprint) == quick_key:
+                return row
+        return None
+
+    def with_id(self, id: str) -> Row | None:
+        """The row that was finished last under an id."""
+        for place in self._by_id.find(digest(id)):
+            if (row := self._row(place)).id == id:
+                return row
+        return None
+
+    def _row(self, place: int) -> Row:
+        number, position = divmod(place, 1 << 32)
+        return next(rows_from_table(self._table(number).slice(position, 1)))
 
     def _table(self, number: int) -> pa.Table:
         with self._lock:  # neighbours ask for the same file: one of them reads it
@@ -93,5 +137,45 @@ class FinishedRows:
             return table
 
 
-def _key(fingerprint: str) -> int:
-    return int(fingerprint[:16], 16)
+class _Keys:
+    """Sorted 64-bit keys and where the row of each stands."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[np.ndarray, np.ndarray]] = []
+        self._keys = np.empty(0, np.uint64)
+        self._places = np.empty(0, np.uint64)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, keys: list[int], places: np.ndarray) -> None:
+        """Adds keys; those that are 0 have no row."""
+        array = np.array(keys, np.uint64)
+        some = array != 0
+        self._parts.append((array[some], places[some]))
+
+    def sort(self) -> _Keys:
+        if self._parts:
+            keys = np.concatenate([keys for keys, _ in self._parts])
+            places = np.concatenate([places for _, places in self._parts])
+            order = np.argsort(keys, kind="stable")
+            self._keys, self._places = keys[order], places[order]
+            self._parts.clear()
+        return self
+
+    def find(self, key: int) -> list[int]:
+        """The places of a key, the latest first."""
+        start = int(np.searchsorted(self._keys, np.uint64(key), side="left"))
+        stop = int(np.searchsorted(self._keys, np.uint64(key), side="right"))
+        return [int(place) for place in self._places[start:stop][::-1]]
+
+
+def _whole(output: Output) -> list[str]:
+    """The metadata of runs that have their marker."""
+    files = output.committed_files()
+    whole = {uri.rpartition("/")[0] for uri in files if uri.endswith("/_SUCCESS")}
+    return [uri for uri in files if uri.rpartition("/")[0] in whole]
+
+
+def _key(text: str | None) -> int:
+    return int(text[:16], 16) if text else 0

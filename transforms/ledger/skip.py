@@ -1,25 +1,25 @@
-"""``SkipFinished``: rows that an earlier run finished go straight through."""
+"""``SkipFinished`` and ``SkipSameContent``: what an earlier run finished goes straight through."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import apache_beam as beam
 import cv2
 import numpy as np
-from apache_beam.utils.shared import Shared
 
 from alphabeam.transforms import storage
 from alphabeam.transforms.backends import Backend
 from alphabeam.transforms.encoding import encode_cutout
-from alphabeam.transforms.ledger.finished import FinishedRows
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.ledger.finished import Finished, FinishedRows
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.pool import Overlap
-from alphabeam.transforms.rows import PENDING, Row
+from alphabeam.transforms.rows import PENDING, Picture, Row
 
-__all__ = ["SkipFinished", "look_up"]
+__all__ = ["SkipFinished", "SkipSameContent", "look_up"]
 
 
 @beam.typehints.with_input_types(Row)
@@ -27,20 +27,25 @@ __all__ = ["SkipFinished", "look_up"]
 class SkipFinished(beam.PTransform):
     """Marks as done the rows that an earlier run finished: `Row` in, `Row` out.
 
-    A row counts as finished if the same source version was worked on with the same parameters
-    by the same model, and its outputs are still there. That asks the store for the source's
-    version, and for the outputs of those found. If the id or the cutouts' format has changed
-    since, the outputs are copied or encoded anew.
+    A row counts as finished if the same version of its source was worked on with the same
+    parameters by the same model, and its outputs are there in the size that they had. That asks
+    the store for the source's version, and for the outputs of those found. If the id or the
+    cutouts' format has changed since, the outputs are copied or encoded anew.
+
+    A source under another name or version may still hold the same bytes; after ``ReadImages``,
+    `SkipSameContent` finds these.
 
     Args:
-        output: The job's output, or its folder.
+        finished: The output's finished rows; or the output, or its folder.
         backend: The backend that would do the work.
         threads: Rows looked up at once, per process.
     """
 
-    def __init__(self, output: Output | str, backend: Backend, *, threads: int = 16) -> None:
+    def __init__(
+        self, finished: Finished | Output | str, backend: Backend, *, threads: int = 16
+    ) -> None:
         super().__init__()
-        self._look_up = _LookUp(Output.of(output), backend)
+        self._look_up = _LookUp(_finished(finished), backend)
         self._threads = threads
 
     def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[Row]:
@@ -48,35 +53,84 @@ class SkipFinished(beam.PTransform):
         return rows | "LookUp" >> Overlap(self._look_up, Row, threads=self._threads)
 
 
+@beam.typehints.with_input_types(Picture)
+@beam.typehints.with_output_types(Picture)
+class SkipSameContent(beam.PTransform):
+    """Marks as done the pictures whose bytes were worked on before: `Picture` in, `Picture` out.
+
+    A URL that was signed anew, a file that was touched or moved, a mount under another name, two
+    rows with the same picture: none of them is done, or bought, again.
+
+    Args:
+        finished: The output's finished rows; or the output, or its folder.
+        backend: The backend that would do the work.
+        threads: Pictures looked up at once, per process.
+    """
+
+    def __init__(
+        self, finished: Finished | Output | str, backend: Backend, *, threads: int = 16
+    ) -> None:
+        super().__init__()
+        self._look_up = _LookUpContent(_finished(finished), backend)
+        self._threads = threads
+
+    def expand(self, pictures: beam.PCollection[Picture]) -> beam.PCollection[Picture]:
+        """Builds the step."""
+        return pictures | "LookUpContent" >> Overlap(self._look_up, Picture, threads=self._threads)
+
+
+def _finished(given: Finished | Output | str) -> Finished:
+    return given if isinstance(given, Finished) else Finished(Output.of(given))
+
+
 @dataclass(frozen=True)
 class _LookUp:
-    """Opens the index of finished rows, once a process."""
-
-    output: Output
+    finished: Finished
     backend: Backend
-    shared: Shared = field(default_factory=Shared, repr=False, compare=False)
 
     def __call__(self) -> Callable[[Row], Row]:
-        finished = self.shared.acquire(lambda: FinishedRows(self.output))
-        return lambda row: self.find(row, finished)
+        finished, output = self.finished.open(), self.finished.output
 
-    def find(self, row: Row, finished: FinishedRows) -> Row:
-        if row.status != PENDING or not finished:
-            return row
-        try:
-            pending, found = look_up(row, self.backend, finished, self.output)
-            return pending if found is None else _adopt(found, row, self.output)
-        except Exception as error:
-            return row.failed("read", error)
+        def work(row: Row) -> Row:
+            if row.status != PENDING or not len(finished):
+                return row
+            try:
+                pending, found = look_up(row, self.backend, finished, output)
+                return pending if found is None else _adopt(found, pending, self.backend, output)
+            except Exception as error:
+                return row.failed("read", error)
+
+        return work
+
+
+@dataclass(frozen=True)
+class _LookUpContent:
+    finished: Finished
+    backend: Backend
+
+    def __call__(self) -> Callable[[Picture], Picture]:
+        finished, output = self.finished.open(), self.finished.output
+
+        def work(picture: Picture) -> Picture:
+            if picture.row.status != PENDING:
+                return picture
+            try:
+                row = self.backend.fingerprinted(picture.row)
+                found = finished.with_fingerprint(row.fingerprint or "")
+                if found is not None and _is_there(found, output):
+                    row = _adopt(found, picture.row, self.backend, output)
+                    return Picture(row, limits=picture.limits)
+                return picture
+            except Exception as error:
+                return Picture(picture.row.failed("read", error), limits=picture.limits)
+
+        return work
 
 
 def look_up(
-    row: Row,
-    backend: Backend,
-    finished: FinishedRows,
-    output: Output,
+    row: Row, backend: Backend, finished: FinishedRows, output: Output
 ) -> tuple[Row, Row | None]:
-    """Finds what an earlier run made of a row; see `SkipFinished`.
+    """Finds what an earlier run made of a row, without reading its source; see `SkipFinished`.
 
     Returns:
         The row with its source's version, and the finished one if its outputs are still there.
@@ -86,15 +140,28 @@ def look_up(
     """
     version = storage.stat(row.image, options=output.storage).version
     row = row._replace(source_version=version)
-    found = finished.find(backend.fingerprinted(row).fingerprint or "")
-    if found is not None:
-        for name in (found.cutout, found.mask):
-            if name and not output.exists(output.uri(name)):
-                return row, None
-    return row, found
+    quick_key = backend.fingerprinted(row).quick_key
+    found = finished.with_quick_key(quick_key) if quick_key else None
+    return row, found if found is not None and _is_there(found, output) else None
 
 
-def _adopt(found: Row, row: Row, output: Output) -> Row:
+def _is_there(found: Row, output: Output) -> bool:
+    """Whether a finished row's outputs are there, in the size in which they were written."""
+    for name, size in ((found.cutout, found.cutout_bytes), (found.mask, found.mask_bytes)):
+        if name is None:
+            continue
+        try:
+            there = storage.stat(output.uri(name), options=output.storage).size
+        except RowError as error:
+            if error.code is ErrorCode.NOT_FOUND:
+                return False
+            raise
+        if None not in (size, there) and size != there:
+            return False
+    return True
+
+
+def _adopt(found: Row, row: Row, backend: Backend, output: Output) -> Row:
     """The finished row under the manifest's id, line and columns, its outputs named to match."""
 
     def named(name: str | None, new: str) -> str | None:
@@ -108,10 +175,23 @@ def _adopt(found: Row, row: Row, output: Output) -> Row:
         output.put(output.uri(new), data)
         return new
 
+    keys = backend.fingerprinted(
+        row._replace(source_sha256=row.source_sha256 or found.source_sha256)
+    )
+    cutout = named(found.cutout, output.cutout(row.id))
+    same = cutout is None or found.cutout is None or cutout[-4:] == found.cutout[-4:]
     return found._replace(
         id=row.id,
+        image=row.image,
         line=row.line,
         extra=row.extra,
-        cutout=named(found.cutout, output.cutout(row.id)),
+        source_version=row.source_version,
+        source_sha256=keys.source_sha256,
+        fingerprint=keys.fingerprint,
+        quick_key=keys.quick_key,
+        request_uuid=keys.request_uuid,
+        cutout=cutout,
+        cutout_bytes=found.cutout_bytes if same else None,
+        cutout_sha256=found.cutout_sha256 if same else None,
         mask=named(found.mask, output.mask(row.id)),
     )

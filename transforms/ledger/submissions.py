@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 from alphabeam.transforms.errors import ErrorCode, RowError
@@ -33,6 +34,7 @@ class Submission:
         ended: How it ended, if it ended badly: then a later run may submit anew.
         row_id: Of the row that it was bought for; others share it for nothing.
         attempts: Submissions of the fingerprint so far, this one included.
+        quick_key: Of that row, by which its task is known before the source is read.
         unknown: How many of the earlier ones were cut off, and may have been billed as well.
         expired: How many of the earlier ones were bought, and their results' 24 hours were over.
         owner: The process that is submitting it; empty once that gave it up.
@@ -49,6 +51,7 @@ class Submission:
     unknown: int = 0
     expired: int = 0
     owner: str = ""
+    quick_key: str = ""
 
     @property
     def is_unknown(self) -> bool:
@@ -110,6 +113,16 @@ class Submissions:
                 ErrorCode.SUBMIT_UNKNOWN,
                 f"{uri}: the ledger's entry is broken; delete it to submit the image again",
             ) from None
+
+    def by_quick_key(self) -> dict[str, Submission]:
+        """Every entry that has a quick key, by it; broken entries are left out."""
+        found: dict[str, Submission] = {}
+        for fingerprint in self._output.task_files():
+            with suppress(RowError):
+                entry = self.find(fingerprint)
+                if entry is not None and entry.quick_key:
+                    found[entry.quick_key] = entry
+        return found
 
     def create(self, intent: Submission) -> bool:
         """Makes an intent durable, unless another worker's is there for the same attempt.

@@ -256,12 +256,48 @@ def parquet_records(
         line = 1 if shard is None else shard.line
         for group in groups:
             for batch in file.iter_batches(1024, row_groups=[group], columns=wanted):
-                for record in batch.to_pylist():
-                    values = {columns[k]: v for k, v in record.items()}
-                    yield Record(line, values), End(group + 1, line + 1)
+                for values, wrong in _parquet_rows(batch, columns):
+                    record = _bad(line, wrong) if wrong else Record(line, values)
+                    yield record, End(group + 1, line + 1)
                     line += 1
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise ManifestError(f"{manifest.uri}: the Parquet file is broken: {reason}") from None
     finally:
         stream.close()
+
+
+def _parquet_rows(
+    batch: pa.RecordBatch, columns: Mapping[str, str]
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """The values of each row by our column names, and what is wrong with it."""
+    try:
+        for record in batch.to_pylist():
+            yield {columns[name]: value for name, value in record.items()}, ""
+        return
+    except (ValueError, OverflowError, TypeError, pa.ArrowException):
+        pass  # a value that Python cannot hold: look for it, row by row
+    for number in range(batch.num_rows):
+        values: dict[str, Any] = {}
+        error = ""
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            ours, scalar = columns[name], column[number]
+            try:
+                values[ours] = scalar.as_py()
+            except (ValueError, OverflowError, TypeError, pa.ArrowException) as reason:
+                if ours in ("image", "id"):
+                    error = f"column {name!r}: {' '.join(str(reason).split())[:100]}"
+                values[ours] = _as_text(scalar)
+        yield values, error
+
+
+def _as_text(scalar: pa.Scalar) -> str:
+    """A value that Python cannot hold, such as a date after the year 9999, as text."""
+    try:
+        return str(scalar.cast(pa.string()).as_py())
+    except (ValueError, OverflowError, pa.ArrowException):
+        pass
+    try:
+        return bytes(scalar.cast(pa.binary()).as_py()).decode("utf-8", "replace")
+    except (ValueError, OverflowError, TypeError, pa.ArrowException):
+        return str(scalar)

@@ -135,6 +135,11 @@ def _check_text(image: str, line: int) -> None:
         ) from None
 
 
+def _unsigned(uri: str) -> str:
+    """The URI that names a row: a signature or a password must not stand in file names."""
+    return storage.identity(uri) if "://" in uri else uri
+
+
 def row_from_record(
     values: Mapping[str, Any],
     *,
@@ -175,7 +180,7 @@ def row_from_record(
         if not image.isascii():
             _check_text(image, line)
         uri = storage.resolve(folder, image)
-        row = row._replace(id=id or default_id(uri, folder), image=uri)
+        row = row._replace(id=id or default_id(_unsigned(uri), folder), image=uri)
         if len(row.id) > 1000:
             raise RowError(
                 ErrorCode.MANIFEST_ROW, f"line {line}: the id has over 1000 characters; shorten it"

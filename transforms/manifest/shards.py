@@ -5,14 +5,20 @@ from __future__ import annotations
 import array
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.manifest.names import IMAGE_EXTENSIONS, digest, file_name, suffix
+from alphabeam.transforms.manifest.names import (
+    IMAGE_EXTENSIONS,
+    checksum,
+    digest,
+    file_name,
+    suffix,
+)
 from alphabeam.transforms.manifest.records import End, Record, parquet_records, text_records
 from alphabeam.transforms.manifest.rows import row_from_record
 from alphabeam.transforms.manifest.source import Manifest, ManifestError, Shard
@@ -35,6 +41,8 @@ class Survey:
             has it first.
         ambiguous: Those among them that different images' default ids share.
         first_uses: For each image that shares its default id with itself: its first line.
+        lines: Checksum of the rows' lines, to prove later that each came through once.
+        version: The manifest's version, as the store gives it; empty for a glob.
     """
 
     rows: int
@@ -42,19 +50,22 @@ class Survey:
     first_lines: dict[int, int]
     ambiguous: frozenset[int]
     first_uses: dict[int, int]
+    lines: int = 0
+    version: str = ""
 
     @property
     def collisions(self) -> Collisions:
         """The part that reading a shard needs."""
-        return Collisions(self.first_lines, self.ambiguous, self.first_uses)
+        return Collisions(self.first_lines, self.ambiguous, self.first_uses, self.version)
 
 
 class Collisions(NamedTuple):
-    """Ids that occur more than once; see `Survey`."""
+    """Ids that occur more than once, and the version that was surveyed; see `Survey`."""
 
     first_lines: Mapping[int, int] = {}
     ambiguous: frozenset[int] = frozenset()
     first_uses: Mapping[int, int] = {}
+    version: str = ""
 
 
 def survey(manifest: Manifest) -> Survey:
@@ -72,12 +83,13 @@ def survey(manifest: Manifest) -> Survey:
     """
     if manifest.kind == "glob":
         return _survey_glob(manifest)
+    version = storage.stat(manifest.uri, options=manifest.storage_options).version
     names = _Names()
     folder = manifest.folder
     parquet = manifest.kind == "parquet"
     shards: list[Shard] = []
     begin: End | None = None  # where the shard at hand begins, and its rows so far
-    rows, rows_in_shard = 0, 0
+    rows, rows_in_shard, lines = 0, 0, 0
     end = End(0, 1)
     for record, behind in (
         parquet_records(manifest, None, only_names=True) if parquet else text_records(manifest)
@@ -88,6 +100,7 @@ def survey(manifest: Manifest) -> Survey:
             begin = end
         rows += 1
         rows_in_shard += 1
+        lines = checksum((record.line,), lines)
         end = behind
         if record.error is None:
             named = {name: record.values.get(name) for name in ("image", "id")}
@@ -97,7 +110,23 @@ def survey(manifest: Manifest) -> Survey:
             begin, rows_in_shard = None, 0
     if begin:
         shards.append(Shard(begin.offset, end.offset if end.seekable else None, begin.line))
-    return names.survey(rows, shards if parquet else _coalesced(shards))
+    _check_version(manifest, version)
+    surveyed = names.survey(rows, shards if parquet else _coalesced(shards))
+    return replace(surveyed, lines=lines, version=version)
+
+
+def _check_version(manifest: Manifest, version: str) -> None:
+    """Makes sure that the manifest is still the one that was surveyed.
+
+    Raises:
+        ManifestError: It was replaced: its rows would be lost or doubled.
+    """
+    now = storage.stat(manifest.uri, options=manifest.storage_options).version
+    if now != version:
+        raise ManifestError(
+            f"{storage.redact(manifest.uri)}: the manifest changed while the job ran; start the "
+            "job again"
+        )
 
 
 def _coalesced(shards: list[Shard]) -> list[Shard]:
@@ -116,6 +145,7 @@ def _survey_glob(manifest: Manifest) -> Survey:
         chosen = [uri for uri in uris if not uri.endswith("/")]
     else:  # a folder: its images, not the read-me beside them
         chosen = [u for u in uris if os.path.splitext(u)[1].lower() in IMAGE_EXTENSIONS]
+    chosen = [uri for uri in chosen if not uri.startswith(manifest.exclude)]
     if not chosen:
         raise ManifestError(f"{manifest.uri}: no image matches; look at the pattern")
     names = _Names()
@@ -125,7 +155,8 @@ def _survey_glob(manifest: Manifest) -> Survey:
     shards = [
         Shard(i, None, i + 1, tuple(chosen[i : i + step])) for i in range(0, len(chosen), step)
     ]
-    return names.survey(len(chosen), shards)
+    lines = checksum(range(1, len(chosen) + 1))
+    return replace(names.survey(len(chosen), shards), lines=lines)
 
 
 class _Names:
@@ -175,6 +206,8 @@ def read_shard(
         One row a record.
     """
     collisions = collisions or Collisions()
+    if collisions.version and manifest.kind != "glob":
+        _check_version(manifest, collisions.version)
     records: Iterable[Record]
     if manifest.kind == "glob":
         records = (Record(shard.line + i, {"image": u}) for i, u in enumerate(shard.uris))

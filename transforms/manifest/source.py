@@ -42,12 +42,14 @@ class Manifest:
         format: One of `ManifestFormat`; ``auto`` goes by the name.
         defaults: Parameters of rows that do not say their own.
         storage_options: Options for fsspec, by protocol.
+        exclude: Folders, each with a ``/`` at its end, that a glob leaves out.
     """
 
     uri: str
     format: ManifestFormat = "auto"
     defaults: MattingParameters = field(default_factory=MattingParameters)
     storage_options: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False)
+    exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.format not in get_args(ManifestFormat):

@@ -7,13 +7,14 @@ from typing import Any
 
 import apache_beam as beam
 
-from alphabeam.transforms.manifest.shards import Collisions, read_shard, survey
+from alphabeam.transforms.manifest.shards import Collisions, Survey, read_shard, survey
 from alphabeam.transforms.manifest.source import Manifest, Shard
 from alphabeam.transforms.rows import Row
 
 __all__ = ["ReadManifest"]
 
 
+@beam.typehints.with_output_types(Row)
 class ReadManifest(beam.PTransform):
     """Reads a manifest into rows: pending ones, and failed ones that say what is wrong.
 
@@ -21,7 +22,7 @@ class ReadManifest(beam.PTransform):
         manifest: A `Manifest`, or the URI of one.
         redistribute: Reshuffle the rows, so that all workers get some. Turn it off for the local
             runner, which would hold reshuffled rows in memory.
-        on_survey: Called on the worker with the number of rows, once it is known.
+        on_survey: Called on the worker with the survey, before any row is read.
     """
 
     def __init__(
@@ -29,14 +30,14 @@ class ReadManifest(beam.PTransform):
         manifest: Manifest | str,
         *,
         redistribute: bool = True,
-        on_survey: Callable[[int], None] | None = None,
+        on_survey: Callable[[Survey], None] | None = None,
     ) -> None:
         super().__init__()
         self._manifest = Manifest(manifest) if isinstance(manifest, str) else manifest
         self._redistribute = redistribute
         self._on_survey = on_survey
 
-    def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection:
+    def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[Row]:
         """Builds the step."""
         surveyed = (
             pbegin
@@ -58,14 +59,14 @@ class ReadManifest(beam.PTransform):
 
 
 class _SurveyFn(beam.DoFn):
-    def __init__(self, manifest: Manifest, on_survey: Callable[[int], None] | None) -> None:
+    def __init__(self, manifest: Manifest, on_survey: Callable[[Survey], None] | None) -> None:
         self._manifest = manifest
         self._on_survey = on_survey
 
     def process(self, _: Any) -> Iterator[Any]:
         result = survey(self._manifest)
         if self._on_survey is not None:
-            self._on_survey(result.rows)
+            self._on_survey(result)
         yield beam.pvalue.TaggedOutput("collisions", result.collisions)
         yield from result.shards
 

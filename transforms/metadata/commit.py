@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from alphabeam.transforms import storage
-from alphabeam.transforms.manifest.names import digest
+from alphabeam.transforms import lease, storage
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.manifest.names import checksum, digest
 from alphabeam.transforms.metadata.failures import failure_record
 from alphabeam.transforms.metadata.schema import (
     SCHEMA,
@@ -27,10 +28,11 @@ from alphabeam.transforms.metadata.schema import (
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.rows import DONE, FAILED, RESUBMITTED
 
-__all__ = ["Committed", "commit", "read_committed"]
+__all__ = ["CommitError", "Committed", "commit", "read_committed"]
 
 _logger = logging.getLogger(__name__)
 _PART_ROWS = 100_000
+_LEASE_WAIT_S = 30.0
 
 
 class Committed(NamedTuple):
@@ -58,8 +60,14 @@ class Committed(NamedTuple):
     resubmitted: int = 0
 
 
+class CommitError(Exception):
+    """The run cannot be committed; the message is one line that says why and what to do."""
+
+
 def commit(groups: Iterable[str], *, output: Output, run_id: str) -> Committed:
     """Compacts a run's groups into its metadata, then removes what they replace.
+
+    The output must be this run's alone meanwhile: a commit without a lease of its run takes one.
 
     Args:
         groups: URIs of the groups that committed bundles gave; one may come twice.
@@ -68,10 +76,19 @@ def commit(groups: Iterable[str], *, output: Output, run_id: str) -> Committed:
 
     Returns:
         What the run did.
+
+    Raises:
+        CommitError: The rows are not those of the manifest's survey, or a part is not in place.
+        LeaseError: Another run has the output.
     """
     marker = output.marker(run_id)
     if output.exists(marker):  # this bundle is run again
         return _read_marker(output.read(marker))
+    with lease.held(output, run_id, wait=_LEASE_WAIT_S):
+        return _commit(groups, output, run_id)
+
+
+def _commit(groups: Iterable[str], output: Output, run_id: str) -> Committed:
     parts = _Parts(output, run_id)
     totals = _Totals(run_id)
     tasks = output.task_files()
@@ -87,16 +104,19 @@ def commit(groups: Iterable[str], *, output: Output, run_id: str) -> Committed:
                 collected += [uri for print in done for uri in tasks.pop(print, ())]
             parts.add(table)
         parts.end()
+        totals.compare(output)
         failures.seek(0)
         if failed := failures.read():
             output.put(output.failures, failed)
         elif output.exists(output.failures):
             output.delete([output.failures])
+    parts.prove()
     committed = totals.committed(output.metadata(run_id))
     text = json.dumps({**committed._asdict(), "parts": parts.number}, indent=2)
-    output.put(marker, text.encode())
+    lease.check(output, run_id)
+    output.put(output.marker(run_id), text.encode())
     _logger.info("committed %d rows to %s", committed.rows, committed.folder)
-    _retire(output, run_id, totals.ids)
+    _retire(output, run_id, totals.finished)
     output.delete(collected)
     return committed
 
@@ -108,6 +128,7 @@ class _Parts:
         self._output = output
         self._run_id = run_id
         self._waiting: list[pa.Table] = []
+        self._sizes: dict[str, int] = {}
         self.number = 0
 
     def add(self, table: pa.Table) -> None:
@@ -120,9 +141,25 @@ class _Parts:
             self._waiting.append(SCHEMA.empty_table())
             self._put()
 
+    def prove(self) -> None:
+        """Makes sure that every part is in place.
+
+        Raises:
+            CommitError: One is not.
+        """
+        for uri, size in self._sizes.items():
+            there = self._output.size(uri)
+            if there != size:
+                raise CommitError(
+                    f"{storage.redact(uri)} has {there} bytes instead of {size}: something else "
+                    "writes to this output; start the job again"
+                )
+
     def _put(self) -> None:
-        table = pa.concat_tables(self._waiting).sort_by("line")
-        self._output.put(self._output.part(self._run_id, self.number), encode_table(table))
+        data = encode_table(pa.concat_tables(self._waiting).sort_by("line"))
+        uri = self._output.part(self._run_id, self.number)
+        self._output.put(uri, data)
+        self._sizes[uri] = len(data)
         self._waiting.clear()
         self.number += 1
 
@@ -137,7 +174,8 @@ class _Totals:
         self._credits = 0
         self._finished_before = 0
         self._resubmitted = 0
-        self.ids = array.array("Q")  # digests of the run's ids
+        self._lines = 0
+        self.finished = array.array("Q")  # digests of the ids that are done
 
     def add(self, table: pa.Table) -> None:
         self._statuses.update(table["status"].to_pylist())
@@ -147,7 +185,28 @@ class _Totals:
         self._credits += pc.sum(current["credits"]).as_py() or 0
         flags = table["flags"].to_pylist()
         self._resubmitted += sum(RESUBMITTED in (some or ()) for some in flags)
-        self.ids.extend(map(digest, table["id"].to_pylist()))
+        self._lines = checksum(table["line"].to_pylist(), self._lines)
+        done = table.filter(pc.equal(table["status"], DONE))
+        self.finished.extend(map(digest, done["id"].to_pylist()))
+
+    def compare(self, output: Output) -> None:
+        """Makes sure that the rows are those that the survey found, each once.
+
+        Raises:
+            CommitError: Rows were lost or doubled.
+        """
+        try:
+            surveyed = json.loads(output.read(output.survey(self._run_id)))
+        except RowError as error:
+            if error.code is ErrorCode.NOT_FOUND:  # a pipeline without a survey in the output
+                return
+            raise
+        rows = sum(self._statuses.values())
+        if (rows, self._lines) != (surveyed["rows"], surveyed["lines"]):
+            raise CommitError(
+                f"{rows} rows came through, and the manifest has {surveyed['rows']}, or some came "
+                "twice; nothing was committed: start the job again"
+            )
 
     def committed(self, folder: str) -> Committed:
         return Committed(
@@ -162,15 +221,16 @@ class _Totals:
         )
 
 
-def _retire(output: Output, run_id: str, ids: array.array[int]) -> None:
+def _retire(output: Output, run_id: str, finished: array.array[int]) -> None:
     """Removes what a whole run replaces: earlier metadata, and the ledger's groups.
 
-    Finished rows whose ids the run's manifest does not have are kept in the ledger, so that a run
-    over a part of the catalogue does not make the rest of it be done, and paid for, again.
+    A finished row stays until something newer of the same id is finished. So rows that failed in
+    this run, and rows that its manifest does not have, are kept in the ledger as an earlier run
+    finished them, and are not done, or paid for, again.
     """
-    present = np.sort(np.frombuffer(ids, np.uint64))
+    present = np.sort(np.frombuffer(finished, np.uint64))
     mine = output.earlier(run_id, 0).removesuffix("00000.parquet")
-    files = (output.committed_files(), output.earlier_files(), output.group_files())
+    files = (output.group_files(), output.committed_files(), output.earlier_files())
     retired = [
         uri
         for found in files
@@ -186,18 +246,20 @@ def _retire(output: Output, run_id: str, ids: array.array[int]) -> None:
             _logger.warning("%s is no Parquet file; nothing of it is kept", storage.redact(uri))
             continue
         digests = np.fromiter(map(digest, table["id"].to_pylist()), np.uint64, table.num_rows)
-        done = pc.equal(table["status"], DONE).to_numpy()
+        done = pc.equal(table["status"], DONE).to_numpy(zero_copy_only=False)
         keep = done & ~np.isin(digests, present)
         if keep.any():
             present = np.union1d(present, digests[keep])
             output.put(output.earlier(run_id, kept), encode_table(table.filter(pa.array(keep))))
             kept += 1
     _logger.info(
-        "kept finished rows of other manifests in %d files; removed %d files of earlier runs",
+        "kept finished rows that this run did not finish anew in %d files; removed %d files of "
+        "earlier runs",
         kept,
         len(retired),
     )
     output.delete(retired)
+    output.remove("run")
 
 
 def _read_marker(data: bytes) -> Committed:

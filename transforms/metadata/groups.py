@@ -1,75 +1,158 @@
-"""Groups: finished rows on their way to the metadata, kept in the ledger meanwhile."""
+"""Groups: rows on their way to the metadata, put to the output as they come."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from alphabeam.transforms.metadata.schema import encode_table, table_from_rows
+from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.metadata.schema import encode_table, metadata_row, table_from_rows
 from alphabeam.transforms.metrics import RowMetrics, report_counts
 from alphabeam.transforms.output import Output
-from alphabeam.transforms.rows import Row
+from alphabeam.transforms.rows import DONE, FAILED, Row
+
+if TYPE_CHECKING:
+    from alphabeam.transforms.ledger.finished import Finished, FinishedRows
+    from alphabeam.transforms.ledger.journal import Journal, OpenJournal
 
 __all__ = ["WriteGroupsFn"]
+
+_logger = logging.getLogger(__name__)
 
 _GROUP_ROWS = 256
 _GROUP_SECONDS = 10.0
 
 
 class WriteGroupsFn(beam.DoFn):
-    """Puts groups of rows to the ledger; gives their URIs.
+    """Puts groups of rows to the output; gives their URIs.
 
-    Only the groups that a committed bundle gives are compacted, so that a bundle that is run
-    again, with its groups cut otherwise, adds no row twice.
+    Rows that this run finished go to the ledger, where a later run finds them if this one is
+    killed. Failed rows, and those that an earlier run finished, go to the run's own folder, so
+    that the ledger does not grow with every restart. Only the groups that a committed bundle gives
+    are compacted, so that a bundle that is run again, with its groups cut otherwise, adds no row
+    twice.
 
     Args:
         output: The job's output.
         run_id: This run's name.
         on_row: Called with every row, for progress.
+        journal: Is told of the rows that the groups have taken over.
+        finished: Where the last good outputs of a failed row are looked for.
     """
 
     def __init__(
-        self, output: Output, run_id: str, on_row: Callable[[Row], None] | None = None
+        self,
+        output: Output,
+        run_id: str,
+        on_row: Callable[[Row], None] | None = None,
+        journal: Journal | None = None,
+        finished: Finished | None = None,
     ) -> None:
         super().__init__()
         self._output = output
         self._run_id = run_id
         self._on_row = on_row
-        self._rows: list[Row] = []
+        self._journal = journal
+        self._finished = finished
+        self._open_journal: OpenJournal | None = None
+        self._finished_rows: FinishedRows | None = None
+        self._groups: dict[bool, list[Row]] = {True: [], False: []}
         self._since = 0.0
         self._metrics = RowMetrics(run_id)
 
+    def setup(self) -> None:
+        """Opens what the process shares."""
+        self._open_journal = self._journal.open() if self._journal else None
+        self._finished_rows = self._finished.open() if self._finished else None
+
     def start_bundle(self) -> None:
         """Begins without rows, also after a bundle that failed."""
-        self._rows = []
+        self._groups = {True: [], False: []}
 
     def process(self, row: Row) -> Iterator[str]:
-        """Takes a row in; puts the group once it is large or old enough."""
+        """Takes a row in; puts the groups once one is large or old enough."""
         self._metrics.add(row)
         if self._on_row is not None:
             self._on_row(row)
-        if not self._rows:
+        if not any(self._groups.values()):
             self._since = time.monotonic()
-        self._rows.append(row._replace(run_id=row.run_id or self._run_id))
-        if len(self._rows) >= _GROUP_ROWS or time.monotonic() - self._since > _GROUP_SECONDS:
-            yield self._put()
+        row = metadata_row(row, self._run_id)
+        if row.status == FAILED:
+            row = self._with_last_good(row)
+        own = row.status == DONE and row.run_id == self._run_id
+        self._groups[own].append(row)
+        old = time.monotonic() - self._since > _GROUP_SECONDS
+        if len(self._groups[own]) >= _GROUP_ROWS or old:
+            yield from self._put()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Puts what is left."""
         report_counts()
-        if self._rows:
-            window = GlobalWindow()
-            yield WindowedValue(self._put(), window.max_timestamp(), (window,))
+        window = GlobalWindow()
+        for uri in self._put():
+            yield WindowedValue(uri, window.max_timestamp(), (window,))
 
-    def _put(self) -> str:
-        names = "\n".join(f"{row.id}\t{row.line}" for row in self._rows)
-        name = hashlib.blake2b(names.encode(), digest_size=12).hexdigest()
-        uri = self._output.group(self._run_id, name)
-        self._output.put(uri, encode_table(table_from_rows(self._rows)))
-        self._rows = []
-        return uri
+    def _with_last_good(self, row: Row) -> Row:
+        """A failed row with the outputs that an earlier run made, if they are known."""
+        if self._finished_rows is None:
+            return row
+        good = self._finished_rows.with_id(row.id)
+        if good is None:
+            return row
+        return row._replace(
+            cutout=good.cutout,
+            mask=good.mask,
+            cutout_bytes=good.cutout_bytes,
+            cutout_sha256=good.cutout_sha256,
+            mask_bytes=good.mask_bytes,
+            mask_sha256=good.mask_sha256,
+        )
+
+    def _put(self) -> Iterator[str]:
+        for own, rows in self._groups.items():
+            if not rows:
+                continue
+            names = "\n".join(f"{row.id}\t{row.line}" for row in rows)
+            name = hashlib.blake2b(names.encode("utf-8", "replace"), digest_size=12).hexdigest()
+            place = self._output.group if own else self._output.passing
+            uri = place(self._run_id, name)
+            self._output.put(uri, encode_table(_table(rows)))
+            if own and self._open_journal is not None:
+                self._open_journal.settle(rows)
+            self._groups[own] = []
+            yield uri
+
+
+def _table(rows: list[Row]) -> pa.Table:
+    """The rows as a table; a row of which a value fits no column is given up, not the group."""
+    try:
+        return table_from_rows(rows)
+    except Exception:
+        return pa.concat_tables([_row_table(row) for row in rows])
+
+
+def _row_table(row: Row) -> pa.Table:
+    try:
+        return table_from_rows([row])
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        _logger.error("line %d: the row cannot be written: %s", row.line, reason)
+        clean = Row(
+            id=row.id.encode("utf-8", "backslashreplace").decode(),
+            image=row.image.encode("utf-8", "backslashreplace").decode(),
+            line=min(row.line, 2**63 - 1),
+            run_id=row.run_id,
+        )
+        failure = RowError(
+            ErrorCode.UNWRITABLE_ROW,
+            f"line {row.line}: a value of the row fits no column of the metadata: {reason}",
+        )
+        return table_from_rows([clean.failed("write", failure)])

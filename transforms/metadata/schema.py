@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.utils.timestamp import Timestamp
 
+from alphabeam.transforms import storage
+from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.parameters import PARAMETERS, Box
 from alphabeam.transforms.rows import Row
 from alphabeam.transforms.settings import Setting
@@ -26,6 +28,7 @@ __all__ = [
     "Column",
     "decode_table",
     "encode_table",
+    "metadata_row",
     "rows_from_table",
     "table_from_rows",
 ]
@@ -71,7 +74,11 @@ _BEFORE: dict[str, Column] = {
         "The row's id. Unique, letter case aside, but for rows that failed for that "
         "(`duplicate_id`).",
     ),
-    "image": Column(_TEXT, "URI of the source, resolved against the manifest."),
+    "image": Column(
+        _TEXT,
+        "URI of the source, resolved against the manifest, without user, password and the "
+        "parameters of a signature.",
+    ),
     "status": Column(_TEXT, "`done` or `failed`."),
     "line": Column(pa.int64(), "Line (Parquet: row) of the manifest, from 1."),
     "backend": Column(_TEXT, "`local` or `picpik`; empty if it was never reached."),
@@ -81,8 +88,16 @@ _BEFORE: dict[str, Column] = {
         "the backend was never reached.",
     ),
     "request_uuid": Column(_TEXT, "UUIDv5 of the fingerprint, sent as `request_uuid`."),
-    "cutout": Column(_TEXT, "Name of the cutout relative to the output directory."),
-    "mask": Column(_TEXT, "Name of the mask relative to the output directory."),
+    "cutout": Column(
+        _TEXT,
+        "Name of the cutout relative to the output directory. Of a failed row: the last good one, "
+        "if an earlier run made one.",
+    ),
+    "mask": Column(_TEXT, "Name of the mask, likewise."),
+    "cutout_bytes": Column(pa.int64(), "Size of the cutout, bytes."),
+    "cutout_sha256": Column(_TEXT, "SHA-256 of the cutout, hex."),
+    "mask_bytes": Column(pa.int64(), "Size of the mask, bytes."),
+    "mask_sha256": Column(_TEXT, "SHA-256 of the mask, hex."),
     "width": Column(pa.int32(), "Width of the upright image, pixels."),
     "height": Column(pa.int32(), "Height of the upright image, pixels."),
     "source_format": Column(
@@ -119,7 +134,16 @@ _AFTER: dict[str, Column] = {
     "error_stage": Column(_TEXT, "manifest, read, remove or write."),
     "error_code": Column(_TEXT, "One of `alphabeam.ErrorCode`."),
     "error_message": Column(_TEXT, "One line: what, where, and how to fix it."),
-    "fingerprint": Column(_TEXT, "What makes the result the same result, 32 hex digits."),
+    "fingerprint": Column(
+        _TEXT,
+        "What makes the result the same result: the source's bytes, the parameters, backend and "
+        "model; 32 hex digits. Null if the source was never read.",
+    ),
+    "quick_key": Column(
+        _TEXT,
+        "As the fingerprint, with the source's URI and version in place of its bytes: what a later "
+        "run looks for before it reads the source. Null if the store gives no version.",
+    ),
     "run_id": Column(_TEXT, "The run that finished the row."),
     "finished_at": Column(pa.timestamp("us", tz="UTC"), "When it was finished, UTC."),
     "extra": Column(pa.map_(_TEXT, _TEXT), "Every other column of the manifest."),
@@ -136,6 +160,17 @@ SCHEMA = pa.schema(
         for name in Row._fields
     ]
 )
+
+
+def metadata_row(row: Row, run_id: str) -> Row:
+    """A row as the metadata holds it: with its run, and no secret in its URI."""
+    image = row.image
+    if "://" in image:
+        try:
+            image = storage.identity(image)
+        except RowError:
+            image = storage.redact(image)
+    return row._replace(image=image, run_id=row.run_id or run_id)
 
 
 def table_from_rows(rows: Sequence[Row]) -> pa.Table:

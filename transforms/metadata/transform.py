@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import apache_beam as beam
 
@@ -10,6 +11,10 @@ from alphabeam.transforms.metadata.commit import Committed, commit
 from alphabeam.transforms.metadata.groups import WriteGroupsFn
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.rows import Row
+
+if TYPE_CHECKING:
+    from alphabeam.transforms.ledger.finished import Finished
+    from alphabeam.transforms.ledger.journal import Journal
 
 __all__ = ["WriteMetadata"]
 
@@ -25,6 +30,9 @@ class WriteMetadata(beam.PTransform):
         output: The job's output, or its folder.
         run_id: This run's name, part of a folder's name.
         on_row: Called on the worker with every row, for progress.
+        journal: The run's journal, the same as given to ``WriteCutouts``.
+        finished: The output's finished rows: a failed row then says where its last good outputs
+            are.
     """
 
     def __init__(
@@ -33,17 +41,17 @@ class WriteMetadata(beam.PTransform):
         run_id: str,
         *,
         on_row: Callable[[Row], None] | None = None,
+        journal: Journal | None = None,
+        finished: Finished | None = None,
     ) -> None:
         super().__init__()
         self._output = Output.of(output)
         self._run_id = run_id
-        self._on_row = on_row
+        self._groups = WriteGroupsFn(self._output, run_id, on_row, journal, finished)
 
     def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[Committed]:
         """Builds the step."""
-        groups = rows | "LedgerGroups" >> beam.ParDo(
-            WriteGroupsFn(self._output, self._run_id, self._on_row)
-        ).with_output_types(str)
+        groups = rows | "Groups" >> beam.ParDo(self._groups).with_output_types(str)
         start = rows.pipeline | "EvenIfEmpty" >> beam.Create([None])
         return start | "Commit" >> beam.Map(
             _commit, beam.pvalue.AsIter(groups), output=self._output, run_id=self._run_id

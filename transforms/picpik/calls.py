@@ -139,6 +139,7 @@ class Calls:
             wait = retries.after_failure(fault.retry_after)
             if wait is None or fault.permanent:
                 raise self._given_up(what, fault, retries)
+            counts.add("api_retries")
             _log.warning(
                 "%s%s: %s; attempt %d of %d failed, next one in %.1f s",
                 what,

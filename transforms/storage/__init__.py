@@ -13,7 +13,7 @@ Not for: appending, partial writes, or pipelines' own sources and sinks.
 from __future__ import annotations
 
 from alphabeam.transforms.storage.creating import create
-from alphabeam.transforms.storage.deleting import delete, sweep
+from alphabeam.transforms.storage.deleting import delete, remove_folders, sweep
 from alphabeam.transforms.storage.faults import StorageOptions
 from alphabeam.transforms.storage.info import Stat, exists, stat
 from alphabeam.transforms.storage.listing import glob
@@ -39,6 +39,7 @@ __all__ = [
     "read",
     "read_many",
     "redact",
+    "remove_folders",
     "resolve",
     "stat",
     "sweep",

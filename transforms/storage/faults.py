@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from alphabeam.transforms import counts
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.retry import (
     Backoff,
@@ -394,6 +395,7 @@ def _retry_until(
             if wait is None or not fault.transient:
                 # not chained: a library's exception may show a secret in a traceback
                 raise as_row_error(error, verb, uri, options, retries.failures) from None
+        counts.add("storage_retries")
         _log.warning(
             "cannot %s %s: %s; attempt %d of %d failed, next one in %.1f s",
             verb,

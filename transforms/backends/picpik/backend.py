@@ -6,7 +6,7 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ from alphabeam.transforms.backends.picpik.purchases import would_buy
 from alphabeam.transforms.backends.picpik.session import Session
 from alphabeam.transforms.backends.settings import PicpikSettings
 from alphabeam.transforms.errors import RowError
-from alphabeam.transforms.ledger import Submissions
+from alphabeam.transforms.ledger import Submission, Submissions
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.picpik import PicpikClient
 from alphabeam.transforms.rows import Picture, Row
@@ -124,13 +124,25 @@ class PicpikBackend(PicpikSettings):
         """What does the work on this worker; called once a process and step."""
         return self._session().remove
 
-    def would_submit(self, row: Row) -> bool:
+    def tasks(self) -> Mapping[str, Submission]:
+        """What the ledger knows of tasks, by the quick key of the row that each was bought for."""
+        return self._ledger().by_quick_key()
+
+    def would_submit(self, row: Row, tasks: Mapping[str, Submission] | None = None) -> bool:
         """Whether the row, which is not finished, would be submitted and paid for.
+
+        Args:
+            row: The row; if its source was not read yet, its task is found by the quick key.
+            tasks: From `tasks`, for many rows; the ledger is asked if None.
 
         Raises:
             RowError: The ledger cannot be asked.
         """
-        found = self._ledger().find(self.fingerprinted(row).fingerprint or "")
+        row = self.fingerprinted(row)
+        if row.fingerprint:
+            found = self._ledger().find(row.fingerprint)
+        else:
+            found = (self.tasks() if tasks is None else tasks).get(row.quick_key or "")
         return would_buy(found, self.resubmit_unknown)
 
     def _session(self) -> Session:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from alphabeam.transforms import stopping
 from alphabeam.transforms.backends.picpik.budget import Budget
 from alphabeam.transforms.backends.picpik.processes import is_gone, this_process
 from alphabeam.transforms.errors import ErrorCode, RowError
@@ -199,6 +200,7 @@ class Purchases:
                 0.0,
                 sent=upload.encoding,
                 row_id=row.id,
+                quick_key=row.quick_key or "",
                 attempts=found.attempts + 1 if found else 1,
                 unknown=found.unknown + found.is_unknown if found else 0,
                 expired=found.expired + expired if found else 0,
@@ -235,6 +237,8 @@ class Purchases:
         except BaseException:
             self._budget.cost(None)
             raise
+        finally:
+            intent.over()
         _log.debug("row %s: task %s", row.id, task_uid)
         return replace(intent.submission, task_uid=task_uid, owner="")
 
@@ -283,12 +287,22 @@ class _LedgerIntent:
         self.submission = submission
         self._ledger = ledger
         self._written = False
+        self._critical = False
 
     def write(self) -> None:
+        if not self._critical:
+            stopping.begin_critical()
+            self._critical = True
         self.submission = replace(self.submission, submitted_at=time.time())
         if not self._ledger.create(self.submission):
             raise _OvertakenError
         self._written = True
+
+    def over(self) -> None:
+        """The request is over: a process that stops need not wait for its answer."""
+        if self._critical:
+            stopping.end_critical()
+            self._critical = False
 
     def withdraw(self) -> None:
         if self._written:

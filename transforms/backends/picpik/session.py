@@ -20,12 +20,12 @@ from contextlib import contextmanager
 import numpy as np
 
 from alphabeam.transforms.backends.picpik.budget import Budget
-from alphabeam.transforms.backends.picpik.locks import KeyedLocks
 from alphabeam.transforms.backends.picpik.purchases import Purchase, Purchases
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images import decode
 from alphabeam.transforms.ledger import Submission, Submissions
 from alphabeam.transforms.limits import Limits
+from alphabeam.transforms.locks import KeyedLocks
 from alphabeam.transforms.picpik import (
     PicpikClient,
     PicpikError,

@@ -1,0 +1,183 @@
+"""One writer: leases, take-over, and commits at the same moment."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from alphabeam.transforms import lease
+from alphabeam.transforms.errors import RowError
+from alphabeam.transforms.lease import Lease, LeaseError, acquire, check, held
+from alphabeam.transforms.metadata import encode_table, read_committed, table_from_rows
+from alphabeam.transforms.metadata.commit import CommitError, commit
+from alphabeam.transforms.output import Output
+from alphabeam.transforms.rows import DONE, Row, now
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Output:
+    return Output(str(tmp_path))
+
+
+def no_sleep(_: float) -> None:
+    raise AssertionError("nothing should be waited for")
+
+
+def test_a_second_run_is_told_who_has_the_output(output: Output) -> None:
+    with acquire(output, "first"), pytest.raises(LeaseError) as caught:
+        acquire(output, "second", sleep=no_sleep)
+    message = str(caught.value)
+    assert message.startswith("run first (process ") and "--take-over" in message
+    assert "\n" not in message
+    acquire(output, "second", sleep=no_sleep).end()
+
+
+def test_of_many_at_once_one_gets_the_output(output: Output) -> None:
+    got, refused = [], []
+    barrier = threading.Barrier(8)
+
+    def take(number: int) -> None:
+        barrier.wait()
+        try:
+            got.append(acquire(output, f"run{number}"))
+        except LeaseError as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=take, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == 1 and len(refused) == 7
+    got[0].end()
+
+
+def test_a_dead_process_is_succeeded_at_once(output: Output, tmp_path: Path) -> None:
+    script = (
+        "import os; from alphabeam.transforms.lease import acquire;"
+        "from alphabeam.transforms.output import Output;"
+        f"acquire(Output({str(tmp_path)!r}), 'killed'); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 9
+    acquire(output, "next", sleep=no_sleep).end()
+
+
+def elsewhere(output: Output, **values: object) -> Lease:
+    """A lease of another machine."""
+    with acquire(output, "theirs") as holder:
+        theirs = replace(holder.lease, host="another-machine", **values)  # type: ignore[arg-type]
+    output.put(output.lease(theirs.number), theirs.to_bytes())
+    return theirs
+
+
+def test_another_machines_heartbeat_is_watched(output: Output) -> None:
+    theirs = elsewhere(output)
+
+    def beat(_: float) -> None:
+        alive = replace(theirs, beats=theirs.beats + 1)
+        output.put(output.lease(theirs.number), alive.to_bytes())
+
+    with pytest.raises(LeaseError, match="on another-machine"):
+        acquire(output, "mine", sleep=beat)
+    waited: list[float] = []
+    acquire(output, "mine", sleep=waited.append).end()
+    assert waited == [lease._WATCH_S], "it stood still while it was watched"
+
+
+def test_take_over_takes_a_living_ones_and_the_other_notices(output: Output) -> None:
+    with acquire(output, "first"), acquire(output, "second", take_over=True, sleep=no_sleep):
+        with pytest.raises(LeaseError, match="took over"):
+            check(output, "first")
+        check(output, "second")
+
+
+def test_a_broken_lease_is_explained(output: Output) -> None:
+    output.put(output.lease(3), b"{")
+    with pytest.raises(LeaseError, match="this lease is broken"):
+        acquire(output, "mine")
+
+
+def test_heartbeats_reach_the_store(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "_HEARTBEAT_S", 0.01)
+    with acquire(output, "mine") as holder:
+        for _ in range(500):
+            beats = json.loads(output.read(output.lease(holder.lease.number)))["beats"]
+            if beats >= 3:
+                break
+            threading.Event().wait(0.01)
+        assert beats >= 3
+    assert json.loads(output.read(output.lease(holder.lease.number)))["ended"] is True
+
+
+# ---------------------------------------------------------------------------------------- commits
+
+
+def group(output: Output, run_id: str, count: int = 20) -> list[str]:
+    rows = [
+        Row(
+            id=f"r{n}", image=f"/x/{n}.png", status=DONE, fingerprint=f"{n:032x}", line=n,
+            finished_at=now(), cutout=f"cutouts/r{n}.png", run_id=run_id,
+        )
+        for n in range(count)
+    ]  # fmt: skip
+    uri = output.group(run_id, "g")
+    output.put(uri, encode_table(table_from_rows(rows)))
+    return [uri]
+
+
+def test_two_commits_at_the_same_moment_leave_one_whole_run(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B's commit falls between A's parts and A's marker."""
+    monkeypatch.setattr("alphabeam.transforms.metadata.commit._LEASE_WAIT_S", 0.0)
+    groups_a, groups_b = group(output, "A"), group(output, "B")
+    put = Output.put
+    refused: list[LeaseError] = []
+
+    def hooked(self: Output, uri: str, data: bytes) -> None:
+        if uri.endswith("/metadata/A/_SUCCESS") and not refused:
+            with pytest.raises(LeaseError) as caught:
+                commit(groups_b, output=output, run_id="B")
+            refused.append(caught.value)
+        put(self, uri, data)
+
+    monkeypatch.setattr(Output, "put", hooked)
+    assert commit(groups_a, output=output, run_id="A").rows == 20
+    assert refused and "run A" in str(refused[0])
+    assert read_committed(output, "A").rows == 20
+    with pytest.raises(RowError):
+        read_committed(output, "B")
+
+
+def test_a_run_that_lost_its_lease_commits_nothing(output: Output) -> None:
+    groups = group(output, "A")
+    put = Output.put
+    with held(output, "A"):
+        elsewhere_lease = acquire(output, "B", take_over=True)
+        try:
+            with pytest.raises(LeaseError, match="run B"):
+                commit(groups, output=output, run_id="A")
+        finally:
+            elsewhere_lease.end()
+    assert put is Output.put
+    assert not (Path(output.directory) / "metadata/A/_SUCCESS").exists()
+
+
+@pytest.mark.parametrize(
+    ("surveyed", "message"),
+    [({"rows": 21, "lines": 0}, "20 rows came through"), ({"rows": 20, "lines": 1}, "came twice")],
+)
+def test_rows_that_are_not_the_surveys_are_not_committed(
+    output: Output, surveyed: dict[str, int], message: str
+) -> None:
+    groups = group(output, "A")
+    output.put(output.survey("A"), json.dumps(surveyed).encode())
+    with pytest.raises(CommitError, match=message):
+        commit(groups, output=output, run_id="A")
+    assert not (Path(output.directory) / "metadata/A/_SUCCESS").exists()

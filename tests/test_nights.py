@@ -1,0 +1,316 @@
+"""The ordinary accidents of a night: each costs nothing, and loses nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from alphabeam.transforms import manifest as manifests
+from alphabeam.transforms.ledger.journal import Journal
+from alphabeam.transforms.manifest import Manifest, ManifestError, read_shard, survey
+from alphabeam.transforms.metadata import rows_from_table
+from alphabeam.transforms.metadata.groups import WriteGroupsFn
+from alphabeam.transforms.output import Output
+from alphabeam.transforms.rows import DONE, Row, now
+from tests.conftest import Shop
+
+pytestmark = pytest.mark.slow
+
+FillShop = Callable[..., Shop]
+ROOT = Path(__file__).parent.parent
+
+
+def runs(shop: Shop) -> dict[str, str]:
+    return {id: row["run_id"] for id, row in shop.rows().items()}
+
+
+def test_a_bad_night_costs_nothing(filled_shop: FillShop) -> None:
+    """The share with the photos is not mounted for one night."""
+    shop = filled_shop(3)
+    assert shop.run() == 0
+    good = shop.rows()
+    (shop.folder / "images").rename(shop.folder / "unmounted")
+    assert shop.run() == 3
+    bad = shop.rows()
+    assert {row["error_code"] for row in bad.values()} == {"not_found"}
+    for id, row in bad.items():
+        assert (row["cutout"], row["mask"]) == (good[id]["cutout"], good[id]["mask"])
+        assert (shop.out / row["cutout"]).exists(), "the last good cutout is still there"
+    (shop.folder / "unmounted").rename(shop.folder / "images")
+    assert shop.run() == 0
+    assert runs(shop) == {id: row["run_id"] for id, row in good.items()}, "nothing was done again"
+
+
+def test_touched_and_moved_photos_are_the_same_work(filled_shop: FillShop) -> None:
+    shop = filled_shop(3)
+    assert shop.run() == 0
+    before = runs(shop)
+    os.utime(shop.folder / "images/p0.png", (1, 1))
+    assert shop.run() == 0
+    assert runs(shop) == before, "touched"
+    (shop.folder / "images").rename(shop.folder / "photos")
+    text = (shop.folder / "manifest.csv").read_text().replace("images/", "photos/")
+    shop.manifest(text)
+    assert shop.run() == 0
+    moved = {id.replace("photos/", "images/"): run for id, run in runs(shop).items()}
+    assert moved == before, "another folder, another mount"
+    for row in shop.rows().values():
+        assert row["cutout"].startswith("cutouts/photos/") and (shop.out / row["cutout"]).exists()
+
+
+def test_identical_pictures_are_done_once_and_every_row_has_its_outputs(
+    filled_shop: FillShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from alphabeam.transforms.matting import MattingCore
+
+    shop = filled_shop(2)
+    lines = (shop.folder / "manifest.csv").read_text().splitlines()
+    for number in range(6):
+        shutil.copy(shop.folder / "images/p0.png", shop.folder / f"images/copy{number}.png")
+        lines.append(f"images/copy{number}.png,C{number}")
+    shop.manifest("\n".join(lines) + "\n")
+    remove, worked = MattingCore.remove, []
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        worked.append(1)
+        return remove(*arguments, **named)
+
+    monkeypatch.setattr(MattingCore, "remove", counted)
+    assert shop.run() == 0
+    rows = shop.rows()
+    assert len(rows) == 8 and len({row["fingerprint"] for row in rows.values()}) == 2
+    files = shop.files("cutouts")
+    assert len(files) == 8
+    same = [rows["images/p0"], *(rows[f"images/copy{n}"] for n in range(6))]
+    assert len({files[row["cutout"]] for row in same}) == 1
+    # The probe before the run tries nothing, so each work done is one call. A copy that comes when
+    # the first one is written and not yet noted is done again, which costs time and no money.
+    assert 2 <= len(worked) <= 3
+
+
+def test_outputs_that_were_damaged_since_are_done_again(filled_shop: FillShop) -> None:
+    shop = filled_shop(2)
+    assert shop.run() == 0
+    before = runs(shop)
+    cutout = shop.out / shop.rows()["images/p0"]["cutout"]
+    whole = cutout.read_bytes()
+    cutout.write_bytes(whole[:100])
+    assert shop.run() == 0
+    assert cutout.read_bytes() == whole
+    after = runs(shop)
+    assert after["images/p0"] != before["images/p0"] and after["images/p1"] == before["images/p1"]
+
+
+def test_an_empty_export_after_a_full_one_is_refused(
+    filled_shop: FillShop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = filled_shop(2)
+    assert shop.run() == 0
+    before = runs(shop)
+    shop.manifest("image,sku\n")
+    assert shop.run() == 1
+    assert "the manifest has no rows" in capsys.readouterr().err
+    assert runs(shop) == before
+    assert shop.run("--set", "input.allow_empty=true") == 0
+
+
+def test_an_output_inside_the_inputs_folder_is_left_out(filled_shop: FillShop) -> None:
+    shop = filled_shop(3)
+    for _ in range(2):
+        assert shop.run("--set", "input.manifest=.", "--set", "input.format=glob") == 0
+        assert len(shop.rows()) == 3
+
+
+# ------------------------------------------------------------------------------------- the manifest
+
+
+def test_a_manifest_that_is_replaced_while_the_job_runs_ends_it_in_one_line(
+    filled_shop: FillShop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = filled_shop(3)
+    surveyed = survey(Manifest(str(shop.folder / "manifest.csv")))
+    shop.manifest("image,sku\n" + "images/p0.png,again\n" * 3)
+    with pytest.raises(ManifestError, match="changed while the job ran"):
+        list(
+            read_shard(
+                Manifest(str(shop.folder / "manifest.csv")),
+                surveyed.shards[0],
+                surveyed.collisions,
+            )
+        )
+    real = manifests.shards.survey
+
+    def replaced_behind(manifest: Manifest) -> Any:
+        found = real(manifest)
+        shop.manifest("image,sku\n" + "images/p1.png,again\n" * 2)
+        return found
+
+    monkeypatch.setattr("alphabeam.transforms.manifest.transform.survey", replaced_behind)
+    assert shop.run("--set", "engine.processes=1") == 1
+    said = capsys.readouterr().err
+    assert "the manifest changed while the job ran; start the job again" in said
+    assert said.count("\n") <= 2
+
+
+def test_values_that_python_cannot_hold_cost_no_job(tmp_path: Path) -> None:
+    path = tmp_path / "m.parquet"
+    far = pa.array([0, 253_402_300_799_000_000 * 2], pa.timestamp("us", tz="Europe/Berlin"))
+    latin = pa.array([b"gut", b"sch\xf6n"]).cast(pa.binary())
+    text = pa.Array.from_buffers(pa.string(), 2, latin.buffers())
+    pq.write_table(pa.table({"image": ["a.jpg", "b.jpg"], "when": far, "words": text}), path)
+    manifest = Manifest(str(path))
+    found = survey(manifest)
+    rows = [row for shard in found.shards for row in read_shard(manifest, shard)]
+    assert [row.status for row in rows] == ["pending", "pending"]
+    assert rows[1].extra["words"] == "sch\ufffdn"
+    assert rows[1].extra["when"]
+
+
+def test_a_row_that_cannot_be_written_costs_itself_only(tmp_path: Path) -> None:
+    fn = WriteGroupsFn(Output(str(tmp_path)), "r1")
+    fn.setup()
+    fn.start_bundle()
+    good = Row(id="good", image="a.jpg", line=1, status=DONE, finished_at=now())
+    bad = good._replace(id="bad", line=2, credits=10**30)
+    uris = [*fn.process(good), *fn.process(bad), *(v.value for v in fn.finish_bundle())]
+    rows = [row for uri in uris for row in rows_from_table(pq.read_table(uri))]
+    assert {row.id: row.status for row in rows} == {"good": "done", "bad": "failed"}
+    (failed,) = (row for row in rows if row.id == "bad")
+    assert failed.error_code == "unwritable_row" and "line 2" in (failed.error_message or "")
+
+
+# ----------------------------------------------------------------------------- killed and stopped
+
+
+def start(shop: Shop, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "run.py"), str(shop.job), "--quiet", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished_in_the_ledger(shop: Shop) -> list[str]:
+    found = []
+    for path in (shop.out / "ledger/rows").rglob("*.parquet"):
+        found += [row.id for row in rows_from_table(pq.read_table(path)) if row.status == DONE]
+    return found
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 90) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture
+def stuck_shop(filled_shop: FillShop) -> Shop:
+    """Two good pictures, and a source that never answers: an HTTP server that only listens."""
+    import socket
+
+    shop = filled_shop(2)
+    listener = socket.create_server(("127.0.0.1", 0))
+    shop.listener = listener  # type: ignore[attr-defined]  # kept open
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/never.jpg"
+    shop.manifest((shop.folder / "manifest.csv").read_text() + f"{url},S9\n")
+    return shop
+
+
+def test_a_killed_run_has_lost_no_row_that_was_finished(stuck_shop: Shop) -> None:
+    """The last row hangs, so Beam hands nothing over; the journal has the rows all the same."""
+    process = start(stuck_shop)
+    wait_for(lambda: len(finished_in_the_ledger(stuck_shop)) == 2)
+    process.kill()
+    process.communicate()
+    lines = (stuck_shop.folder / "manifest.csv").read_text().splitlines()
+    stuck_shop.manifest("\n".join(lines[:3]) + "\n")
+    assert stuck_shop.run() == 0
+    assert len(set(runs(stuck_shop).values())) == 1, "both rows are the killed run's"
+    assert not [path for path in (stuck_shop.out / "ledger/rows").rglob("*") if path.is_file()]
+    assert not [path for path in (stuck_shop.out / "run").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_job_in_order(stuck_shop: Shop, number: int, status: int) -> None:
+    process = start(stuck_shop)
+    wait_for(lambda: len(list((stuck_shop.out / "cutouts").rglob("*.png"))) == 2)
+    began = time.monotonic()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == status, said
+    assert time.monotonic() - began < 8, "five seconds, and a loaded machine's three"
+    assert "start it again and it goes on where it was" in said
+    assert len(finished_in_the_ledger(stuck_shop)) == 2
+    (lease,) = (stuck_shop.out / "ledger/lease").iterdir()
+    assert '"ended": true' in lease.read_text()
+
+
+def test_a_second_run_into_the_same_output_ends_in_one_line(
+    stuck_shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = start(stuck_shop)
+    try:
+        wait_for(lambda: list((stuck_shop.out / "cutouts").rglob("*.png")))
+        assert stuck_shop.run() == 1
+        said = capsys.readouterr().err.strip()
+        assert f"process {process.pid} on" in said and "--take-over" in said
+        assert "\n" not in said
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_ledger_does_not_grow_with_every_restart(stuck_shop: Shop) -> None:
+    for _ in range(3):
+        process = start(stuck_shop)
+        wait_for(lambda: len(set(finished_in_the_ledger(stuck_shop))) == 2)
+        time.sleep(0.2)
+        process.kill()
+        process.communicate()
+    assert sorted(finished_in_the_ledger(stuck_shop)) == ["images/p0", "images/p1"]
+
+
+# -------------------------------------------------------------------------------------- the journal
+
+
+def test_the_journal_holds_what_no_group_has_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alphabeam.transforms.ledger.journal._FLUSH_S", 0.01)
+    output = Output(str(tmp_path))
+    journal = Journal(output, "r1").open()
+    rows = [
+        Row(id=f"i{n}", image=f"{n}.jpg", line=n, status=DONE, fingerprint=f"{n:032x}")
+        for n in range(3)
+    ]
+    for row in rows:
+        journal.note(row)
+
+    def held() -> list[str]:
+        return sorted(
+            row.id
+            for path in (tmp_path / "ledger/rows/r1").glob("*.parquet")
+            for row in rows_from_table(pq.read_table(path))
+        )
+
+    wait_for(lambda: held() == ["i0", "i1", "i2"])
+    found = journal.find(f"{1:032x}")
+    assert found is not None and (found.id, found.run_id) == ("i1", "r1")
+    journal.settle(rows[:2])
+    journal.flush()
+    assert held() == ["i2"]
