@@ -19,7 +19,9 @@ from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.manifest import Manifest, ManifestError, ReadManifest, Survey
 from alphabeam.transforms.metadata import Committed, WriteMetadata
 from alphabeam.transforms.output import FOLDERS, Output
+from alphabeam.transforms.pool import Overlap
 from alphabeam.transforms.remove_background import RemoveBackground
+from alphabeam.transforms.rows import Row
 
 __all__ = ["Catalogue", "backend_of", "limits_of", "manifest_of", "output_of"]
 
@@ -101,23 +103,21 @@ class Catalogue(beam.PTransform):
             redistribute=self.redistribute,
             on_survey=_Surveyed(output, self.run_id, job.input.allow_empty, self.progress),
         )
-        if not self.fresh:
-            rows |= "SkipFinished" >> SkipFinished(finished, backend)
-        pictures = rows | "ReadImages" >> ReadImages(
-            limits_of(job), threads=job.input.threads, storage_options=output.storage
+        read = ReadImages(limits_of(job), threads=job.input.threads, storage_options=output.storage)
+        write = WriteCutouts(
+            output,
+            threads=self.threads.encoding,
+            pixels_in_flight=job.engine.pixels_in_flight,
+            journal=journal,
         )
+        stages = [read.stage, RemoveBackground(backend).stage, write.stage]
         if not self.fresh:
-            pictures |= "SkipSameContent" >> SkipSameContent(finished, backend)
+            stages.insert(0, SkipFinished(finished, backend).stage)
+            stages.insert(2, SkipSameContent(finished, backend).stage)
         return (
-            pictures
-            | "RemoveBackground" >> RemoveBackground(backend)
-            | "WriteCutouts"
-            >> WriteCutouts(
-                output,
-                threads=self.threads.encoding,
-                pixels_in_flight=job.engine.pixels_in_flight,
-                journal=journal,
-            )
+            rows
+            # As one step and not as five: no image waits in one for another image in the next.
+            | "Images" >> Overlap(*stages, output_type=Row)
             | "WriteMetadata"
             >> WriteMetadata(
                 output,

@@ -37,8 +37,10 @@ print(json.dumps({
     "schema": json.loads(schema_text())["$defs"]["Matting"]["properties"]["feather"],
     "row": good.feather,
     "parameters": good.parameters.feather,
-    "fingerprints": len({row._replace(source_sha256="5").fingerprinted("local", "m", "s").fingerprint
-                         for row in (good, good._replace(feather=8))}),
+    "fingerprints": len({
+        row._replace(source_sha256="5").fingerprinted("local", "m", "s").fingerprint
+        for row in (good, good._replace(feather=8))
+    }),
     "bad": bad.error_message,
     "column": str(SCHEMA.field("feather").type),
     "through parquet": next(rows_from_table(table_from_rows([good]))).feather,

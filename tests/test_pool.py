@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, SlidingWindows, TimestampedValue
 
-from alphabeam.transforms.pool import BoundedPool, InFlight, Overlap, _OverlapFn
+from alphabeam.transforms.pool import BoundedPool, InFlight, Overlap, Stage, _OverlapFn
 
 WAIT = 30  # seconds after which a test fails instead of hanging
 
@@ -192,7 +192,11 @@ def options(*more: str) -> PipelineOptions:
 @pytest.mark.parametrize("more", [(), ("--direct_runner_bundle_repeat=2",)])
 def test_elements_overlap_within_a_bundle(more: tuple[str, ...]) -> None:
     with beam.Pipeline(options=options(*more)) as pipeline:
-        out = pipeline | beam.Create(range(10), reshuffle=False) | Overlap(together, int, threads=2)
+        out = (
+            pipeline
+            | beam.Create(range(10), reshuffle=False)
+            | Overlap(Stage(together, threads=2), output_type=int)
+        )
         assert out.element_type is int
         assert_that(out, equal_to([n * 10 for n in range(10)]))
 
@@ -225,7 +229,7 @@ def test_timestamps_and_windows_are_kept(into: Any, starts: Any) -> None:
             | beam.Create(range(40), reshuffle=False)
             | beam.Map(lambda n: TimestampedValue(n, n))
             | beam.WindowInto(into)
-            | Overlap(plain, Any, threads=3, depth=5)
+            | Overlap(Stage(plain, threads=3, depth=5), output_type=Any)
             | beam.ParDo(_Seen())
         )
         assert_that(
@@ -250,7 +254,7 @@ class _FailsOnce:
 def test_a_bundle_that_failed_leaves_nothing_to_the_next() -> None:
     """Driven by hand, because this runner does not retry."""
     _FailsOnce.failed = False
-    fn = _OverlapFn(_FailsOnce(), 2, 4, None, 0)
+    fn = _OverlapFn([Stage(_FailsOnce(), 2, 4)])
     fn.setup()
     try:
         fn.start_bundle()
@@ -271,4 +275,74 @@ def test_an_unforeseen_error_fails_the_pipeline() -> None:
     _FailsOnce.failed = False
     with pytest.raises(Exception, match="element 7 is bad"):  # noqa: SIM117
         with beam.Pipeline(options=options()) as pipeline:
-            pipeline | beam.Create(range(10), reshuffle=False) | Overlap(_FailsOnce(), int)
+            (
+                pipeline
+                | beam.Create(range(10), reshuffle=False)
+                | Overlap(Stage(_FailsOnce()), output_type=int)
+            )
+
+
+# ------------------------------------------------------------------------------------- as a chain
+
+
+def test_in_a_chain_no_element_waits_for_another_stages() -> None:
+    """The first element hangs in the first stage; the second gets through the second one."""
+    release, through = threading.Event(), threading.Event()
+
+    def first(element: int) -> int:
+        if element == 0:
+            assert release.wait(WAIT)
+        return element
+
+    def second(element: int) -> int:
+        if element == 1:
+            through.set()
+        return element * 10
+
+    fn = _OverlapFn([Stage(lambda: first, threads=2), Stage(lambda: second, threads=1)])
+    fn.setup()
+    try:
+        fn.start_bundle()
+        out = [v.value for n in range(2) for v in fn.process(n, 0, None)]
+        assert through.wait(WAIT), "though Beam's thread asks for nothing"
+        release.set()
+        assert sorted(out + [v.value for v in fn.finish_bundle()]) == [0, 10]
+    finally:
+        fn.teardown()
+
+
+def test_a_chain_keeps_each_stages_bounds() -> None:
+    """Two threads for the first stage, one for the second; of weight 6, one at a time has room."""
+    lock = threading.Lock()
+    at_work, most, taken = [0, 0], [0, 0], [0]
+
+    def counted(stage: int) -> Callable[[], Callable[[int], int]]:
+        def work(element: int) -> int:
+            with lock:
+                at_work[stage] += 1
+                most[stage] = max(most[stage], at_work[stage])
+            threading.Event().wait(0.003)
+            with lock:
+                at_work[stage] -= 1
+            return element
+
+        return lambda: work
+
+    def heavy(element: int) -> int:
+        taken.append(max(at_work[1], 0))
+        return 6
+
+    fn = _OverlapFn(
+        [
+            Stage(counted(0), threads=2, depth=9),
+            Stage(counted(1), threads=3, weigh=heavy, capacity=10),
+        ]
+    )
+    fn.setup()
+    try:
+        fn.start_bundle()
+        out = [v.value for n in range(30) for v in fn.process(n, 0, None)]
+        assert sorted(out + [v.value for v in fn.finish_bundle()]) == list(range(30))
+        assert most == [2, 1], "three threads, but room for one"
+    finally:
+        fn.teardown()

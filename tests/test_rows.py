@@ -26,7 +26,8 @@ FULL = Row(
     keep_shadow=True, model="n", model_sha256="6", subject_box=[0, 0, 1, 1], coverage=0.5,
     confidence=0.25, flags=["empty"], credits=3, read_ms=1.5, remove_ms=2.5, write_ms=3.5,
     attempts=2, error_stage="read", error_code="not_found", error_message="gone",
-    fingerprint="f", quick_key="q", run_id="r1", finished_at=Timestamp(micros=1_700_000_000_123_456),
+    fingerprint="f", quick_key="q", run_id="r1",
+    finished_at=Timestamp(micros=1_700_000_000_123_456),
     extra={"sku": "5", "": "ö"},
 )  # fmt: skip
 

@@ -17,7 +17,7 @@ from alphabeam.transforms import counts
 from alphabeam.transforms.encoding import encode_cutout, encode_mask
 from alphabeam.transforms.ledger.journal import Journal, OpenJournal
 from alphabeam.transforms.output import Output
-from alphabeam.transforms.pool import Overlap
+from alphabeam.transforms.pool import Overlap, Stage
 from alphabeam.transforms.rows import DONE, PENDING, Picture, Row, now
 
 __all__ = ["WriteCutouts", "write_cutout"]
@@ -86,19 +86,16 @@ class WriteCutouts(beam.PTransform):
         journal: Journal | None = None,
     ) -> None:
         super().__init__()
-        self._open = _Open(Output.of(output), journal)
-        self._threads = threads
-        self._pixels_in_flight = pixels_in_flight
+        self.stage = Stage(
+            _Open(Output.of(output), journal),
+            threads,
+            weigh=_pixels,
+            capacity=pixels_in_flight,
+        )
 
     def expand(self, pictures: beam.PCollection[Picture]) -> beam.PCollection[Row]:
         """Builds the step."""
-        return pictures | "EncodeAndPut" >> Overlap(
-            self._open,
-            Row,
-            threads=self._threads,
-            weigh=_pixels,
-            capacity=self._pixels_in_flight,
-        )
+        return pictures | "EncodeAndPut" >> Overlap(self.stage, output_type=Row)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.limits import MAX_PIXELS, Limits
 from alphabeam.transforms.pixels import to_8_bit
-from alphabeam.transforms.pool import Overlap
+from alphabeam.transforms.pool import Overlap, Stage
 from alphabeam.transforms.rows import PENDING, Picture, Row
 
 __all__ = ["ImageInfo", "ReadImages", "decode", "fetch", "inspect"]
@@ -340,15 +340,11 @@ class ReadImages(beam.PTransform):
         storage_options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__()
-        self._open = _Open(limits or Limits(), storage_options)
-        self._threads = threads
-        self._depth = depth
+        self.stage = Stage(_Open(limits or Limits(), storage_options), threads, depth)
 
     def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[Picture]:
         """Builds the step."""
-        return rows | "Fetch" >> Overlap(
-            self._open, Picture, threads=self._threads, depth=self._depth
-        )
+        return rows | "Fetch" >> Overlap(self.stage, output_type=Picture)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ import contextlib
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import apache_beam as beam
@@ -28,7 +29,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from alphabeam.transforms import metrics
 
-__all__ = ["BoundedPool", "InFlight", "Overlap"]
+__all__ = ["BoundedPool", "InFlight", "Overlap", "Stage"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -131,15 +132,13 @@ class InFlight(Generic[T, R]):
         return future.result()
 
 
-class Overlap(beam.PTransform):
-    """Applies a function to each element, several at once; results in the order of completion.
+@dataclass(frozen=True)
+class Stage:
+    """One kind of work, and how much of it a process does at once.
 
-    Elements keep their timestamps and windows.
-
-    Args:
+    Attributes:
         open: Called once for each DoFn on the worker; gives the function from an element to its
             result. The function runs on the pool's threads. What it raises fails the bundle.
-        output_type: Type of the results.
         threads: Elements worked on at once, per process; 0 for as many as the process has cores.
         depth: Elements at work or waiting to be handed on, per process; 0 for twice the threads.
         weigh: An element's weight.
@@ -147,18 +146,40 @@ class Overlap(beam.PTransform):
             on alone.
     """
 
-    def __init__(
-        self,
-        open: Callable[[], Callable[[Any], Any]],
-        output_type: Any,
-        *,
-        threads: int = 0,
-        depth: int = 0,
-        weigh: Callable[[Any], int] | None = None,
-        capacity: int = 0,
-    ) -> None:
+    open: Callable[[], Callable[[Any], Any]]
+    threads: int = 0
+    depth: int = 0
+    weigh: Callable[[Any], int] | None = None
+    capacity: int = 0
+
+    @property
+    def workers(self) -> int:
+        """The threads, resolved on this machine."""
+        return self.threads or os.cpu_count() or 1
+
+    @property
+    def room(self) -> int:
+        """The depth, resolved on this machine."""
+        return max(self.depth or 2 * self.workers, self.workers)
+
+
+class Overlap(beam.PTransform):
+    """Applies a function to each element, several at once; results in the order of completion.
+
+    Given several stages, each element goes through all of them on the pool, one after another. A
+    later stage of one element does not wait for an earlier one of another: in a chain of separate
+    steps, Beam's thread would wait in the first step, and hold back what is ready in the second.
+
+    Elements keep their timestamps and windows.
+
+    Args:
+        stages: The work.
+        output_type: Type of the results.
+    """
+
+    def __init__(self, *stages: Stage, output_type: Any) -> None:
         super().__init__()
-        self._fn = _OverlapFn(open, threads, depth, weigh, capacity)
+        self._fn = _OverlapFn(stages)
         self._output_type = output_type
 
     def expand(self, elements: beam.PCollection[Any]) -> beam.PCollection[Any]:
@@ -166,37 +187,89 @@ class Overlap(beam.PTransform):
         return elements | "Work" >> beam.ParDo(self._fn).with_output_types(self._output_type)
 
 
+class _Bounds:
+    """What the stages of a process share: the pool, and each stage's threads and room."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        if len(stages) == 1:
+            (stage,) = stages
+            self.pool = BoundedPool(stage.workers, stage.room, stage.capacity)
+        else:
+            self.pool = BoundedPool(sum(stage.room for stage in stages))
+        self.turns = [threading.BoundedSemaphore(stage.workers) for stage in stages]
+        self.rooms = [_Room(stage.capacity) for stage in stages]
+
+
+class _Room:
+    """Room for a weight; what is heavier than all of it gets it alone."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    def take(self, weight: int) -> int:
+        """Waits for room; gives the weight to give back."""
+        if not self._capacity or not weight:
+            return 0
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._taken or self._taken + weight <= self._capacity
+            )
+            self._taken += weight
+        return weight
+
+    def give_back(self, weight: int) -> None:
+        with self._changed:
+            self._taken -= weight
+            self._changed.notify_all()
+
+
 class _OverlapFn(beam.DoFn):
-    def __init__(
-        self,
-        open: Callable[[], Callable[[Any], Any]],
-        threads: int,
-        depth: int,
-        weigh: Callable[[Any], int] | None,
-        capacity: int,
-    ) -> None:
+    def __init__(self, stages: Sequence[Stage]) -> None:
         super().__init__()
-        self._open = open
-        self._bounds = (threads, depth, capacity)
-        self._weigh = weigh
+        self._stages = tuple(stages)
         self._shared = Shared()
         self._in_flight: InFlight[Any, Any] | None = None
 
     def setup(self) -> None:
-        work = self._open()
+        works = [stage.open() for stage in self._stages]
+        bounds: _Bounds = self._shared.acquire(lambda: _Bounds(self._stages))
+        weigh: Callable[[Any], int] | None = None
+        if len(works) == 1:
+            work, of = works[0], self._stages[0].weigh
+            if of is not None:
+                weigh = lambda item: of(item[0])  # noqa: E731
+        else:
+            work = self._chained(works, bounds)
         self._in_flight = InFlight(
-            self._shared.acquire(self._pool),
-            lambda item: (work(item[0]), item[1], item[2]),
-            None if self._weigh is None else self._weigh_item,
+            bounds.pool, lambda item: (work(item[0]), item[1], item[2]), weigh
         )
+        self._bounds = bounds  # as long as this DoFn lives, the process shares them
 
-    def _pool(self) -> BoundedPool:
-        threads, depth, capacity = self._bounds
-        return BoundedPool(threads or os.cpu_count() or 1, depth, capacity)
+    def _chained(
+        self, works: Sequence[Callable[[Any], Any]], bounds: _Bounds
+    ) -> Callable[[Any], Any]:
+        """The stages one after another, each within its own bounds.
 
-    def _weigh_item(self, item: Any) -> int:
-        assert self._weigh is not None
-        return self._weigh(item[0])
+        Room that an element takes in a stage it keeps until it is through: its pixels stay.
+        """
+        steps = [*zip(self._stages, works, bounds.turns, bounds.rooms, strict=True)]
+
+        def work(element: Any) -> Any:
+            held: list[tuple[_Room, int]] = []
+            try:
+                for stage, function, turn, room in steps:
+                    weight = stage.weigh(element) if stage.weigh and not held else 0
+                    held += [(room, taken)] if (taken := room.take(weight)) else []
+                    with turn:
+                        element = function(element)
+                return element
+            finally:
+                for room, taken in held:
+                    room.give_back(taken)
+
+        return work
 
     def start_bundle(self) -> None:
         assert self._in_flight is not None

@@ -17,7 +17,7 @@ from alphabeam.transforms import counts
 from alphabeam.transforms.backends import Backend
 from alphabeam.transforms.backends.local import LocalBackend
 from alphabeam.transforms.locks import KeyedLocks
-from alphabeam.transforms.pool import Overlap
+from alphabeam.transforms.pool import Overlap, Stage
 from alphabeam.transforms.rows import PENDING, Picture, Row
 
 __all__ = ["RemoveBackground"]
@@ -37,18 +37,14 @@ class RemoveBackground(beam.PTransform):
 
     def __init__(self, backend: Backend | None = None) -> None:
         super().__init__()
-        self._backend: Backend = backend or LocalBackend()
+        backend = backend or LocalBackend()
+        self.stage = Stage(
+            _Open(backend), backend.threads, backend.depth, _pixels, backend.pixels_in_flight
+        )
 
     def expand(self, pictures: beam.PCollection[Picture]) -> beam.PCollection[Picture]:
         """Builds the step."""
-        return pictures | "Matting" >> Overlap(
-            _Open(self._backend),
-            Picture,
-            threads=self._backend.threads,
-            depth=self._backend.depth,
-            weigh=_pixels,
-            capacity=self._backend.pixels_in_flight,
-        )
+        return pictures | "Matting" >> Overlap(self.stage, output_type=Picture)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from alphabeam.transforms.encoding import encode_cutout
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.ledger.finished import Finished, FinishedRows
 from alphabeam.transforms.output import Output
-from alphabeam.transforms.pool import Overlap
+from alphabeam.transforms.pool import Overlap, Stage
 from alphabeam.transforms.rows import PENDING, Picture, Row
 
 __all__ = ["SkipFinished", "SkipSameContent", "look_up"]
@@ -45,12 +45,11 @@ class SkipFinished(beam.PTransform):
         self, finished: Finished | Output | str, backend: Backend, *, threads: int = 16
     ) -> None:
         super().__init__()
-        self._look_up = _LookUp(_finished(finished), backend)
-        self._threads = threads
+        self.stage = Stage(_LookUp(_finished(finished), backend), threads)
 
     def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[Row]:
         """Builds the step."""
-        return rows | "LookUp" >> Overlap(self._look_up, Row, threads=self._threads)
+        return rows | "LookUp" >> Overlap(self.stage, output_type=Row)
 
 
 @beam.typehints.with_input_types(Picture)
@@ -71,12 +70,11 @@ class SkipSameContent(beam.PTransform):
         self, finished: Finished | Output | str, backend: Backend, *, threads: int = 16
     ) -> None:
         super().__init__()
-        self._look_up = _LookUpContent(_finished(finished), backend)
-        self._threads = threads
+        self.stage = Stage(_LookUpContent(_finished(finished), backend), threads)
 
     def expand(self, pictures: beam.PCollection[Picture]) -> beam.PCollection[Picture]:
         """Builds the step."""
-        return pictures | "LookUpContent" >> Overlap(self._look_up, Picture, threads=self._threads)
+        return pictures | "LookUpContent" >> Overlap(self.stage, output_type=Picture)
 
 
 def _finished(given: Finished | Output | str) -> Finished:
