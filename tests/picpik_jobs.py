@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import subprocess
@@ -106,8 +107,14 @@ def pictures(folder: Path, count: int) -> list[Row]:
     for number in range(count):
         path = folder / f"p{number}.png"
         path.write_bytes(encoded(product(number)))
-        version = storage.stat(str(path)).version
-        rows.append(Row(path.stem, str(path), source_version=version))
+        rows.append(
+            Row(
+                path.stem,
+                str(path),
+                source_version=storage.stat(str(path)).version,
+                source_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            )
+        )
     return rows
 
 

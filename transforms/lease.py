@@ -32,6 +32,7 @@ __all__ = ["Lease", "LeaseError", "LeaseHolder", "acquire", "check", "held"]
 _logger = logging.getLogger(__name__)
 
 _HEARTBEAT_S = 15.0
+_held_here: set[str] = set()  # nonces of the leases that this process holds
 _WATCH_S = 40.0  # a heartbeat that stands still for as long is a dead run's
 
 
@@ -93,6 +94,7 @@ class LeaseHolder:
     def end(self) -> None:
         """Gives the output free; the next run need not wait."""
         self._stop.set()
+        _held_here.discard(self.lease.nonce)
         with self._lock:
             self.lease = replace(self.lease, ended=True)
             try:
@@ -167,10 +169,11 @@ def acquire(
             _process(os.getpid()) or str(os.getpid()),
             time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
+        _held_here.add(lease.nonce)
         if storage.create(output.lease(lease.number), lease.to_bytes(), options=output.storage):
             output.delete(uri for n, uri in _leases(output) if n < lease.number)
             return LeaseHolder(output, lease)
-        # Somebody else took it at the same moment: look again who.
+        _held_here.discard(lease.nonce)  # somebody else took it at the same moment: look who
 
 
 @contextmanager
@@ -241,6 +244,8 @@ def _is_dead(lease: Lease) -> bool:
     if lease.host != platform.node():
         return False
     number = lease.process.split(" ", 1)[0]
+    if number == str(os.getpid()) and lease.nonce not in _held_here:
+        return True  # this process has let it go, and could not say so
     return not number.isdigit() or _process(int(number)) != lease.process
 
 
