@@ -197,7 +197,7 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
     return OK if summary.failed <= job.max_failures else TOO_MANY_FAILURES
 
 
-class _NotConfirmed(Exception):
+class _NotConfirmedError(Exception):
     """Nobody said yes to what would be paid for."""
 
 
@@ -213,9 +213,9 @@ def _confirm(job: Job, limit: int, fresh: bool) -> None:
         return
     question = f"{count} images would be submitted to {backend.endpoint} and paid for"
     if not sys.stdin.isatty():
-        raise _NotConfirmed(f"{question}; say --yes, or raise backend.confirm_over")
+        raise _NotConfirmedError(f"{question}; say --yes, or raise backend.confirm_over")
     if input(f"{question}. Go on? [y/N] ").strip().lower() not in ("y", "yes"):
-        raise _NotConfirmed("nothing was submitted")
+        raise _NotConfirmedError("nothing was submitted")
 
 
 def _print_models() -> int:

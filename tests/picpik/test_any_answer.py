@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.parameters import MattingParameters
-from alphabeam.transforms.picpik import Backoff, SubmitUnknown
+from alphabeam.transforms.picpik import Backoff, SubmitUnknownError
 from alphabeam.transforms.picpik.transport import Answer
 from tests.picpik.conftest import PRIVATE, client_of
 
@@ -90,7 +90,7 @@ def test_a_value_or_a_row_error(
         uid = client.submit(b"x", "image/png", MattingParameters(), "u")
         assert re.fullmatch(r"[\w-]{1,128}", uid, re.ASCII)
         assert status < 300 and calls == 1
-    except SubmitUnknown as error:
+    except SubmitUnknownError as error:
         assert calls == 1 or status == 429  # never again after what may have bought
         errors.append(error)
     except RowError as error:

@@ -20,13 +20,13 @@ from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.picpik import (
     CHINA,
     INTERNATIONAL,
-    AnswerInvalid,
-    ApiRefused,
-    ApiUnavailable,
+    AnswerInvalidError,
+    ApiRefusedError,
+    ApiUnavailableError,
     Backoff,
-    KeysRefused,
+    KeysRefusedError,
     PicpikClient,
-    SubmitUnknown,
+    SubmitUnknownError,
     collect,
     find_lost,
     matte_from_result,
@@ -126,7 +126,9 @@ def test_wrong_keys_are_told_from_the_free_call() -> None:
             ("nobody", emulator.private_key),
         ):
             client = PicpikClient(emulator.endpoint, public, private)
-            with pytest.raises(KeysRefused, match=r"refused the keys.*RetCode 17[12]") as caught:
+            with pytest.raises(
+                KeysRefusedError, match=r"refused the keys.*RetCode 17[12]"
+            ) as caught:
                 client.check_keys()
             assert caught.value.code is ErrorCode.API_REFUSED
             assert caught.value.ret_code in (171, 172)
@@ -139,7 +141,7 @@ def test_credits_run_out_with_the_vendors_words(png: bytes) -> None:
         client = client_of(emulator)
         submit(client, png)
         submit(client, png)
-        with pytest.raises(ApiRefused, match="RetCode 520: insufficient credits") as caught:
+        with pytest.raises(ApiRefusedError, match="RetCode 520: insufficient credits") as caught:
             submit(client, png)
         assert caught.value.ret_code == 520
         assert emulator.billed == 2 and emulator.requests["RemoveBackground"] == 3
@@ -203,7 +205,7 @@ def test_threads_share_it_and_max_concurrency_holds(png: bytes) -> None:
 def test_malformed_running_lists_are_refused(fields: dict[str, object]) -> None:
     with (
         server(answering(lambda request, n: ok(request, **fields))) as (endpoint, _),
-        pytest.raises(AnswerInvalid, match="TaskUIDList") as caught,
+        pytest.raises(AnswerInvalidError, match="TaskUIDList") as caught,
     ):
         client_of(endpoint).running_tasks()
     assert caught.value.code is ErrorCode.API_ANSWER
@@ -230,11 +232,12 @@ def test_malformed_running_lists_are_refused(fields: dict[str, object]) -> None:
 )
 def test_what_is_not_the_described_json_is_asked_for_again_then_refused(body: bytes) -> None:
     with server(answering(lambda request, n: http(body))) as (endpoint, connections):
-        with pytest.raises(AnswerInvalid, match="after 4 attempts") as caught:
+        with pytest.raises(AnswerInvalidError, match="after 4 attempts") as caught:
             client_of(endpoint).running_tasks()
         assert len(connections) == 4
         assert "\n" not in str(caught.value)
-        with pytest.raises(SubmitUnknown):  # the same answers to a submission cost nothing twice
+        # the same answers to a submission cost nothing twice
+        with pytest.raises(SubmitUnknownError):
             submit(client_of(endpoint), b"x")
         assert len(connections) == 5
 
@@ -243,7 +246,7 @@ def test_what_is_not_the_described_json_is_asked_for_again_then_refused(body: by
 def test_a_submission_without_a_usable_task_uid_is_unknown(uid: object) -> None:
     with server(answering(lambda request, n: ok(request, TaskUID=uid))) as (endpoint, connections):
         name = str(uuid.uuid4())
-        with pytest.raises(SubmitUnknown, match="TaskUID") as caught:
+        with pytest.raises(SubmitUnknownError, match="TaskUID") as caught:
             client_of(endpoint).submit(b"x", "image/png", MattingParameters(), name)
         assert caught.value.request_uuid == name and name in caught.value.message
         assert len(connections) == 1
@@ -276,7 +279,7 @@ def test_one_bad_detail_does_not_cost_its_neighbours() -> None:
     assert found["good3"].error_message == "misspelt"
     for name in ("bad1", "bad2", "bad3"):
         assert found[name].state == "failed"
-        with pytest.raises(AnswerInvalid, match=name):
+        with pytest.raises(AnswerInvalidError, match=name):
             found[name].result_url()
 
 
@@ -321,7 +324,7 @@ def test_a_response_over_the_limit_is_cut_off() -> None:
         lambda request, n: b"HTTP/1.0 200 OK\r\n\r\n" + body,
     ):
         with server(answering(make)) as (endpoint, connections):
-            with pytest.raises(AnswerInvalid, match="too large"):
+            with pytest.raises(AnswerInvalidError, match="too large"):
                 client_of(endpoint, max_response_bytes=4000).running_tasks()
             assert len(connections) == 1  # it would be as large again
 
@@ -364,7 +367,7 @@ def test_a_reset_after_sending_is_unknown() -> None:
         reset(connection)
 
     with server(handle) as (endpoint, connections):
-        with pytest.raises(SubmitUnknown, match="may have been queued and billed") as caught:
+        with pytest.raises(SubmitUnknownError, match="may have been queued and billed") as caught:
             submit(client_of(endpoint), bytes(3_000_000))
         assert caught.value.code is ErrorCode.SUBMIT_UNKNOWN
         assert len(connections) == 1
@@ -372,7 +375,7 @@ def test_a_reset_after_sending_is_unknown() -> None:
 
 def test_a_hang_up_after_sending_is_unknown() -> None:
     with server(lambda connection, n: read_request(connection)) as (endpoint, connections):  # type: ignore[arg-type,return-value]
-        with pytest.raises(SubmitUnknown):
+        with pytest.raises(SubmitUnknownError):
             submit(client_of(endpoint), b"x")
         assert len(connections) == 1
 
@@ -385,7 +388,7 @@ def test_an_early_refusal_of_a_large_body_is_read() -> None:
         while connection.recv(1 << 20):
             pass
 
-    with server(handle) as (endpoint, _), pytest.raises(ApiRefused, match="HTTP 413"):
+    with server(handle) as (endpoint, _), pytest.raises(ApiRefusedError, match="HTTP 413"):
         submit(client_of(endpoint), bytes(3_000_000))
 
 
@@ -393,7 +396,7 @@ def test_a_refused_connection_is_tried_again_and_then_unavailable(png: bytes) ->
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        with pytest.raises(ApiUnavailable, match=r"after 4 attempts.*refused") as caught:
+        with pytest.raises(ApiUnavailableError, match=r"after 4 attempts.*refused") as caught:
             submit(client_of(endpoint), png)
     assert caught.value.code is ErrorCode.API_UNAVAILABLE
     assert "0x" not in str(caught.value)  # no object's address
@@ -402,18 +405,18 @@ def test_a_refused_connection_is_tried_again_and_then_unavailable(png: bytes) ->
 @pytest.mark.parametrize(
     ("status", "retried", "error"),
     [
-        ("429 Too Many Requests", True, ApiUnavailable),
-        ("408 Request Timeout", True, ApiUnavailable),
-        ("400 Bad Request", False, ApiRefused),
-        ("403 Forbidden", False, ApiRefused),
-        ("413 Payload Too Large", False, ApiRefused),
-        ("500 Oops", False, SubmitUnknown),
-        ("502 Bad Gateway", False, SubmitUnknown),
-        ("503 Unavailable", False, SubmitUnknown),
-        ("504 Gateway Timeout", False, SubmitUnknown),
-        ("302 Found", False, SubmitUnknown),
-        ("307 Temporary Redirect", False, AnswerInvalid),
-        ("200 OK", False, SubmitUnknown),
+        ("429 Too Many Requests", True, ApiUnavailableError),
+        ("408 Request Timeout", True, ApiUnavailableError),
+        ("400 Bad Request", False, ApiRefusedError),
+        ("403 Forbidden", False, ApiRefusedError),
+        ("413 Payload Too Large", False, ApiRefusedError),
+        ("500 Oops", False, SubmitUnknownError),
+        ("502 Bad Gateway", False, SubmitUnknownError),
+        ("503 Unavailable", False, SubmitUnknownError),
+        ("504 Gateway Timeout", False, SubmitUnknownError),
+        ("302 Found", False, SubmitUnknownError),
+        ("307 Temporary Redirect", False, AnswerInvalidError),
+        ("200 OK", False, SubmitUnknownError),
     ],
 )
 def test_what_each_bare_status_means_for_a_submission(
@@ -435,7 +438,7 @@ def test_ret_codes_are_permanent_unless_the_job_lists_them() -> None:
 
     with (
         server(answering(make)) as (endpoint, _),
-        pytest.raises(ApiRefused, match="RetCode 150: busy"),
+        pytest.raises(ApiRefusedError, match="RetCode 150: busy"),
     ):
         submit(client_of(endpoint), b"x")
     with server(answering(make)) as (endpoint, seen):
@@ -448,10 +451,10 @@ def test_a_ret_code_with_a_5xx_is_asked_again_only_where_it_is_free() -> None:
         return ok(request, RetCode=9, Message="oops").replace(b"200 OK", b"500 Oops")
 
     with server(answering(make)) as (endpoint, seen):
-        with pytest.raises(ApiRefused, match="RetCode 9: oops"):
+        with pytest.raises(ApiRefusedError, match="RetCode 9: oops"):
             submit(client_of(endpoint), b"x")
         assert len(seen) == 1
-        with pytest.raises(ApiUnavailable, match="RetCode 9: oops") as caught:
+        with pytest.raises(ApiUnavailableError, match="RetCode 9: oops") as caught:
             client_of(endpoint).running_tasks()
         assert len(seen) == 5 and caught.value.ret_code == 9
 
@@ -469,10 +472,10 @@ def test_a_server_that_never_answers_is_given_up_in_time() -> None:
     with server(handle) as (endpoint, _):
         client = client_of(endpoint, read_timeout=0.15, backoff=Backoff(2, base=0.01))
         began = time.monotonic()
-        with pytest.raises(SubmitUnknown, match="timed out"):
+        with pytest.raises(SubmitUnknownError, match="timed out"):
             submit(client, b"x")
         assert time.monotonic() - began < 4
-        with pytest.raises(ApiUnavailable, match="timed out"):
+        with pytest.raises(ApiUnavailableError, match="timed out"):
             client.running_tasks()
         release.set()
 
@@ -497,7 +500,9 @@ def test_a_retry_after_beyond_the_time_allowed_is_not_waited_for() -> None:
     slept: list[float] = []
     make = answering(lambda r, n: http(b"", "429 Slow Down", "Retry-After: 86400\r\n"))
     with server(make) as (endpoint, seen):
-        with pytest.raises(ApiUnavailable, match=r"a wait of 86400 s more would pass the 20 s"):
+        with pytest.raises(
+            ApiUnavailableError, match=r"a wait of 86400 s more would pass the 20 s"
+        ):
             submit(client_of(endpoint, sleep=slept.append), b"x")
         assert len(seen) == 1 and slept == []
 
@@ -564,12 +569,12 @@ def test_it_does_not_pickle() -> None:
 
 
 def test_errors_survive_pickling() -> None:
-    lost = SubmitUnknown("lost", ret_code=3, request_uuid="u", task_uid="t")
+    lost = SubmitUnknownError("lost", ret_code=3, request_uuid="u", task_uid="t")
     again = pickle.loads(pickle.dumps(lost))
-    assert (type(again), again.code, again.message) == (SubmitUnknown, lost.code, "lost")
+    assert (type(again), again.code, again.message) == (SubmitUnknownError, lost.code, "lost")
     assert (again.ret_code, again.request_uuid, again.task_uid) == (3, "u", "t")
     assert str(again) == str(lost) == "submit_unknown: lost"
-    refused = KeysRefused("no", code=ErrorCode.ACCESS_DENIED)
+    refused = KeysRefusedError("no", code=ErrorCode.ACCESS_DENIED)
     assert str(pickle.loads(pickle.dumps(refused))) == "access_denied: no"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from alphabeam.transforms.picpik import ApiUnavailable, Backoff, SubmitUnknown
+from alphabeam.transforms.picpik import ApiUnavailableError, Backoff, SubmitUnknownError
 from tests.picpik.conftest import client_of, read_request, server, submit
 
 TOTAL = 0.6  # seconds, of a request; the read time-out is 30 s and never strikes
@@ -48,9 +48,9 @@ def test_an_answer_that_never_ends_is_given_up_in_time(name: str) -> None:
     with server(DRIPS[name]) as (endpoint, connections):
         client = client_of(endpoint, request_timeout=TOTAL, backoff=Backoff(1))
         began = time.monotonic()
-        with pytest.raises(SubmitUnknown, match=r"timed out: not done within 0\.6 s"):
+        with pytest.raises(SubmitUnknownError, match=r"timed out: not done within 0\.6 s"):
             submit(client, b"x")
-        with pytest.raises(ApiUnavailable, match=r"timed out: not done within 0\.6 s"):
+        with pytest.raises(ApiUnavailableError, match=r"timed out: not done within 0\.6 s"):
             client.running_tasks()
         assert 2 * TOTAL * 0.9 < time.monotonic() - began < BOUND
         assert len(connections) == 2
@@ -66,7 +66,7 @@ def test_an_upload_that_nobody_reads_is_given_up_in_time_and_was_not_bought() ->
     with server(handle) as (endpoint, _):
         client = client_of(endpoint, request_timeout=TOTAL, backoff=Backoff(1))
         began = time.monotonic()
-        with pytest.raises(ApiUnavailable, match="timed out"):
+        with pytest.raises(ApiUnavailableError, match="timed out"):
             submit(client, bytes(20_000_000))
         assert time.monotonic() - began < BOUND
         release.set()
@@ -81,7 +81,7 @@ def test_an_upload_that_is_read_in_sips_is_given_up_in_time() -> None:
     with server(handle) as (endpoint, _):
         client = client_of(endpoint, request_timeout=TOTAL, backoff=Backoff(1))
         began = time.monotonic()
-        with pytest.raises(ApiUnavailable, match="timed out"):
+        with pytest.raises(ApiUnavailableError, match="timed out"):
             submit(client, bytes(20_000_000))
         assert time.monotonic() - began < BOUND
 
@@ -95,7 +95,7 @@ def test_the_time_of_a_result_includes_its_redirects() -> None:
 
     with server(handle) as (endpoint, connections):
         client = client_of(endpoint, download_timeout=TOTAL, backoff=Backoff(1))
-        with pytest.raises(ApiUnavailable, match="timed out"):
+        with pytest.raises(ApiUnavailableError, match="timed out"):
             client.download(f"{endpoint}/a")
         assert len(connections) <= 3  # four of them would take a second
 

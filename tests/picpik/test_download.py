@@ -13,10 +13,15 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from alphabeam.transforms.picpik import AnswerInvalid, ApiUnavailable, PicpikClient, ResultRefused
+from alphabeam.transforms.picpik import (
+    AnswerInvalidError,
+    ApiUnavailableError,
+    PicpikClient,
+    ResultRefusedError,
+)
 from alphabeam.transforms.picpik.connections import tls_context
 from alphabeam.transforms.picpik.download import ResultFetcher, is_loopback, is_public, own_domain
-from alphabeam.transforms.picpik.transport import ExchangeFailed
+from alphabeam.transforms.picpik.transport import ExchangeFailedError
 from tests.picpik.conftest import answering, client_of, closing, http, server
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
@@ -121,7 +126,7 @@ def test_loopback(host: str) -> None:
     ],
 )
 def test_urls_that_are_not_fetched(url: str, why: str) -> None:
-    with pytest.raises(ResultRefused, match=why) as caught:
+    with pytest.raises(ResultRefusedError, match=why) as caught:
         fetcher(addresses={"res.picpik.ai": ["8.8.8.8"]}).fetch(url)
     assert "\n" not in str(caught.value)
 
@@ -137,13 +142,13 @@ def test_urls_that_are_not_fetched(url: str, why: str) -> None:
     ],
 )
 def test_hosts_that_are_allowed(url: str, allowed: tuple[str, ...]) -> None:
-    with pytest.raises(ExchangeFailed, match="no address"):  # past the rules, to the resolver
+    with pytest.raises(ExchangeFailedError, match="no address"):  # past the rules, to the resolver
         fetcher(allowed=allowed).fetch(url)
 
 
 @pytest.mark.parametrize("host", ["example.com", "xexample.com", "a.example.org"])
 def test_a_wildcard_is_for_what_lies_beneath(host: str) -> None:
-    with pytest.raises(ResultRefused, match="does not allow"):
+    with pytest.raises(ResultRefusedError, match="does not allow"):
         fetcher(allowed=("*.example.com",)).fetch(f"https://{host}/")
 
 
@@ -151,12 +156,12 @@ def test_a_wildcard_is_for_what_lies_beneath(host: str) -> None:
     "addresses", [["10.0.0.1"], ["8.8.8.8", "127.0.0.1"], ["::1"], ["169.254.169.254"]]
 )
 def test_an_allowed_name_must_not_lead_inside(addresses: list[str]) -> None:
-    with pytest.raises(ResultRefused, match="not public"):
+    with pytest.raises(ResultRefusedError, match="not public"):
         fetcher(addresses={"res.picpik.ai": addresses}).fetch("https://res.picpik.ai/a.png")
 
 
 def test_messages_leave_out_the_query() -> None:
-    with pytest.raises(ResultRefused) as caught:
+    with pytest.raises(ResultRefusedError) as caught:
         fetcher().fetch("https://evil.example/a.png?token=abc123")
     assert "abc123" not in str(caught.value)
 
@@ -172,15 +177,15 @@ def test_http_is_for_a_loopback_endpoint_only() -> None:
     with server(answering(lambda r, n: http(PNG))) as (endpoint, seen):
         assert download(f"{endpoint}/a.png", endpoint) == PNG
         remote = PicpikClient("https://api.picpik.ai", "a", "b", allowed_hosts=["127.0.0.1"])
-        with pytest.raises(ResultRefused, match="this machine itself"):
+        with pytest.raises(ResultRefusedError, match="this machine itself"):
             remote.download(f"{endpoint}/a.png")
         assert len(seen) == 1
 
 
 def test_a_loopback_endpoint_does_not_open_other_hosts() -> None:
-    with pytest.raises(ResultRefused, match="not https"):
+    with pytest.raises(ResultRefusedError, match="not https"):
         download("http://res.picpik.ai/a", "http://127.0.0.1:1")
-    with pytest.raises(ResultRefused, match="does not allow"):
+    with pytest.raises(ResultRefusedError, match="does not allow"):
         download("https://res.picpik.ai/a", "http://127.0.0.1:1")
 
 
@@ -203,10 +208,10 @@ def test_redirects_stay_within_their_origin() -> None:
             ("away", "redirects to https://evil.example/x"),
         ):
             before = len(seen)
-            with pytest.raises(ResultRefused, match=why):
+            with pytest.raises(ResultRefusedError, match=why):
                 download(f"{endpoint}/{path}", endpoint)
             assert len(seen) - before == (4 if path == "loop" else 1)
-        with pytest.raises(ResultRefused):
+        with pytest.raises(ResultRefusedError):
             download(f"{endpoint}/nowhere", endpoint)
 
 
@@ -228,7 +233,7 @@ def test_content_is_told_by_its_first_bytes(begin: bytes, good: bool) -> None:
         if good:
             assert download(f"{endpoint}/a", endpoint) == begin
         else:
-            with pytest.raises(AnswerInvalid, match="begins with"):
+            with pytest.raises(AnswerInvalidError, match="begins with"):
                 download(f"{endpoint}/a", endpoint)
 
 
@@ -242,7 +247,7 @@ def test_a_dripping_result_ends_at_its_time() -> None:
             connection.sendall(b"x")
 
     with server(handle) as (endpoint, _):
-        with pytest.raises(ApiUnavailable, match=r"not done within 0.2 s"):
+        with pytest.raises(ApiUnavailableError, match=r"not done within 0.2 s"):
             download(f"{endpoint}/a", endpoint, download_timeout=0.2)
         stop.set()
 
@@ -355,7 +360,7 @@ def test_the_certificate_must_be_trusted_and_bear_the_urls_name(
         addresses={host: ["127.0.0.1"]},
         tls=tls_context(str(certificate) if trusted else None),
     )
-    with pytest.raises(ExchangeFailed, match="CERTIFICATE_VERIFY_FAILED") as caught:
+    with pytest.raises(ExchangeFailedError, match="CERTIFICATE_VERIFY_FAILED") as caught:
         one.fetch(f"https://{host}:{port}/a.png")
     assert caught.value.permanent
 
@@ -370,7 +375,7 @@ def test_ipv6_addresses_are_connected_to() -> None:
 
 def test_a_host_that_no_name_can_be_is_refused() -> None:
     client = PicpikClient("https://api.picpik.ai", "a", "b")
-    with pytest.raises(ResultRefused, match="not a host's name"):
+    with pytest.raises(ResultRefusedError, match="not a host's name"):
         client.download(f"https://{'a' * 70}.picpik.ai/a.png")
 
 
@@ -380,7 +385,7 @@ def test_odd_lengths_are_survived(length: str) -> None:
     with server(answering(lambda r, n: head + PNG)) as (endpoint, _):
         try:
             assert download(f"{endpoint}/a", endpoint) == PNG
-        except (ApiUnavailable, AnswerInvalid, ResultRefused) as error:
+        except (ApiUnavailableError, AnswerInvalidError, ResultRefusedError) as error:
             assert "\n" not in str(error)
 
 

@@ -15,14 +15,14 @@ import pytest
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.picpik import (
-    AnswerInvalid,
-    ApiUnavailable,
+    AnswerInvalidError,
+    ApiUnavailableError,
     Backoff,
-    ResultRefused,
-    SubmitUnknown,
-    TaskExpired,
-    TaskFailed,
-    TaskTimeout,
+    ResultRefusedError,
+    SubmitUnknownError,
+    TaskExpiredError,
+    TaskFailedError,
+    TaskTimeoutError,
     collect,
     find_lost,
     matte_from_result,
@@ -45,12 +45,12 @@ def test_every_fault_is_tested_here() -> None:
 
 # The emulator resets after it read the request: the client cannot know that nothing was done.
 NOTHING_DONE = {
-    "reset": SubmitUnknown,
+    "reset": SubmitUnknownError,
     "http_429": None,
     "http_429_after": None,
     "http_429_date": None,
-    "http_500": SubmitUnknown,
-    "http_503": SubmitUnknown,
+    "http_500": SubmitUnknownError,
+    "http_503": SubmitUnknownError,
     "ret_code": None,
 }
 DONE = ("answer_lost", "gateway", "reset_midbody", "truncated_json", "wrong_uuid")
@@ -84,7 +84,7 @@ def test_a_submission_whose_answer_was_lost_is_never_sent_again(fault: str, png:
     ) as emulator:
         client = client_of(emulator)
         name = str(uuid.uuid4())
-        with pytest.raises(SubmitUnknown) as caught:
+        with pytest.raises(SubmitUnknownError) as caught:
             client.submit(png, "image/png", MattingParameters(), name)
         assert caught.value.request_uuid == name
         assert emulator.requests["RemoveBackground"] == 1
@@ -97,14 +97,14 @@ def test_a_submission_whose_answer_was_lost_is_never_sent_again(fault: str, png:
 def test_a_submission_answered_too_late_is_unknown(png: bytes) -> None:
     with running_emulator(faults={"answer_late": ALWAYS}, late_seconds=3.0) as emulator:
         client = client_of(emulator, read_timeout=0.2)
-        with pytest.raises(SubmitUnknown, match="timed out"):
+        with pytest.raises(SubmitUnknownError, match="timed out"):
             submit(client, png)
         assert emulator.billed == 1
 
 
 def test_a_submission_answered_with_2_gb_is_unknown_and_cut_off(png: bytes) -> None:
     with running_emulator(faults={"huge_answer": ONCE}) as emulator:
-        with pytest.raises(SubmitUnknown, match="too large"):
+        with pytest.raises(SubmitUnknownError, match="too large"):
             submit(client_of(emulator, max_response_bytes=100_000), png)
         assert emulator.billed == 1
         assert emulator.huge_bytes_sent < 64 << 20  # what the buffers on the way may hold
@@ -149,7 +149,9 @@ def test_a_task_that_ends_in_error_says_why(png: bytes) -> None:
         client = client_of(emulator)
         (task,) = collect(client, [submit(client, png)], timeout=5, first_pause=0.01)
         assert (task.state, task.credits) == ("failed", 1)
-        with pytest.raises(TaskFailed, match=r"ErrorCode 5001: no subject was found") as caught:
+        with pytest.raises(
+            TaskFailedError, match=r"ErrorCode 5001: no subject was found"
+        ) as caught:
             task.result_url()
         assert caught.value.ret_code == 5001 and caught.value.code is ErrorCode.TASK_FAILED
 
@@ -169,18 +171,18 @@ def test_a_stuck_task_is_given_up_and_its_neighbour_is_not(png: bytes) -> None:
         ended = list(collect(client, [stuck, well], timeout=0.3, first_pause=0.02, max_pause=0.1))
         assert [d.task_uid for d in ended] == [well]
         (detail,) = client.tasks([stuck])
-        with pytest.raises(TaskTimeout, match="Running"):
+        with pytest.raises(TaskTimeoutError, match="Running"):
             detail.result_url()
 
 
 # ------------------------------------------------------------------------- results
 
 RESULT_FOR_GOOD = {
-    "result_expired": (TaskExpired, "HTTP 403"),
-    "result_redirect": (ResultRefused, r"redirects to http://127.0.0.1:9/elsewhere.png"),
-    "result_huge": (ResultRefused, "too large"),
-    "result_huge_announced": (ResultRefused, "too large: 2147483648 bytes"),
-    "result_html": (AnswerInvalid, "no PNG, JPEG or WebP"),
+    "result_expired": (TaskExpiredError, "HTTP 403"),
+    "result_redirect": (ResultRefusedError, r"redirects to http://127.0.0.1:9/elsewhere.png"),
+    "result_huge": (ResultRefusedError, "too large"),
+    "result_huge_announced": (ResultRefusedError, "too large: 2147483648 bytes"),
+    "result_html": (AnswerInvalidError, "no PNG, JPEG or WebP"),
 }
 RESULT_PASSING = ("result_500", "result_reset")
 
@@ -214,7 +216,7 @@ def test_a_result_is_fetched_again_after_a_passing_fault(
         assert alpha[20, 30] == 255
     with running_emulator(faults={fault: ALWAYS}) as emulator:
         client = client_of(emulator)
-        with pytest.raises(ApiUnavailable, match="after 4 attempts"):
+        with pytest.raises(ApiUnavailableError, match="after 4 attempts"):
             client.download(finished(client, png))
 
 
@@ -222,7 +224,7 @@ def test_a_result_is_fetched_again_after_a_passing_fault(
 def test_a_damaged_or_foreign_result_is_refused(fault: str, rgb: np.ndarray, png: bytes) -> None:
     with running_emulator(faults={fault: ALWAYS}) as emulator:
         client = client_of(emulator)
-        with pytest.raises(AnswerInvalid) as caught:
+        with pytest.raises(AnswerInvalidError) as caught:
             matte_from_result(rgb, client.download(finished(client, png)), only_mask=False)
         assert caught.value.code is ErrorCode.API_ANSWER
 
@@ -236,7 +238,7 @@ def test_a_late_result_is_waited_for(png: bytes) -> None:
 def test_results_die_after_their_time(png: bytes) -> None:
     with running_emulator(result_seconds=0.0) as emulator:
         client = client_of(emulator)
-        with pytest.raises(TaskExpired, match="HTTP 404"):
+        with pytest.raises(TaskExpiredError, match="HTTP 404"):
             client.download(finished(client, png))
 
 
@@ -276,7 +278,7 @@ def test_200_images_with_every_fault_lose_nothing_and_pay_nothing_twice(
                     uid = submit(client, images[n])
                     found = list(collect(client, [uid], timeout=1.0, first_pause=0.05))
                     if not found:
-                        raise TaskTimeout(f"task {uid} timed out")
+                        raise TaskTimeoutError(f"task {uid} timed out")
                     result = client.download(found[0].result_url())
                     matte_from_result(pictures[n], result, only_mask=False)
                     outcome[n] = "done"

@@ -12,11 +12,11 @@ import pytest
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.picpik import (
-    ApiRefused,
-    ApiUnavailable,
+    ApiRefusedError,
+    ApiUnavailableError,
     Backoff,
     PicpikClient,
-    SubmitUnknown,
+    SubmitUnknownError,
 )
 from tests.picpik.conftest import (
     answering,
@@ -126,7 +126,7 @@ def test_it_stays_where_something_may_have_been_bought() -> None:
         reset(connection)
 
     intent = Noted()
-    with server(handle) as (endpoint, _), pytest.raises(SubmitUnknown):
+    with server(handle) as (endpoint, _), pytest.raises(SubmitUnknownError):
         buy(client_of(endpoint), intent)
     assert intent.calls == ["write"]
 
@@ -137,7 +137,7 @@ def test_a_request_that_breaks_off_before_its_end_writes_none() -> None:
         reset(connection)
 
     intent = Noted()
-    with server(handle) as (endpoint, _), pytest.raises(ApiUnavailable):
+    with server(handle) as (endpoint, _), pytest.raises(ApiUnavailableError):
         buy(client_of(endpoint), intent, 12_000_000)
     assert "write" not in intent.calls
 
@@ -145,7 +145,7 @@ def test_a_request_that_breaks_off_before_its_end_writes_none() -> None:
 def test_a_refusal_for_good_is_left_to_the_caller() -> None:
     intent = Noted()
     reply = answering(lambda request, number: ok(request, RetCode=230, Message="no"))
-    with server(reply) as (endpoint, _), pytest.raises(ApiRefused):
+    with server(reply) as (endpoint, _), pytest.raises(ApiRefusedError):
         buy(client_of(endpoint), intent)
     assert intent.calls == ["write"]
 
@@ -154,6 +154,6 @@ def test_nobody_at_home_writes_none() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     intent = Noted()
-    with pytest.raises(ApiUnavailable):
+    with pytest.raises(ApiUnavailableError):
         buy(client_of(f"http://127.0.0.1:{port}", backoff=Backoff(2, base=0.01)), intent)
     assert intent.calls == ["withdraw", "withdraw"]

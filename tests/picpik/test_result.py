@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from alphabeam.transforms.errors import ErrorCode
-from alphabeam.transforms.picpik import AnswerInvalid, matte_from_result
+from alphabeam.transforms.picpik import AnswerInvalidError, matte_from_result
 
 RNG = np.random.default_rng(7)
 ORIGINAL = RNG.integers(0, 256, (24, 32, 3), np.uint8)
@@ -78,7 +78,7 @@ def test_an_opaque_grey_picture_with_alpha_is_a_mask_when_a_mask_was_asked_for()
     dressed = saved(np.dstack([ALPHA, ALPHA, ALPHA, np.full_like(ALPHA, 255)]))
     alpha, _ = matte_from_result(ORIGINAL, dressed, only_mask=True)
     assert np.array_equal(alpha, ALPHA)
-    with pytest.raises(AnswerInvalid, match="shows another picture"):
+    with pytest.raises(AnswerInvalidError, match="shows another picture"):
         matte_from_result(ORIGINAL, dressed, only_mask=False)
 
 
@@ -96,7 +96,9 @@ def test_a_cutout_of_another_picture_is_refused() -> None:
     other[2:22, 4:28] = (130, 40, 50)
     matte_from_result(shirt, solid(shirt), only_mask=False)
     for only_mask in (False, True):
-        with pytest.raises(AnswerInvalid, match=r"shows another picture.*90 or more") as caught:
+        with pytest.raises(
+            AnswerInvalidError, match=r"shows another picture.*90 or more"
+        ) as caught:
             matte_from_result(shirt, solid(other), only_mask)
         assert caught.value.code is ErrorCode.API_ANSWER
     # where nothing is opaque, colours may be whatever the API took out of the background
@@ -167,7 +169,7 @@ def damaged() -> bytes:
     ],
 )
 def test_what_cannot_be_a_result_is_refused(result: bytes, why: str) -> None:
-    with pytest.raises(AnswerInvalid, match=why) as caught:
+    with pytest.raises(AnswerInvalidError, match=why) as caught:
         matte_from_result(ORIGINAL, result, only_mask=False)
     assert caught.value.code is ErrorCode.API_ANSWER
     assert "\n" not in str(caught.value)

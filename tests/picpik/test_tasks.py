@@ -8,7 +8,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from alphabeam.transforms.picpik import ApiRefused, ApiUnavailable, TaskDetail, TaskTimeout, collect
+from alphabeam.transforms.picpik import (
+    ApiRefusedError,
+    ApiUnavailableError,
+    TaskDetail,
+    TaskTimeoutError,
+    collect,
+)
 from tests.picpik.test_pace import Clock
 
 
@@ -25,7 +31,7 @@ class Vendor:
         now = self.clock() - 1000.0
         self.asked.append((now, list(uids)))
         if now < self.down_until:
-            raise ApiUnavailable("down")
+            raise ApiUnavailableError("down")
         return [
             TaskDetail(u, status="Finished" if now >= self.ends[u] else "Running", images=("u",))
             for u in uids
@@ -85,7 +91,7 @@ def test_an_outage_does_not_end_the_wait() -> None:
 def test_an_outage_to_the_end_is_raised() -> None:
     vendor = Vendor(Clock(), {"a": 5.0})
     vendor.down_until = 1e9
-    with pytest.raises(ApiUnavailable):
+    with pytest.raises(ApiUnavailableError):
         gathered(vendor, ["a"])
     assert vendor.clock() == 1100.0
 
@@ -93,10 +99,10 @@ def test_an_outage_to_the_end_is_raised() -> None:
 def test_a_refusal_is_raised_at_once() -> None:
     class Refusing(Vendor):
         def tasks(self, uids: Sequence[str], /) -> list[TaskDetail]:
-            raise ApiRefused("no")
+            raise ApiRefusedError("no")
 
     vendor = Refusing(Clock(), {})
-    with pytest.raises(ApiRefused):
+    with pytest.raises(ApiRefusedError):
         gathered(vendor, ["a"])
     assert vendor.clock() == 1000.0
 
@@ -127,5 +133,5 @@ def test_states(detail: TaskDetail, state: str) -> None:
 
 
 def test_an_unknown_word_is_quoted_when_time_is_up() -> None:
-    with pytest.raises(TaskTimeout, match="'Paused'"):
+    with pytest.raises(TaskTimeoutError, match="'Paused'"):
         TaskDetail("t", status="Paused").result_url()

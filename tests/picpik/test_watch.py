@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from alphabeam.transforms.picpik import (
-    AnswerInvalid,
-    ApiRefused,
+    AnswerInvalidError,
+    ApiRefusedError,
     TaskDetail,
-    TaskTimeout,
+    TaskTimeoutError,
     TaskWatch,
 )
 from alphabeam.transforms.picpik import watch as watching
@@ -59,13 +59,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_refused_uid_does_not_spoil_the_others(quick: None) -> None:
     def answer(uids: list[str]) -> list[TaskDetail]:
         if "bad" in uids:
-            raise ApiRefused("no such task")
+            raise ApiRefusedError("no such task")
         return [finished(uid) for uid in uids]
 
     outcome = watched(Asked(answer), ["a", "b", "bad", "c", "d"], timeout=3.0)
     # it is paid for, so it is asked for until its time is over, and a later run goes on
     refused = outcome.pop("bad")
-    assert isinstance(refused, TaskTimeout) and "no such task" in refused.message
+    assert isinstance(refused, TaskTimeoutError) and "no such task" in refused.message
     assert [detail.state for detail in outcome.values()] == ["finished"] * 4
 
 
@@ -74,11 +74,11 @@ def test_several_refused_uids_do_not_spoil_the_others(quick: None) -> None:
 
     def answer(uids: list[str]) -> list[TaskDetail]:
         if bad & set(uids):
-            raise ApiRefused("no such task")
+            raise ApiRefusedError("no such task")
         return [finished(uid) for uid in uids]
 
     outcome = watched(Asked(answer), [f"t{n}" for n in range(64)], timeout=6.0)
-    assert {uid for uid, seen in outcome.items() if isinstance(seen, TaskTimeout)} == bad
+    assert {uid for uid, seen in outcome.items() if isinstance(seen, TaskTimeoutError)} == bad
     assert all(isinstance(seen, TaskDetail) for uid, seen in outcome.items() if uid not in bad)
 
 
@@ -87,7 +87,7 @@ def test_a_refusal_that_passes_fails_no_task_and_costs_few_requests(quick: None)
 
     def answer(uids: list[str]) -> list[TaskDetail]:
         if len(client.calls) <= refused:
-            raise ApiRefused("RetCode 150: busy", ret_code=150)
+            raise ApiRefusedError("RetCode 150: busy", ret_code=150)
         return [finished(uid) for uid in uids]
 
     client = Asked(answer)
@@ -103,11 +103,11 @@ def test_a_few_broken_answers_are_waited_out_and_many_are_not(quick: None, broke
 
     def answer(uids: list[str]) -> list[TaskDetail]:
         if next(rounds) < broken:
-            raise AnswerInvalid("not JSON")
+            raise AnswerInvalidError("not JSON")
         return [finished(uid) for uid in uids]
 
     (outcome,) = watched(Asked(answer), ["a"]).values()
-    assert isinstance(outcome, TaskDetail if broken < 5 else AnswerInvalid)
+    assert isinstance(outcome, TaskDetail if broken < 5 else AnswerInvalidError)
 
 
 def test_tasks_are_asked_for_together_and_ever_less_often(
@@ -123,7 +123,7 @@ def test_tasks_are_asked_for_together_and_ever_less_often(
     client = Asked(answer)
     began = time.monotonic()
     outcome = watched(client, [f"t{n}" for n in range(20)], timeout=3.0)
-    assert all(isinstance(error, TaskTimeout) for error in outcome.values())
+    assert all(isinstance(error, TaskTimeoutError) for error in outcome.values())
     assert time.monotonic() - began >= 3.0
     assert max(map(len, client.calls)) == 20
     # evenly paced it would be 150 rounds

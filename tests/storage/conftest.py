@@ -18,16 +18,16 @@ class Stores:
     """The servers that run, by name."""
 
     def __init__(self) -> None:
-        self._running: dict[str, servers.Store | servers.Missing] = {}
+        self._running: dict[str, servers.Store | servers.MissingServerError] = {}
 
     def __getitem__(self, name: str) -> servers.Store:
         if name not in self._running:
             try:
                 self._running[name] = servers.START[name]()
-            except servers.Missing as reason:
+            except servers.MissingServerError as reason:
                 self._running[name] = reason
         store = self._running[name]
-        if isinstance(store, servers.Missing):
+        if isinstance(store, servers.MissingServerError):
             pytest.skip(f"no {name} server: {store}")
         return store
 

@@ -1,6 +1,6 @@
 """Real servers for the contract tests: each starts on a free loopback port, or says why it cannot.
 
-Each ``start_*`` returns a :class:`Store`, or raises :class:`Missing` with the reason.
+Each ``start_*`` returns a :class:`Store`, or raises :class:`MissingServerError` with the reason.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MANY = int(os.environ.get("ALPHABEAM_STORES_MANY", 10_000 if FULL else 120))
 FILLED = "jobs/test_many_objects"  # which some servers have filled when they start
 
 
-class Missing(Exception):
+class MissingServerError(Exception):
     """A server that cannot be had here."""
 
 
@@ -95,12 +95,14 @@ def launch(
     while time.monotonic() < deadline:
         if process.poll() is not None:
             log.seek(0)
-            raise Missing(f"{command[0]} ended: {log.read().decode(errors='replace')[-400:]}")
+            raise MissingServerError(
+                f"{command[0]} ended: {log.read().decode(errors='replace')[-400:]}"
+            )
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
             return stop
         time.sleep(0.05)
     stop()
-    raise Missing(f"{command[0]} did not listen within {seconds:.0f} s")
+    raise MissingServerError(f"{command[0]} did not listen within {seconds:.0f} s")
 
 
 def need(*modules: str) -> None:
@@ -109,13 +111,13 @@ def need(*modules: str) -> None:
 
     for module in modules:
         if importlib.util.find_spec(module) is None:
-            raise Missing(f"the Python package {module} is not installed")
+            raise MissingServerError(f"the Python package {module} is not installed")
 
 
 def program(name: str, *places: str) -> str:
     found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(places))
     if found is None:
-        raise Missing(f"{name} is not installed")
+        raise MissingServerError(f"{name} is not installed")
     return found
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
 from alphabeam.transforms.errors import ErrorCode
-from alphabeam.transforms.picpik.errors import ApiRefused
+from alphabeam.transforms.picpik.errors import ApiRefusedError
 from alphabeam.transforms.picpik.tasks import is_task_uid
 from alphabeam.transforms.picpik.transport import Answer
 from alphabeam.transforms.retry import retry_after_seconds
 
-__all__ = ["TransientFault", "read_answer", "transient_status"]
+__all__ = ["TransientFaultError", "read_answer", "transient_status"]
 
 # HTTP statuses by which a server says that it did not take the request up. Other 5xx say only
 # that something failed, perhaps after the task was queued. 503 is not among them either: a load
@@ -23,7 +23,7 @@ _NOT_TAKEN = frozenset({408, 425, 429})
 _MOST_CODE = 2**31 - 1
 
 
-class TransientFault(Exception):
+class TransientFaultError(Exception):
     """A fault that may pass.
 
     Attributes:
@@ -83,15 +83,15 @@ def read_answer(
         The answer's fields; its RetCode is 0.
 
     Raises:
-        TransientFault: It may pass, or it says nothing of whether the request was carried out.
-        ApiRefused: The API refused the request for good.
+        TransientFaultError: It may pass, or it says nothing of whether the request was carried out.
+        ApiRefusedError: The API refused the request for good.
     """
     fields = _json_object(answer.body)
     code = None if fields is None else fields.get("RetCode")
     if isinstance(code, bool) or not isinstance(code, int) or abs(code) > _MOST_CODE:
         code = None
     if answer.status in (301, 302, 303, 307, 308):
-        raise TransientFault(
+        raise TransientFaultError(
             f"HTTP {answer.status}: it redirects elsewhere, which is never followed; "
             "check the endpoint",
             maybe_done=answer.status < 307,  # 307 and 308 ask for the request to be repeated
@@ -103,10 +103,10 @@ def read_answer(
         if fault is not None:
             raise fault
         if 400 <= answer.status < 500:
-            raise ApiRefused(
+            raise ApiRefusedError(
                 f"{action}: HTTP {answer.status} without a RetCode; check the endpoint and the keys"
             )
-        raise TransientFault(
+        raise TransientFaultError(
             f"HTTP {answer.status}: the answer is not a JSON object with a RetCode",
             maybe_done=True,
             code=ErrorCode.API_ANSWER,
@@ -119,7 +119,7 @@ def read_answer(
         (said not in (None, "", action, f"{action}Response"), "it is for another Action"),
     ):
         if wrong:
-            raise TransientFault(
+            raise TransientFaultError(
                 f"the answer contradicts the request: {reason}",
                 maybe_done=True,
                 task_uid=str(uid) if is_task_uid(uid) else "",
@@ -131,26 +131,26 @@ def read_answer(
     reason = f"RetCode {code}: {clean(message) if isinstance(message, str) else ''}"
     if code == 0:
         fault = transient_status(answer)
-        raise fault or ApiRefused(f"{action}: HTTP {answer.status}, {reason}", ret_code=code)
+        raise fault or ApiRefusedError(f"{action}: HTTP {answer.status}, {reason}", ret_code=code)
     # A RetCode is the API's own word that it did not do what was asked. With a 5xx beside it
     # a call that buys is refused rather than tried again: too much is at stake on a detail.
     failing = answer.status >= 500 and not buys
     if code in retry_codes or answer.status in _NOT_TAKEN or failing:
-        raise TransientFault(
+        raise TransientFaultError(
             reason,
             maybe_done=False,
             slow_down=True,
             retry_after=retry_after_seconds(answer.headers.get("retry-after")),
             ret_code=code,
         )
-    raise ApiRefused(f"{action}: the API refused it: {reason}", ret_code=code)
+    raise ApiRefusedError(f"{action}: the API refused it: {reason}", ret_code=code)
 
 
-def transient_status(answer: Answer) -> TransientFault | None:
+def transient_status(answer: Answer) -> TransientFaultError | None:
     """The fault that an HTTP status alone stands for, if it may pass."""
     if answer.status not in _NOT_TAKEN and answer.status < 500:
         return None
-    return TransientFault(
+    return TransientFaultError(
         f"HTTP {answer.status}",
         maybe_done=answer.status not in _NOT_TAKEN,
         slow_down=True,

@@ -11,15 +11,15 @@ from typing import TypeVar
 
 from alphabeam.transforms import counts
 from alphabeam.transforms.errors import ErrorCode
-from alphabeam.transforms.picpik.answers import TransientFault
+from alphabeam.transforms.picpik.answers import TransientFaultError
 from alphabeam.transforms.picpik.errors import (
-    AnswerInvalid,
-    ApiUnavailable,
+    AnswerInvalidError,
+    ApiUnavailableError,
     PicpikError,
-    SubmitUnknown,
+    SubmitUnknownError,
 )
 from alphabeam.transforms.picpik.pace import Pace
-from alphabeam.transforms.picpik.transport import AnswerTooLarge, ExchangeFailed
+from alphabeam.transforms.picpik.transport import AnswerTooLargeError, ExchangeFailedError
 from alphabeam.transforms.retry import Backoff, Retries
 
 __all__ = ["Calls"]
@@ -92,9 +92,9 @@ class Calls:
                 not carried out, before it is tried again or given up.
 
         Raises:
-            SubmitUnknown: A call that buys may or may not have been carried out.
-            AnswerInvalid: What came breaks the API's description.
-            ApiUnavailable: Transient faults, and the retries are used up.
+            SubmitUnknownError: A call that buys may or may not have been carried out.
+            AnswerInvalidError: What came breaks the API's description.
+            ApiUnavailableError: Transient faults, and the retries are used up.
             PicpikError: Whatever ``attempt`` raises for good.
         """
         retries = Retries(self._backoff, clock=self._clock, rng=self._rng)
@@ -104,21 +104,21 @@ class Calls:
             try:
                 with self._slots:
                     return attempt()
-            except ExchangeFailed as error:
-                fault = TransientFault(
+            except ExchangeFailedError as error:
+                fault = TransientFaultError(
                     error.reason,
                     maybe_done=error.delivered,
                     slow_down=error.timed_out,
                     permanent=error.permanent,
                 )
-            except AnswerTooLarge as error:
-                fault = TransientFault(
+            except AnswerTooLargeError as error:
+                fault = TransientFaultError(
                     f"the answer is too large ({error})",
                     maybe_done=True,
                     code=ErrorCode.API_ANSWER,
                     permanent=True,
                 )
-            except TransientFault as error:
+            except TransientFaultError as error:
                 fault = error
             if fault.slow_down and paced and self._pace.push_back():
                 _log.warning(
@@ -127,7 +127,7 @@ class Calls:
                     self._pace.rate or 0.0,
                 )
             if buys and fault.maybe_done:
-                raise SubmitUnknown(
+                raise SubmitUnknownError(
                     f"{what}, request_uuid {request_uuid}: {fault.reason}; a task may have been "
                     "queued and billed, look in the vendor's console before submitting again",
                     ret_code=fault.ret_code,
@@ -153,7 +153,7 @@ class Calls:
             self._sleep(wait)
             self._throttled(wait)
 
-    def _given_up(self, what: str, fault: TransientFault, retries: Retries) -> PicpikError:
+    def _given_up(self, what: str, fault: TransientFaultError, retries: Retries) -> PicpikError:
         times = "1 attempt" if retries.failures == 1 else f"{retries.failures} attempts"
         text = f"{what} failed after {times}: {fault.reason}"
         if retries.refused_wait is not None and not fault.permanent:
@@ -162,8 +162,8 @@ class Calls:
                 f"{self._backoff.total_seconds:g} s"
             )
         if fault.code is ErrorCode.API_ANSWER:
-            return AnswerInvalid(text, ret_code=fault.ret_code)
-        return ApiUnavailable(f"{text}; run the job again later", ret_code=fault.ret_code)
+            return AnswerInvalidError(text, ret_code=fault.ret_code)
+        return ApiUnavailableError(f"{text}; run the job again later", ret_code=fault.ret_code)
 
     def _throttled(self, seconds: float) -> None:
         if seconds <= 0:

@@ -14,12 +14,12 @@ from typing import Any, Protocol
 import urllib3
 
 from alphabeam.transforms.parameters import MattingParameters
-from alphabeam.transforms.picpik.answers import TransientFault, read_answer, transient_status
+from alphabeam.transforms.picpik.answers import TransientFaultError, read_answer, transient_status
 from alphabeam.transforms.picpik.calls import Calls
 from alphabeam.transforms.picpik.connections import connections, tls_context
 from alphabeam.transforms.picpik.download import ResultFetcher
 from alphabeam.transforms.picpik.endpoint import split_endpoint
-from alphabeam.transforms.picpik.errors import AnswerInvalid, ApiRefused, KeysRefused
+from alphabeam.transforms.picpik.errors import AnswerInvalidError, ApiRefusedError, KeysRefusedError
 from alphabeam.transforms.picpik.pace import Pace
 from alphabeam.transforms.picpik.signature import sign
 from alphabeam.transforms.picpik.tasks import TaskDetail, is_task_uid, read_task
@@ -53,7 +53,7 @@ class PicpikClient:
     time-out, a RetCode in ``retry_codes``) is tried again with exponential backoff and full
     jitter, and the client as a whole goes slower while the server pushes back. The one call
     that costs money, `submit`, is tried again only where the fault proves that nothing was
-    bought; else it raises `SubmitUnknown`.
+    bought; else it raises `SubmitUnknownError`.
 
     The object cannot be pickled, as it holds a key: build it where it is used.
 
@@ -196,14 +196,14 @@ class PicpikClient:
             The running tasks' UIDs, as `running_tasks`.
 
         Raises:
-            KeysRefused: The API refused a call that carries nothing but the keys.
-            ApiUnavailable: Transient faults, and the retries are used up.
-            AnswerInvalid: What answers at the endpoint is not the API.
+            KeysRefusedError: The API refused a call that carries nothing but the keys.
+            ApiUnavailableError: Transient faults, and the retries are used up.
+            AnswerInvalidError: What answers at the endpoint is not the API.
         """
         try:
             return self.running_tasks()
-        except ApiRefused as error:
-            raise KeysRefused(
+        except ApiRefusedError as error:
+            raise KeysRefusedError(
                 f"{self.endpoint} refused the keys: {error.message}; "
                 "check both keys, and that they belong to this endpoint's region",
                 ret_code=error.ret_code,
@@ -213,16 +213,16 @@ class PicpikClient:
         """UIDs of the account's tasks now queued or running (ListRunningTasks).
 
         Raises:
-            ApiRefused: The API refused the call.
-            ApiUnavailable: Transient faults, and the retries are used up.
-            AnswerInvalid: The answer breaks the API's description.
+            ApiRefusedError: The API refused the call.
+            ApiUnavailableError: Transient faults, and the retries are used up.
+            AnswerInvalidError: The answer breaks the API's description.
         """
         answer = self._ask("ListRunningTasks", {})
         uids = answer.get("TaskUIDList")
         if uids is None:  # how Go writes an empty list
             return []
         if not isinstance(uids, list) or not all(is_task_uid(uid) for uid in uids):
-            raise AnswerInvalid("ListRunningTasks: TaskUIDList is not a list of TaskUIDs")
+            raise AnswerInvalidError("ListRunningTasks: TaskUIDList is not a list of TaskUIDs")
         return uids
 
     def tasks(self, uids: Sequence[str], /) -> list[TaskDetail]:
@@ -236,9 +236,9 @@ class PicpikClient:
             absent.
 
         Raises:
-            ApiRefused: The API refused the call.
-            ApiUnavailable: Transient faults, and the retries are used up.
-            AnswerInvalid: The answer as a whole breaks the API's description. A single bad
+            ApiRefusedError: The API refused the call.
+            ApiUnavailableError: Transient faults, and the retries are used up.
+            AnswerInvalidError: The answer as a whole breaks the API's description. A single bad
                 element is a `TaskDetail` with its ``defect`` set.
         """
         wanted = list(dict.fromkeys(uids))
@@ -248,7 +248,7 @@ class PicpikClient:
             answer = self._ask("ListTasksDetails", {"TaskUIDList": batch})
             details = answer.get("TaskDetailList")
             if not isinstance(details, list | None):
-                raise AnswerInvalid("ListTasksDetails: TaskDetailList is not a list")
+                raise AnswerInvalidError("ListTasksDetails: TaskDetailList is not a list")
             for value in details or ():
                 detail = read_task(value, self._clean)
                 if detail is not None and detail.task_uid in batch:
@@ -283,15 +283,15 @@ class PicpikClient:
             The TaskUID.
 
         Raises:
-            SubmitUnknown: A task may or may not have been queued and billed.
-            ApiRefused: The API refused it for good; nothing was queued.
-            ApiUnavailable: Transient faults, and the retries are used up; nothing was queued.
+            SubmitUnknownError: A task may or may not have been queued and billed.
+            ApiRefusedError: The API refused it for good; nothing was queued.
+            ApiUnavailableError: Transient faults, and the retries are used up; nothing was queued.
             RowError: What ``intent`` raises; nothing was queued.
         """
 
         def accept(answer: Mapping[str, object]) -> None:
             if not is_task_uid(answer.get("TaskUID")):
-                raise TransientFault("its TaskUID is missing or malformed", maybe_done=True)
+                raise TransientFaultError("its TaskUID is missing or malformed", maybe_done=True)
 
         action = "RemoveBackground"
         body = self._body(action, request_uuid, _task_fields(image, media_type, params))
@@ -310,10 +310,10 @@ class PicpikClient:
             The bytes of a PNG, JPEG or WebP file, at most ``max_result_bytes``.
 
         Raises:
-            ResultRefused: The URL must not be fetched, or the result is too large.
-            TaskExpired: The result is gone (HTTP 403, 404, 410).
-            ApiUnavailable: Transient faults, and the retries are used up.
-            AnswerInvalid: What came is not a whole picture.
+            ResultRefusedError: The URL must not be fetched, or the result is too large.
+            TaskExpiredError: The result is gone (HTTP 403, 404, 410).
+            ApiUnavailableError: Transient faults, and the retries are used up.
+            AnswerInvalidError: What came is not a whole picture.
         """
 
         def attempt() -> bytes:

@@ -14,11 +14,15 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import urllib3
 
 from alphabeam.transforms.picpik.connections import connections
-from alphabeam.transforms.picpik.errors import AnswerInvalid, ResultRefused, TaskExpired
+from alphabeam.transforms.picpik.errors import (
+    AnswerInvalidError,
+    ResultRefusedError,
+    TaskExpiredError,
+)
 from alphabeam.transforms.picpik.transport import (
     Answer,
-    AnswerTooLarge,
-    ExchangeFailed,
+    AnswerTooLargeError,
+    ExchangeFailedError,
     exchange,
 )
 from alphabeam.transforms.redaction import redact
@@ -137,8 +141,8 @@ class ResultFetcher:
         """Gets a URL, following redirects within its own origin only.
 
         Raises:
-            ResultRefused: The URL, or where it leads, must not be fetched; or it is too large.
-            ExchangeFailed: No whole answer came.
+            ResultRefusedError: The URL, or where it leads, must not be fetched; or it is too large.
+            ExchangeFailedError: No whole answer came.
         """
         deadline = Deadline(self._total_seconds)
         for _ in range(_REDIRECTS + 1):
@@ -148,34 +152,36 @@ class ResultFetcher:
                 return answer
             onward = _joined(url, answer.headers.get("location", ""))
             if _origin(onward) != _origin(url):
-                raise ResultRefused(
+                raise ResultRefusedError(
                     f"the result at {redact(url)} redirects to {redact(onward)}, "
                     "another origin; redirects are not followed elsewhere"
                 )
             url = onward
-        raise ResultRefused(f"the result at {redact(url)} redirects more than {_REDIRECTS} times")
+        raise ResultRefusedError(
+            f"the result at {redact(url)} redirects more than {_REDIRECTS} times"
+        )
 
     @staticmethod
     def picture(url: str, answer: Answer) -> bytes:
         """The picture that an answer without a transient fault holds.
 
         Raises:
-            TaskExpired: HTTP 403, 404 or 410.
-            AnswerInvalid: Another status than 200, or bytes that are no PNG, JPEG or WebP.
+            TaskExpiredError: HTTP 403, 404 or 410.
+            AnswerInvalidError: Another status than 200, or bytes that are no PNG, JPEG or WebP.
         """
         if answer.status in (403, 404, 410):
-            raise TaskExpired(
+            raise TaskExpiredError(
                 f"the result at {redact(url)} is gone (HTTP {answer.status}); "
                 "the vendor keeps results for 24 hours"
             )
         if answer.status != 200:
-            raise AnswerInvalid(f"the result at {redact(url)} answered HTTP {answer.status}")
+            raise AnswerInvalidError(f"the result at {redact(url)} answered HTTP {answer.status}")
         body = answer.body
         if not (
             body.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
             or (body[:4] == b"RIFF" and body[8:12] == b"WEBP")
         ):
-            raise AnswerInvalid(
+            raise AnswerInvalidError(
                 f"the result at {redact(url)} is no PNG, JPEG or WebP; "
                 f"it begins with {body[:12].hex() or 'nothing'}"
             )
@@ -187,20 +193,22 @@ class ResultFetcher:
             parts = urlsplit(url)
             host, _port = (parts.hostname or "").lower(), parts.port
         except ValueError:
-            raise ResultRefused("the API gave a result URL that is not a URL") from None
+            raise ResultRefusedError("the API gave a result URL that is not a URL") from None
         shown = redact(url)
         if parts.username is not None or parts.password is not None or not host:
-            raise ResultRefused(f"the result URL at {shown} has no host, or carries a user name")
+            raise ResultRefusedError(
+                f"the result URL at {shown} has no host, or carries a user name"
+            )
         if any(ord(c) <= 32 or ord(c) == 127 for c in url) or not host.isascii():
-            raise ResultRefused(f"the result URL at {shown} holds blanks or unusual letters")
+            raise ResultRefusedError(f"the result URL at {shown} holds blanks or unusual letters")
         if is_loopback(host):
             if self._loopback and parts.scheme in ("http", "https"):
                 return parts
-            raise ResultRefused(f"the result URL {shown} points to this machine itself")
+            raise ResultRefusedError(f"the result URL {shown} points to this machine itself")
         if parts.scheme != "https":
-            raise ResultRefused(f"the result URL {shown} is not https")
+            raise ResultRefusedError(f"the result URL {shown} is not https")
         if not self._allows(host):
-            raise ResultRefused(
+            raise ResultRefusedError(
                 f"the result URL {shown} is on a host that the job does not allow; "
                 f"if the vendor's results come from there, add {host!r} to allowed_hosts"
             )
@@ -216,23 +224,23 @@ class ResultFetcher:
         try:
             addresses = self._resolve(host, port)
         except OSError:
-            raise ExchangeFailed(f"{host} cannot be resolved", delivered=False) from None
+            raise ExchangeFailedError(f"{host} cannot be resolved", delivered=False) from None
         except UnicodeError:  # a label that is empty or too long
-            raise ResultRefused(f"the result's host {host} is not a host's name") from None
+            raise ResultRefusedError(f"the result's host {host} is not a host's name") from None
         if not is_loopback(host):
             # One private address among public ones is refused as well: it should not be there.
             for address in addresses:
                 if not is_public(address):
-                    raise ResultRefused(
+                    raise ResultRefusedError(
                         f"the result's host {host} resolves to {address}, which is not public"
                     )
         elif not all(is_loopback(address) for address in addresses):
-            raise ResultRefused(f"{host} does not resolve to loopback on this machine")
-        failed = ExchangeFailed(f"{host} has no address", delivered=False)
+            raise ResultRefusedError(f"{host} does not resolve to loopback on this machine")
+        failed = ExchangeFailedError(f"{host} has no address", delivered=False)
         for address in addresses:
             try:
                 return self._get_from(address, parts, host, port, deadline)
-            except ExchangeFailed as error:
+            except ExchangeFailedError as error:
                 failed = error
         raise failed
 
@@ -264,8 +272,8 @@ class ResultFetcher:
                 max_bytes=self._max_bytes,
                 deadline=deadline,
             )
-        except AnswerTooLarge as error:
-            raise ResultRefused(
+        except AnswerTooLargeError as error:
+            raise ResultRefusedError(
                 f"the result at {redact(parts.geturl())} is too large: {error}; "
                 f"the limit is {self._max_bytes} bytes"
             ) from None

@@ -11,16 +11,16 @@ from typing import Any
 from alphabeam.transforms.errors import ErrorCode, RowError
 
 __all__ = [
-    "AnswerInvalid",
-    "ApiRefused",
-    "ApiUnavailable",
-    "KeysRefused",
+    "AnswerInvalidError",
+    "ApiRefusedError",
+    "ApiUnavailableError",
+    "KeysRefusedError",
     "PicpikError",
-    "ResultRefused",
-    "SubmitUnknown",
-    "TaskExpired",
-    "TaskFailed",
-    "TaskTimeout",
+    "ResultRefusedError",
+    "SubmitUnknownError",
+    "TaskExpiredError",
+    "TaskFailedError",
+    "TaskTimeoutError",
 ]
 
 
@@ -53,29 +53,29 @@ def _rebuild(
     return error
 
 
-class ApiRefused(PicpikError):
+class ApiRefusedError(PicpikError):
     """The API said no, for good: nothing was queued. Its code and message are in the text."""
 
     default_code = ErrorCode.API_REFUSED
 
 
-class KeysRefused(ApiRefused):
+class KeysRefusedError(ApiRefusedError):
     """The API refused a call that carries nothing but the keys. The job must stop."""
 
 
-class ApiUnavailable(PicpikError):
+class ApiUnavailableError(PicpikError):
     """Transient faults, and the retries are used up. Nothing was queued by this call."""
 
     default_code = ErrorCode.API_UNAVAILABLE
 
 
-class AnswerInvalid(PicpikError):
+class AnswerInvalidError(PicpikError):
     """An answer that breaks the API's own description."""
 
     default_code = ErrorCode.API_ANSWER
 
 
-class SubmitUnknown(PicpikError):
+class SubmitUnknownError(PicpikError):
     """The answer to a submission was lost: a task may have been queued and billed.
 
     Attributes:
@@ -100,25 +100,25 @@ class SubmitUnknown(PicpikError):
         self.task_uid = task_uid
 
 
-class TaskFailed(PicpikError):
+class TaskFailedError(PicpikError):
     """The task ended in Error; ``ret_code`` is the task's ErrorCode."""
 
     default_code = ErrorCode.TASK_FAILED
 
 
-class TaskTimeout(PicpikError):
+class TaskTimeoutError(PicpikError):
     """The task did not end in the time that the job allows. It may still be collected later."""
 
     default_code = ErrorCode.TASK_TIMEOUT
 
 
-class TaskExpired(PicpikError):
+class TaskExpiredError(PicpikError):
     """The result is gone: the vendor keeps results for 24 hours only."""
 
     default_code = ErrorCode.TASK_EXPIRED
 
 
-class ResultRefused(PicpikError):
+class ResultRefusedError(PicpikError):
     """A result's URL must not be fetched, or what it gives is too large."""
 
     default_code = ErrorCode.RESULT_REFUSED

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 from PIL import Image
 
-from alphabeam.transforms.picpik.errors import AnswerInvalid
+from alphabeam.transforms.picpik.errors import AnswerInvalidError
 from alphabeam.transforms.pixels import to_8_bit
 
 __all__ = ["colour_difference", "matte_from_result"]
@@ -45,7 +45,7 @@ def matte_from_result(
         H x W x 4, or None with ``only_mask``.
 
     Raises:
-        AnswerInvalid: The file is damaged, of another size than the original, neither a cutout
+        AnswerInvalidError: The file is damaged, of another size than the original, neither a cutout
             nor a mask, or a cutout of another picture.
     """
     height, width = original.shape[:2]
@@ -55,15 +55,15 @@ def matte_from_result(
             image = Image.open(io.BytesIO(result), formats=("PNG", "JPEG", "WEBP"))
         # Before any pixel is decoded: a small file may claim a huge picture.
         if image.size != (width, height):
-            raise AnswerInvalid(
+            raise AnswerInvalidError(
                 f"the result is {image.size[0]} x {image.size[1]}, "
                 f"but the image that was sent is {width} x {height}"
             )
         pixels = _eight_bit(image)
-    except AnswerInvalid:
+    except AnswerInvalidError:
         raise
     except Exception as error:
-        raise AnswerInvalid(
+        raise AnswerInvalidError(
             f"the result of {len(result)} bytes cannot be decoded ({type(error).__name__}); "
             "run the job again to fetch it anew"
         ) from None
@@ -76,14 +76,14 @@ def matte_from_result(
         colours, alpha = pixels[:, :, :3], pixels[:, :, 3]
         difference = colour_difference(original, colours, alpha)
         if difference > _OTHER_PICTURE:
-            raise AnswerInvalid(
+            raise AnswerInvalidError(
                 "the result shows another picture: half of its opaque pixels differ by "
                 f"{difference:.0f} or more of 255 levels from the image that was sent"
             )
     elif _is_grey(pixels):
         alpha = pixels[:, :, 1]
     else:
-        raise AnswerInvalid("the result has colours but no alpha: neither a cutout nor a mask")
+        raise AnswerInvalidError("the result has colours but no alpha: neither a cutout nor a mask")
     if original.shape[2] == 4:
         alpha = np.minimum(alpha, original[:, :, 3])
     alpha = np.ascontiguousarray(alpha)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from alphabeam.transforms.picpik.errors import (
-    AnswerInvalid,
-    ApiUnavailable,
-    TaskFailed,
-    TaskTimeout,
+    AnswerInvalidError,
+    ApiUnavailableError,
+    TaskFailedError,
+    TaskTimeoutError,
 )
 
 __all__ = ["TaskDetail", "TaskState", "Tasks", "collect", "find_lost", "is_task_uid", "read_task"]
@@ -78,26 +78,26 @@ class TaskDetail:
         """The result's URL.
 
         Raises:
-            TaskFailed: The task ended in Error.
-            TaskTimeout: The task has not ended.
-            AnswerInvalid: The answer breaks the API's description.
+            TaskFailedError: The task ended in Error.
+            TaskTimeoutError: The task has not ended.
+            AnswerInvalidError: The answer breaks the API's description.
         """
         where = f"task {self.task_uid}"
         if self.defect:
-            raise AnswerInvalid(f"{where}: {self.defect}")
+            raise AnswerInvalidError(f"{where}: {self.defect}")
         if self.state == "failed":
-            raise TaskFailed(
+            raise TaskFailedError(
                 f"{where} ended in Error: ErrorCode {self.error_code}: "
                 f"{self.error_message or 'no message'}",
                 ret_code=self.error_code,
             )
         if self.state == "running":
-            raise TaskTimeout(
+            raise TaskTimeoutError(
                 f"{where} has not ended, its status is {self.status or 'not known'!r}; "
                 "run the job again to collect it, or raise task_timeout"
             )
         if not self.images:
-            raise AnswerInvalid(f"{where} is {self.status} but its ImgList is empty")
+            raise AnswerInvalidError(f"{where} is {self.status} but its ImgList is empty")
         return self.images[0]
 
 
@@ -232,7 +232,7 @@ def collect(
         that had not ended at the time-out are not yielded: what is missing timed out.
 
     Raises:
-        ApiUnavailable: The API could not be asked in the last round either.
+        ApiUnavailableError: The API could not be asked in the last round either.
         PicpikError: The API refused to be asked.
     """
     rng = rng or random.Random()
@@ -244,7 +244,7 @@ def collect(
         ended: list[TaskDetail] = []
         try:
             ended = [d for d in client.tasks(list(pending)) if d.state != "running"]
-        except ApiUnavailable:
+        except ApiUnavailableError:
             if last:
                 raise
         for detail in ended:

@@ -13,7 +13,7 @@ from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionErro
 from alphabeam.transforms.picpik.connections import end_requests_by
 from alphabeam.transforms.retry import Deadline, DeadlineExceededError
 
-__all__ = ["Answer", "AnswerTooLarge", "ExchangeFailed", "exchange"]
+__all__ = ["Answer", "AnswerTooLargeError", "ExchangeFailedError", "exchange"]
 
 _BLOCK = 65_536
 _LAST = 1024  # bytes of a request that are held back until everything else has left
@@ -34,7 +34,7 @@ class Answer:
     body: bytes
 
 
-class ExchangeFailed(Exception):
+class ExchangeFailedError(Exception):
     """No whole answer came.
 
     Attributes:
@@ -55,7 +55,7 @@ class ExchangeFailed(Exception):
         self.permanent = permanent
 
 
-class AnswerTooLarge(Exception):
+class AnswerTooLargeError(Exception):
     """The answer is over the limit; it was cut off, never held."""
 
 
@@ -115,8 +115,8 @@ def exchange(
             the request has not been delivered then.
 
     Raises:
-        ExchangeFailed: No whole answer came.
-        AnswerTooLarge: The answer is over ``max_bytes``.
+        ExchangeFailedError: No whole answer came.
+        AnswerTooLargeError: The answer is over ``max_bytes``.
     """
     outgoing = _Outgoing(body, before_last)
     sent = {"Accept-Encoding": "identity", "User-Agent": "alphabeam", **headers}
@@ -139,24 +139,24 @@ def exchange(
         )
         length = _whole_number(response.headers.get("Content-Length", ""))
         if length is not None and length > max_bytes:
-            raise AnswerTooLarge(f"{length} bytes")
+            raise AnswerTooLargeError(f"{length} bytes")
         blocks: list[bytes] = []
         size = 0
         while block := response.read1(_BLOCK):
             size += len(block)
             if size > max_bytes:
-                raise AnswerTooLarge(f"more than {max_bytes} bytes")
+                raise AnswerTooLargeError(f"more than {max_bytes} bytes")
             blocks.append(block)
         # read1() ends quietly at a lost connection; the length tells.
         if length is not None and size < length:
-            raise ExchangeFailed(
+            raise ExchangeFailedError(
                 f"the connection ended after {size} of {length} bytes", delivered=outgoing.delivered
             )
         whole = True
         names = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status, names, _decompressed(b"".join(blocks), names, max_bytes))
     except (HTTPError, OSError) as error:
-        raise ExchangeFailed(
+        raise ExchangeFailedError(
             _reason(error),
             delivered=outgoing.delivered,
             timed_out=_timed_out(error),
@@ -189,11 +189,11 @@ def _decompressed(body: bytes, headers: Mapping[str, str], max_bytes: int) -> by
     try:
         plain = inflate.decompress(body, max_bytes + 1)
     except zlib.error:
-        raise ExchangeFailed("the answer's gzip is damaged", delivered=True) from None
+        raise ExchangeFailedError("the answer's gzip is damaged", delivered=True) from None
     if len(plain) > max_bytes:
-        raise AnswerTooLarge(f"more than {max_bytes} bytes")
+        raise AnswerTooLargeError(f"more than {max_bytes} bytes")
     if not inflate.eof:
-        raise ExchangeFailed("the answer's gzip ends too early", delivered=True)
+        raise ExchangeFailedError("the answer's gzip ends too early", delivered=True)
     return plain
 
 

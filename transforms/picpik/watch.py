@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 
 from alphabeam.transforms.picpik.errors import (
-    AnswerInvalid,
-    ApiRefused,
-    ApiUnavailable,
-    TaskTimeout,
+    AnswerInvalidError,
+    ApiRefusedError,
+    ApiUnavailableError,
+    TaskTimeoutError,
 )
 from alphabeam.transforms.picpik.tasks import TaskDetail, Tasks
 
@@ -44,8 +44,8 @@ class TaskWatch:
         """Waits until a task has ended, well or badly.
 
         Raises:
-            TaskTimeout: It had not ended in time, or the API refused to tell.
-            AnswerInvalid: The API's answers break its description.
+            TaskTimeoutError: It had not ended in time, or the API refused to tell.
+            AnswerInvalidError: The API's answers break its description.
         """
         with self._changed:
             future, waiters = self._waiting.get(task_uid, (Future(), 0))
@@ -58,7 +58,7 @@ class TaskWatch:
             return future.result(timeout)
         except FutureTimeout:
             refusal = self._refusals.get(task_uid)
-            raise TaskTimeout(
+            raise TaskTimeoutError(
                 f"task {task_uid} had not ended after {timeout:.0f} s; "
                 + (f"asked for it, {refusal}; " if refusal else "")
                 + "run the job again to collect it, or raise backend.task_timeout"
@@ -89,10 +89,10 @@ class TaskWatch:
             ended = 0
             try:
                 ended, broken = self._ask(uids), 0
-            except ApiUnavailable as error:
+            except ApiUnavailableError as error:
                 # The tasks are paid for: their own time-outs end the wait, not an outage.
                 _log.warning("%d tasks are waited for: %s", len(uids), error.message)
-            except AnswerInvalid as error:
+            except AnswerInvalidError as error:
                 broken += 1
                 _log.warning("%d tasks are waited for: %s", len(uids), error.message)
                 if broken >= _BROKEN_ROUNDS:
@@ -120,7 +120,7 @@ class TaskWatch:
             asked = lists.pop()
             try:
                 details = self._client.tasks(asked)
-            except ApiRefused as error:
+            except ApiRefusedError as error:
                 self._refused(asked, error)
                 half = len(asked) // 2
                 lists += [asked[half:], asked[:half]] if half else []
@@ -133,7 +133,7 @@ class TaskWatch:
                     ended += 1
         return ended
 
-    def _refused(self, uids: list[str], error: ApiRefused) -> None:
+    def _refused(self, uids: list[str], error: ApiRefusedError) -> None:
         if len(uids) > 1:
             _log.info("%d tasks are waited for: %s", len(uids), error.message)
             return

@@ -20,12 +20,12 @@ from alphabeam.transforms.ledger import Submission, Submissions
 from alphabeam.transforms.matting.box import BoxOutsideError, clip_box
 from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.picpik import (
-    AnswerInvalid,
-    ApiUnavailable,
+    AnswerInvalidError,
+    ApiUnavailableError,
     PicpikClient,
     PicpikError,
-    SubmitUnknown,
-    TaskFailed,
+    SubmitUnknownError,
+    TaskFailedError,
     Upload,
     find_lost,
     prepare_upload,
@@ -117,7 +117,7 @@ class Purchases:
             decoded: Holds the image's pixels; called only if something is to be bought.
 
         Raises:
-            SubmitUnknown: It may have been bought, and its TaskUID is not known.
+            SubmitUnknownError: It may have been bought, and its TaskUID is not known.
             RowError: ``budget_spent``, or the image, the ledger or the API failed; nothing was
                 bought.
         """
@@ -129,13 +129,13 @@ class Purchases:
             if found is not None and found.is_collectable:
                 _log.info("row %s: collects task %s, bought before", row.id, found.task_uid)
                 if not self._owned.take(found.task_uid, fingerprint):
-                    raise AnswerInvalid(
+                    raise AnswerInvalidError(
                         f"task {found.task_uid} belongs to another image as well; delete "
                         f"its two entries in the ledger to submit both images again"
                     )
                 return Purchase(found, now=False)
             if found is not None and found.is_unknown and not self._resubmit_unknown:
-                raise SubmitUnknown(
+                raise SubmitUnknownError(
                     f"the submission of {_utc(found.submitted_at)}, request_uuid "
                     f"{found.request_uuid}, was cut off and may have been billed; look at the "
                     "account's tasks, then set backend.resubmit_unknown: true",
@@ -155,7 +155,9 @@ class Purchases:
                 continue
             self._remember(row, submission)
             return Purchase(submission, now=True)
-        raise ApiUnavailable("other processes try to buy the same task, in vain; run the job again")
+        raise ApiUnavailableError(
+            "other processes try to buy the same task, in vain; run the job again"
+        )
 
     def _found(self, row: Row) -> Submission | None:
         """What the ledger knows, once no other process is buying the row's task any more."""
@@ -213,7 +215,7 @@ class Purchases:
                     upload.data, upload.media_type, parameters, row.request_uuid, intent
                 )
             if not self._owned.take(task_uid, fingerprint):
-                raise SubmitUnknown(
+                raise SubmitUnknownError(
                     f"request_uuid {row.request_uuid}: the API answered with task {task_uid}, "
                     "which it had given to another image; look in the vendor's console",
                     request_uuid=row.request_uuid,
@@ -222,7 +224,7 @@ class Purchases:
         except _OvertakenError:
             self._budget.give_back()
             raise
-        except SubmitUnknown as error:  # the intent stays, and says so to later runs
+        except SubmitUnknownError as error:  # the intent stays, and says so to later runs
             _log.warning("row %s: %s", row.id, error.message)
             self._budget.cost(None)
             intent.give_up()
@@ -248,13 +250,13 @@ class Purchases:
             with suppress(RowError):  # a later run is to collect it
                 self._ledger.put(submission)
 
-    def ended_badly(self, submission: Submission, error: TaskFailed) -> None:
+    def ended_badly(self, submission: Submission, error: TaskFailedError) -> None:
         """Notes that a task has no result to collect: a later run may submit the image again."""
         self._remembered(submission.fingerprint, error)
         with suppress(RowError):
             self._ledger.put(replace(submission, ended=error.code.value))
 
-    def _explained(self, error: SubmitUnknown) -> SubmitUnknown:
+    def _explained(self, error: SubmitUnknownError) -> SubmitUnknownError:
         """The error, with what ListRunningTasks can tell."""
         try:
             running = find_lost(self._client, self._waited_for())
@@ -263,7 +265,7 @@ class Purchases:
         if not running:
             return error
         some = ", ".join(running[:3]) + (", …" if len(running) > 3 else "")
-        return SubmitUnknown(
+        return SubmitUnknownError(
             f"{error.message}; the task may be among the {len(running)} now running that this "
             f"process does not wait for: {some}",
             ret_code=error.ret_code,

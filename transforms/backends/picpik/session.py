@@ -30,7 +30,7 @@ from alphabeam.transforms.picpik import (
     PicpikClient,
     PicpikError,
     TaskDetail,
-    TaskFailed,
+    TaskFailedError,
     TaskWatch,
     matte_from_result,
 )
@@ -156,7 +156,7 @@ class Session:
     def _result(self, submission: Submission, detail: TaskDetail) -> bytes:
         try:
             url = detail.result_url()
-        except TaskFailed as error:
+        except TaskFailedError as error:
             # Nothing is left to collect. A result that cannot be fetched is another matter: it
             # was paid for, and is asked for again until its 24 hours are over.
             self._purchases.ended_badly(submission, error)
