@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 __all__ = ["end_on_signals"]
@@ -54,6 +54,26 @@ def end_on_signals(name: str, before: Callable[[], Any]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _end_workers() -> None:
+    """Ends the worker processes of a local run; they would go on for a while by themselves.
+
+    Linux only; elsewhere they end when they notice that the launcher is gone.
+    """
+    children: dict[int, list[int]] = {}
+    with suppress(OSError):
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                with suppress(OSError), open(f"/proc/{entry}/stat", encoding="latin-1") as file:
+                    parent = int(file.read().rpartition(")")[2].split()[1])
+                    children.setdefault(parent, []).append(int(entry))
+    waiting = [os.getpid()]
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            waiting.append(child)
+            with suppress(OSError):
+                os.kill(child, signal.SIGTERM)
+
+
 def _end(name: str, number: int, before: Callable[[], Any]) -> None:
     from alphabeam.transforms import stopping
     from alphabeam.transforms.ledger.journal import flush_all
@@ -68,6 +88,7 @@ def _end(name: str, number: int, before: Callable[[], Any]) -> None:
     patience.start()
     try:
         stopping.request()
+        _end_workers()
         stopping.wait_for_critical(_GRACE_S)
         flush_all()
         before()

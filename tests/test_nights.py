@@ -245,6 +245,29 @@ def test_a_killed_run_has_lost_no_row_that_was_finished(stuck_shop: Shop) -> Non
     assert not [path for path in (stuck_shop.out / "run").rglob("*") if path.is_file()]
 
 
+def descendants(process: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(path.read_text(errors="replace").rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if parent == process:
+            found += [int(path.parent.name), *descendants(int(path.parent.name))]
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are seen in /proc only")
+def test_a_signal_ends_the_worker_processes_too(stuck_shop: Shop) -> None:
+    process = start(stuck_shop, "--set", "engine.processes=2")
+    wait_for(lambda: list((stuck_shop.out / "cutouts").rglob("*.png")))
+    workers = descendants(process.pid)
+    assert len(workers) >= 2
+    process.terminate()
+    assert process.wait(60) == 143
+    wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), 10)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_job_in_order(stuck_shop: Shop, number: int, status: int) -> None:
     process = start(stuck_shop)
