@@ -1,6 +1,6 @@
 """The job file's schema: every setting, its default, its bounds.
 
-``python -m alphabeam.pipelines.job`` writes the JSON schema, which editors and CI read, to
+``python -m alphabeam.pipelines.reference`` writes the JSON schema, which editors and CI read, to
 ``configs/job.schema.json``.
 """
 
@@ -195,7 +195,3 @@ def schema_text() -> str:
         json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2)
         + "\n"
     )
-
-
-if __name__ == "__main__":
-    SCHEMA_FILE.write_text(schema_text(), encoding="utf-8")

@@ -265,7 +265,7 @@ def test_secrets_of_stores_stay_references(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_committed_schema_is_current() -> None:
     assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_text(), (
-        "run: python -m alphabeam.pipelines.job"
+        "run: python -m alphabeam.pipelines.reference"
     )
 
 
