@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import apache_beam as beam
 import cv2
 import numpy as np
 
 from alphabeam.transforms import storage
-from alphabeam.transforms.backends import Backend
 from alphabeam.transforms.encoding import encode_cutout
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.ledger.finished import Finished, FinishedRows
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.pool import Overlap, Stage
 from alphabeam.transforms.rows import PENDING, Picture, Row
+
+if TYPE_CHECKING:
+    from alphabeam.transforms.backends import Backend
 
 __all__ = ["SkipFinished", "SkipSameContent", "look_up"]
 
