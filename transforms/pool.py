@@ -195,7 +195,9 @@ class _Bounds:
             (stage,) = stages
             self.pool = BoundedPool(stage.workers, stage.room, stage.capacity)
         else:
-            self.pool = BoundedPool(sum(stage.room for stage in stages))
+            # A thread for each element that any stage may have at work; the rest wait outside.
+            workers = sum(stage.workers for stage in stages)
+            self.pool = BoundedPool(workers, workers)
         self.turns = [threading.BoundedSemaphore(stage.workers) for stage in stages]
         self.rooms = [_Room(stage.capacity) for stage in stages]
 

@@ -95,7 +95,6 @@ class WriteGroupsFn(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Puts what is left."""
-        report_counts()
         window = GlobalWindow()
         for uri in self._put():
             yield WindowedValue(uri, window.max_timestamp(), (window,))
@@ -117,6 +116,7 @@ class WriteGroupsFn(beam.DoFn):
         )
 
     def _put(self) -> Iterator[str]:
+        report_counts()
         for own, rows in self._groups.items():
             if not rows:
                 continue
