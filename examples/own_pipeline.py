@@ -3,7 +3,7 @@
     python examples/own_pipeline.py samples/manifest.csv out/own
 
 Beside cutouts, masks and metadata it writes a small JPEG on white for the web shop, and a list of
-the photos that somebody should look at.
+the photos that somebody should check.
 """
 
 from __future__ import annotations

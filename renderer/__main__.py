@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_number(float, 0.05, 4),
         default=1.0,
         metavar="SCALE",
-        help="scale of the pictures' sides, with fewer light paths, for a look",
+        help="scale of the pictures' sides, with fewer light paths, for a preview",
     )
     samples.add_argument("--out", type=Path, default=_SAMPLES, help="default: samples/")
     training = commands.add_parser("training", help="other pictures, at random")

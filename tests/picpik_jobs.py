@@ -155,7 +155,7 @@ def run_with_kills(
         shop: With its pictures and its job.
         kills: How often to kill.
         seed: Of the moments.
-        say: Told of each kill.
+        say: Called with a line for each kill.
     """
     rng = random.Random(seed)
     done = Kills()
@@ -165,7 +165,7 @@ def run_with_kills(
     def seen() -> int:
         return sum(shop.emulator.requests.values())
 
-    def look() -> None:
+    def note_cut_off() -> None:
         # An intent is a submission cut off if it is still one when the process is gone.
         cut = {(e.fingerprint, e.attempts) for e in shop.entries() if e.is_unknown}
         done.cut_off.append(len(cut - known_unknown))
@@ -186,7 +186,7 @@ def run_with_kills(
             process.kill()
             process.communicate()
         done.at.append(seen() - before)
-        look()
+        note_cut_off()
         say(f"kill {number + 1}: after {done.at[-1]} requests, {done.cut_off[-1]} cut off")
     process = shop.start()
     _, errors = process.communicate(timeout=600)

@@ -134,14 +134,14 @@ def test_one_job_with_every_bad_row(shop: Shop) -> None:
     assert done == {"a", "same", "g", "h", "j"}
     assert (shop.out / "cutouts/same.png").read_bytes() == reference(shop, "d.png")
 
-    # The failures, mended, are a manifest: here the box is, and the id.
+    # The failures, corrected, are a manifest: here the box and the id are.
     text = (shop.out / "failures.jsonl").read_text(encoding="utf-8")
-    mended = [
+    corrected = [
         line.replace("[500, 500, 600, 600]", "[5, 5, 60, 55]").replace('"same"', '"e"')
         for line in text.splitlines()
         if "box_outside" in line or "duplicate_id" in line
     ]
-    shop.manifest("\n".join(mended), "again.jsonl")
+    shop.manifest("\n".join(corrected), "again.jsonl")
     shop.out = shop.folder / "again"
     assert shop.run("--set", "input.manifest=again.jsonl", "--set", "output.directory=again") == 0
     assert {row["id"] for row in shop.rows().values()} == {"b", "e"}

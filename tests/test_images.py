@@ -489,7 +489,7 @@ def test_damage_gives_a_picture_or_one_of_our_errors(format: str, at: float, dam
         (
             b"hello, this is text\n",
             ErrorCode.NOT_AN_IMAGE,
-            "text, not an image; look what the URI serves",
+            "text, not an image; check what the URI serves",
         ),
         (b"<!DOCTYPE html><p>404", ErrorCode.NOT_AN_IMAGE, "'<!DOCTYPE html><p>404'"),
         (b"\xef\xbb\xbf<svg xmlns", ErrorCode.NOT_AN_IMAGE, "no known image format"),

@@ -29,7 +29,7 @@ def no_sleep(_: float) -> None:
     raise AssertionError("nothing should be waited for")
 
 
-def test_a_second_run_is_told_who_has_the_output(output: Output) -> None:
+def test_a_second_runs_error_names_who_has_the_output(output: Output) -> None:
     with acquire(output, "first"), pytest.raises(LeaseError) as caught:
         acquire(output, "second", sleep=no_sleep)
     message = str(caught.value)

@@ -468,7 +468,7 @@ def test_a_parameter_out_of_bounds_costs_its_row(values: dict[str, Any], says: s
     assert (row.error_message or "").startswith("line 9: ")
     assert says in (row.error_message or "")
     (name,) = values
-    assert name in row.extra, "the failures hold what was given, to be mended there"
+    assert name in row.extra, "the failures hold what was given, to be corrected there"
     again = row_from_record({"image": "a.jpg", **row.extra})
     assert again.error_code == row.error_code, "it does not pass when it is run again as it is"
 
@@ -610,7 +610,7 @@ def test_the_rows_own_ids_that_collide_are_refused(tmp_path: Path, second: str) 
 
 
 def test_an_id_that_collides_behind_blank_lines_and_shards(tmp_path: Path) -> None:
-    """The first row of an id is told by its line, which blank lines must not shift."""
+    """An id's first row is recognised by its line, which blank lines must not shift."""
     blocks = [f"i{n}.jpg,id{n % 300}\n" + "\n" * (n % 3) for n in range(600)]
     rows = read(write(tmp_path, "image,id\n" + "".join(blocks)))
     assert len(survey(Manifest(str(tmp_path / "m.csv"))).shards) > 5

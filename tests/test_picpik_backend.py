@@ -241,7 +241,7 @@ def test_a_result_that_cannot_be_had_is_not_bought_again_while_it_lives(
 
 
 class Failing(Submissions):
-    """A ledger whose writes fail when told to."""
+    """A ledger whose writes fail on demand."""
 
     fail: frozenset[int] = frozenset()
     writes = 0

@@ -1,4 +1,4 @@
-"""Overlapped work: bounds, windows, failures; told by events and barriers, not by time."""
+"""Overlapped work: bounds, windows, failures; timed by events and barriers, not by sleeping."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def _not_an_image(data: bytes) -> RowError:
     if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in start):
         return RowError(
             ErrorCode.NOT_AN_IMAGE,
-            f"the file is text, not an image; look what the URI serves: {start.decode()!r}",
+            f"the file is text, not an image; check what the URI serves: {start.decode()!r}",
         )
     return RowError(
         ErrorCode.NOT_AN_IMAGE,

@@ -173,7 +173,7 @@ def acquire(
         if storage.create(output.lease(lease.number), lease.to_bytes(), options=output.storage):
             output.delete(uri for n, uri in _leases(output) if n < lease.number)
             return LeaseHolder(output, lease)
-        _held_here.discard(lease.nonce)  # somebody else took it at the same moment: look who
+        _held_here.discard(lease.nonce)  # another run took it at the same moment: find out which
 
 
 @contextmanager

@@ -12,7 +12,7 @@ _LONGEST = 300  # characters of one URL in a message; a presigned one may have t
 _PASSWORD = re.compile(r"(://[^/@:\s]*):[^/@\s]*@")
 _HTTP_USER = re.compile(r"(https?://)[^/@:\s]+@")
 _QUERY = re.compile(r"(https?://[^\s?]*\?)[^\s]*")
-# The same parameters where a URL of another kind, or a part of one, bears them.
+# The same parameters where a URL of another kind, or a part of one, has them.
 _SIGNATURE = re.compile(
     r"\b(X-Amz-[\w-]+|X-Goog-[\w-]+|AWSAccessKeyId|GoogleAccessId|Key-Pair-Id|Signature|Policy|sig)"
     r"=[^&\s'\"]+",

@@ -36,7 +36,7 @@ def render_samples(samples: Sequence[Sample], threads: int, scale: float, out: P
     Args:
         samples: What to render.
         threads: How many threads to use.
-        scale: Of the pictures' sides; other than 1 renders fewer light paths, for a look.
+        scale: Of the pictures' sides; other than 1 renders fewer light paths, for a preview.
         out: The folder to write `images` and `truth` to.
     """
     for sample in samples:

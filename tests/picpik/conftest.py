@@ -25,7 +25,7 @@ PUBLIC, PRIVATE = "public-key-of-the-tests", "PRIVATE-key-of-the-tests-4711"
 
 @pytest.fixture
 def rgb() -> np.ndarray:
-    """A red box on a light ground, 40 x 60."""
+    """A red box on a light background, 40 x 60."""
     pixels = np.full((40, 60, 3), 245, np.uint8)
     pixels[10:30, 20:40] = (200, 30, 30)
     return pixels

@@ -1,6 +1,6 @@
 """An HTTP server with the habits of real ones: redirects, etags, no length, faults, stalls.
 
-``python http_server.py PORT [PHOTO ...]``. What it has done is told under ``/seen``.
+``python http_server.py PORT [PHOTO ...]``. ``/seen`` answers with the requests it got.
 """
 
 from __future__ import annotations

@@ -258,7 +258,7 @@ def test_killed_writer(store: servers.Store, folder: str) -> None:
     storage.put(uri, b"B" * 4_000_000, options=store.options)
     seen = set()
 
-    def look() -> None:
+    def check_read() -> None:
         try:
             data = storage.read(uri, options=store.options)
         except RowError as error:  # WebDAV servers delete the old one before they rename
@@ -272,11 +272,11 @@ def test_killed_writer(store: servers.Store, folder: str) -> None:
         assert writer.stdout.readline() == "ready\n"
         assert writer.stdout.readline() == "put\n"
         for _ in range(10):
-            look()
+            check_read()
         assert writer.stdout.readline() == "put\n"
         time.sleep(0.01)
         os.kill(writer.pid, signal.SIGKILL)
-    look()
+    check_read()
     assert seen
     assert storage.list(folder, options=store.options) in ([uri], [])
 

@@ -276,7 +276,7 @@ def _parquet_rows(
             yield {columns[name]: value for name, value in record.items()}, ""
         return
     except (ValueError, OverflowError, TypeError, pa.ArrowException):
-        pass  # a value that Python cannot hold: look for it, row by row
+        pass  # a value that Python cannot hold: search for it row by row
     for number in range(batch.num_rows):
         values: dict[str, Any] = {}
         error = ""

@@ -147,7 +147,7 @@ def _survey_glob(manifest: Manifest) -> Survey:
         chosen = [u for u in uris if os.path.splitext(u)[1].lower() in IMAGE_EXTENSIONS]
     chosen = [uri for uri in chosen if not uri.startswith(manifest.exclude)]
     if not chosen:
-        raise ManifestError(f"{manifest.uri}: no image matches; look at the pattern")
+        raise ManifestError(f"{manifest.uri}: no image matches; check the pattern")
     names = _Names()
     for line, uri in enumerate(chosen, 1):
         names.add(row_from_record({"image": uri}, folder=manifest.folder, line=line), None)

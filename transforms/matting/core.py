@@ -45,7 +45,7 @@ class Matte:
             exclusive; None if nothing is.
         coverage: Mean alpha, 0..1.
         confidence: How decided the network is, 0..1.
-        flags: What a person should look at: some of :data:`FLAGS`, in that order.
+        flags: What a person should check: some of :data:`FLAGS`, in that order.
     """
 
     alpha: NDArray[np.uint8]

@@ -44,7 +44,7 @@ class WriteGroupsFn(beam.DoFn):
         output: The job's output.
         run_id: This run's name.
         on_row: Called with every row, for progress.
-        journal: Is told of the rows that the groups have taken over.
+        journal: Learns which rows the groups hold, and drops them.
         finished: Where the last good outputs of a failed row are looked for.
     """
 

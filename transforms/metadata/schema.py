@@ -121,7 +121,7 @@ _AFTER: dict[str, Column] = {
     "confidence": Column(pa.float32(), "How sure the backend is, 0..1."),
     "flags": Column(
         pa.list_(_TEXT),
-        "What a person should look at; see the page on matting. Of picpik also `sent_…`, how the "
+        "What a person should check; see the page on matting. Of picpik also `sent_…`, how the "
         "upload was encoded again, and `resubmitted`, perhaps billed twice.",
     ),
     "credits": Column(pa.int64(), "API credits that the task cost."),

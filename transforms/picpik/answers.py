@@ -115,7 +115,7 @@ def read_answer(
     said = fields.get("Action")
     uid = fields.get("TaskUID")
     for wrong, reason in (
-        (echoed not in (None, "", request_uuid), "it bears another request_uuid"),
+        (echoed not in (None, "", request_uuid), "it has another request_uuid"),
         (said not in (None, "", action, f"{action}Response"), "it is for another Action"),
     ):
         if wrong:

@@ -269,7 +269,7 @@ class PicpikClient:
         never left whole (refused connections, names that do not resolve, resets while sending),
         the server said that it did not take it up (HTTP 408, 425, 429), or it gave a RetCode of
         ``retry_codes``. A reset or time-out after the whole request was sent, a 5xx without a
-        RetCode, an answer that cannot be read or that bears another ``request_uuid``: all these
+        RetCode, an answer that cannot be read or that has another ``request_uuid``: all these
         may have been billed.
 
         Args:

@@ -133,7 +133,7 @@ def connections(
         timeout: Connect and read time-outs.
         size: Most idle connections to keep.
         tls: The verifying context.
-        server_name: The name that the certificate must bear, where ``host`` is an address.
+        server_name: The name that the certificate must hold, where ``host`` is an address.
     """
     if scheme == "http":
         return _FreshHTTPPool(host, port, timeout=timeout, maxsize=size)

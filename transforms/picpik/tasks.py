@@ -260,8 +260,8 @@ def collect(
 def find_lost(client: RunningTasks, known: Iterable[str]) -> list[str]:
     """Looks in ListRunningTasks for tasks that no known task explains.
 
-    A free call that may shed light on submissions whose answers were lost. What it can tell is
-    little, as the list bears neither request_uuid nor image:
+    A free call that may help to find submissions whose answers were lost. It shows little, as the
+    list has neither request_uuid nor image:
 
     - A UID in the result belongs to a lost submission, *or* to another program that uses the
       same keys, or to a submission of another worker whose answer is on its way.

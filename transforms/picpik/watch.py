@@ -111,7 +111,7 @@ class TaskWatch:
         # One task that the API does not know may spoil the list for all the others, so a refused
         # list is halved. To find one such task takes as many refusals as it can be halved; many
         # more without an answer between, and the API seems to refuse everything. The next round
-        # has another order, lest the same few tasks come first for ever.
+        # has another order, so that the same few tasks do not always come first.
         if self._refusals:
             self._rng.shuffle(uids)
         patience = most_refusals = len(uids).bit_length() + 2

@@ -27,9 +27,9 @@ __all__ = ["create"]
 _SETTLE_S = 1.0
 _OTHER_WRITER_S = 30.0  # how long one who lost waits for the winner's object
 
-_memory = threading.Lock()  # fsspec's memory:// looks and writes in two steps
-# Whether a store heeds the condition on a request, by file system and bucket; asked once.
-_heeded: WeakKeyDictionary[Any, dict[str, bool]] = WeakKeyDictionary()
+_memory = threading.Lock()  # fsspec's memory:// checks and writes in two steps
+# Whether a store honours the condition on a request, by file system and bucket; asked once.
+_honoured: WeakKeyDictionary[Any, dict[str, bool]] = WeakKeyDictionary()
 
 
 def create(uri: str, data: bytes, *, options: StorageOptions | None = None) -> bool:
@@ -37,11 +37,11 @@ def create(uri: str, data: bytes, *, options: StorageOptions | None = None) -> b
 
     S3, Google Cloud Storage and Azure decide it themselves, by a condition on the request; local
     disks by a hard link, SFTP by a rename that fails if the name is taken. FTP, WebDAV and what
-    does not heed the condition are given a claim with a nonce, which is read back after a second:
+    ignores the condition are given a claim with a nonce, which is read back after a second:
     this holds as long as writing the object itself takes less than a second.
 
     ``data`` should be the writer's own (hold a nonce): if an answer was lost, the object's bytes
-    tell whether it was this writer who made it.
+    show whether it was this writer who made it.
 
     Args:
         uri: The object.
@@ -104,8 +104,8 @@ def _create_if_new(place: Place, path: str, data: bytes) -> bool:
 
 
 def _heeds(place: Place) -> bool:
-    """Whether a store heeds the condition; some that speak S3 ignore it and overwrite."""
-    known = _heeded.setdefault(place.fs, {})
+    """Whether a store honours the condition; some that speak S3 ignore it and overwrite."""
+    known = _honoured.setdefault(place.fs, {})
     if place.prefix not in known:
         folder = place.path.rpartition("/")[0]
         trial = f"{folder}/{partial_name()}"

@@ -176,7 +176,7 @@ def _of_status(status: int, reason: str, error: BaseException) -> Fault:
 
 
 def _misses_member(error: KeyError) -> bool:
-    """Whether an archive has no such member: older fsspec hands on the look-up's KeyError."""
+    """Whether an archive has no such member: older fsspec passes on its lookup's KeyError."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
@@ -188,8 +188,8 @@ def _reason(error: BaseException) -> str:
     """The store's own words, in one line, without request ids and repeated XML."""
     response = getattr(error, "response", None)
     if isinstance(response, Mapping) and response.get("Error", {}).get("Message"):  # botocore
-        told = response["Error"]
-        return f"{told['Message']} ({told.get('Code', 'no code')})"
+        details = response["Error"]
+        return f"{details['Message']} ({details.get('Code', 'no code')})"
     if isinstance(error, OSError) and error.errno and error.strerror:
         return str(error.strerror)
     if isinstance(error, FileNotFoundError):

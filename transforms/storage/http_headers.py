@@ -1,4 +1,4 @@
-"""Which headers an HTTP request bears: those of its own host, also after a redirect.
+"""Which headers an HTTP request carries: those of its own host, also after a redirect.
 
 ``storage.http.headers`` of the job file gives them host by host:
 

@@ -43,7 +43,7 @@ def stat(
     Raises:
         RowError: As for :func:`read`.
     """
-    return retry(lambda: _stat_once(uri, options), "look at", uri, options, timeout=timeout)
+    return retry(lambda: _stat_once(uri, options), "check", uri, options, timeout=timeout)
 
 
 def _stat_once(uri: str, options: StorageOptions | None) -> Stat:
@@ -83,7 +83,7 @@ def exists(uri: str, *, options: StorageOptions | None = None) -> bool:
     if is_local(uri):
         return os.path.exists(local_path(uri))
     try:
-        retry(lambda: _info_exists(uri, options), "look at", uri, options)
+        retry(lambda: _info_exists(uri, options), "check", uri, options)
     except RowError as error:
         if error.code is ErrorCode.NOT_FOUND:
             return False
@@ -123,7 +123,7 @@ def entry(uri: str, *, options: StorageOptions | None = None) -> Entry:
                 raise FileNotFoundError(uri)
             return entry_of(uri, info)
 
-    return retry(once, "look at", uri, options)
+    return retry(once, "check", uri, options)
 
 
 def entry_of(uri: str, info: dict[str, Any]) -> Entry:

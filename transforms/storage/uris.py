@@ -29,7 +29,7 @@ __all__ = [
     "resolve",
 ]
 
-ALIAS_PREFIX = "fsspec+"  # Beam's own name for a protocol; meaningless, hence allowed, elsewhere
+ALIAS_PREFIX = "fsspec+"  # Beam's own name for a protocol; meaningless elsewhere, and so allowed
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.\-]+)://")  # two letters at least: C:\ is a drive
 

@@ -23,8 +23,8 @@ _SILENT = 3  # heartbeats missed, and a process counts as gone
 class Presence:
     """One process among those of its run.
 
-    Each process has an object of its own, which it writes again and again. Whether another one's
-    was written again is told by its bytes, so no two clocks are compared.
+    Each process has an object of its own, which it writes again and again. If the bytes of another
+    one's have changed, it was written again; so no two clocks are compared.
 
     Args:
         folder: URI of a folder that all the run's processes reach.

@@ -37,7 +37,7 @@ __all__ = ["Purchase", "Purchases", "would_buy"]
 _log = logging.getLogger(__name__)
 
 _MOST_ROUNDS = 10  # of finding a task that another process buys, which then comes to nothing
-_MOST_OWNED = 100_000  # TaskUIDs that are remembered, lest one is taken for two images
+_MOST_OWNED = 100_000  # TaskUIDs that are remembered, so that none is taken for two images
 
 
 def would_buy(found: Submission | None, resubmit_unknown: bool) -> bool:

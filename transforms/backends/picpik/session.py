@@ -165,7 +165,7 @@ class Session:
 
 
 def _flags(submission: Submission) -> tuple[str, ...]:
-    """What to look at: an upload that was encoded again, work that was paid for before."""
+    """What a person should check: an upload encoded again, work that was paid for before."""
     flags = []
     if submission.sent != "original":
         flags.append(f"sent_{submission.sent}".replace("-", "_"))

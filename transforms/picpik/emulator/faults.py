@@ -26,7 +26,7 @@ FAULTS: Mapping[str, str] = {
     "gateway": "the request is carried out, then 502",
     "reset_midbody": "half of the answer, then a reset",
     "truncated_json": "half of the JSON, as a whole HTTP answer",
-    "wrong_uuid": "the answer bears another request_uuid",
+    "wrong_uuid": "the answer has another request_uuid",
     "huge_answer": "an answer of 2 GB",
     # a task's fate
     "task_stuck": "the task stays Running",
