@@ -34,6 +34,8 @@ class _Drip(socketserver.BaseRequestHandler):
             self.request.sendall(head)
             if asked[1].startswith(b"/body"):
                 self.request.sendall(b"\r\n")
+                if asked[0] == b"HEAD":  # whose answer has no body
+                    return
             while True:
                 self.request.sendall(b"x")
                 time.sleep(0.05)
