@@ -145,10 +145,11 @@ class Fortnight:
         """A manifest of paths."""
         self._manifest(lambda id: str(self.path(id)))
 
-    def by_url(self) -> None:
-        """A manifest of URLs, signed anew."""
+    def by_url(self, *, signed_anew: bool = True) -> None:
+        """A manifest of URLs."""
         self.server.folder = self.place
-        self.server.sign()
+        if signed_anew:
+            self.server.sign()
         self._manifest(self.server.url)
 
     def _manifest(self, image: Callable[[str], str]) -> None:
@@ -247,6 +248,8 @@ class Fortnight:
                 found.append(f"{bought} billed instead of {low} to {high}")
             found += self._bought_twice(by_id)
         found += self._left_behind()
+        if self.server.signature and any(self.server.signature in run.said for run in runs):
+            found.append("a job said a signature")
         self.wrong += bool(found)
         self._nights += 1
         print(
@@ -266,7 +269,7 @@ class Fortnight:
         if row is None or (row["status"] == DONE) != (row["error_code"] is None):
             return False
         if row["cutout"] is None:
-            return row["status"] != DONE
+            return bool(row["status"] != DONE)
         path = self.out / row["cutout"]
         data = path.read_bytes() if path.exists() else b""
         rgba = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
@@ -276,7 +279,7 @@ class Fortnight:
         middle = (pixels.shape[0] // 2, pixels.shape[1] // 2)
         distance = np.abs(rgba[middle][2::-1].astype(int) - pixels[middle].astype(int)).max()
         is_same_colour = bool(distance < 8)
-        is_cut = bool(rgba[middle][3] > 200 and rgba[0, 0, 3] < 50)
+        is_cut = bool(rgba[middle][3] > 200) and bool(rgba[0, 0, 3] < 50)
         if row["status"] != DONE:  # the photo may be new since the last good cutout
             return is_cut and (is_same_colour or self.path(id).exists())
         is_same = row["source_sha256"] == hashlib.sha256(encoded(pixels)).hexdigest()
