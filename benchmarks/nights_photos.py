@@ -121,8 +121,13 @@ def photo_server(seed: int) -> Iterator[PhotoServer]:
         def log_message(self, format: str, *args: object) -> None:
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Says nothing: a killed job resets its connections."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     photos.address = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, name="photos", daemon=True)
     thread.start()
