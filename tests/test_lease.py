@@ -68,6 +68,25 @@ def test_a_dead_process_is_succeeded_at_once(output: Output, tmp_path: Path) -> 
     acquire(output, "next", sleep=no_sleep).end()
 
 
+def test_what_a_dead_process_was_writing_is_swept(output: Output, tmp_path: Path) -> None:
+    script = (
+        "import os; from alphabeam.transforms.lease import acquire;"
+        "from alphabeam.transforms.output import Output;"
+        f"acquire(Output({str(tmp_path)!r}), 'killed'); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 9
+    left = tmp_path / "cutouts/a" / f".alphabeam-{'0' * 32}.partial"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    kept = left.with_name("whole.png")
+    kept.write_bytes(b"whole")
+    acquire(output, "next", sleep=no_sleep).end()
+    assert not left.exists() and kept.exists()
+    left.write_bytes(b"half")
+    acquire(output, "another", sleep=no_sleep).end()
+    assert left.exists(), "after a run that ended nothing is looked for"
+
+
 def elsewhere(output: Output, **values: object) -> Lease:
     """A lease of another machine."""
     with acquire(output, "theirs") as holder:

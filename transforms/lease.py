@@ -172,7 +172,10 @@ def acquire(
         _held_here.add(lease.nonce)
         if storage.create(output.lease(lease.number), lease.to_bytes(), options=output.storage):
             output.delete(uri for n, uri in _leases(output) if n < lease.number)
-            return LeaseHolder(output, lease)
+            holder = LeaseHolder(output, lease)
+            if newest is not None and not newest.ended:
+                _sweep(output, 0.0 if _is_dead(newest) else _WATCH_S)
+            return holder
         _held_here.discard(lease.nonce)  # another run took it at the same moment: find out which
 
 
@@ -228,6 +231,16 @@ def _newest(output: Output) -> Lease | None:
                 "to the output, then delete it"
             ) from None
     return None
+
+
+def _sweep(output: Output, older_than: float) -> None:
+    """Removes the temporary objects that a dead run was writing, so many seconds old."""
+    try:
+        count = storage.sweep(output.directory, older_than, options=output.storage)
+    except RowError as error:  # they are in nobody's way
+        _logger.warning("a dead run's temporary objects could not be removed: %s", error.message)
+    else:
+        _logger.info("removed %d temporary objects of a dead run", count)
 
 
 def _stands_still(output: Output, seen: Lease, sleep: Callable[[float], Any]) -> bool:
