@@ -58,7 +58,7 @@ def test_the_job_is_complete() -> None:
 def test_the_command_line_takes_what_is_shown() -> None:
     commands = [
         shlex.split(line, comments=True)
-        for line in example("python run.py job.yaml --check").splitlines()
+        for line in example(".venv/bin/python run.py job.yaml --check").splitlines()
     ]
     assert len(commands) >= 4
     for command in commands:
