@@ -35,7 +35,7 @@ _ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(_ROOT))
 
 from training import bank as banks  # noqa: E402
-from training import compose, labels, sources  # noqa: E402
+from training import compose, labels, pieces, sources  # noqa: E402
 
 About: TypeAlias = dict[str, Any]  # a model's preprocessing
 Image: TypeAlias = NDArray[np.uint8]  # H x W x 3, BGR
@@ -46,6 +46,7 @@ _LONGEST = 640
 _BAND = 0.01
 # Of the held-out cut-outs with alpha of their own, those that are worn: caps, shoes, a scarf.
 _WORN = frozenset({"0011", "0012", "0017", "0038", "0055"})
+_ROWS = ("even-soft", "even-hard", "patterned-soft", "patterned-hard")  # of scenes3d.py
 _U2NET = {
     "name": "u2net family",
     "layout": "stretch",
@@ -197,10 +198,21 @@ def sample_cases() -> list[Case]:
     return found
 
 
+def scene_cases(folder: pathlib.Path) -> dict[str, list[Case]]:
+    """The held-out models that `scenes3d.py` rendered, by background and light."""
+    found: dict[str, list[Case]] = {row: [] for row in _ROWS}
+    for truth in sorted((folder / "truth").glob("*.png")):
+        alpha = cv2.imread(str(truth), cv2.IMREAD_UNCHANGED)[..., 3].astype(np.float32) / 255
+        row = next(row for row in _ROWS if truth.name.startswith(row))
+        bgr = cv2.imread(str(folder / "images" / truth.name))
+        found[row].append(Case(truth.stem.removeprefix(f"{row}-"), bgr, alpha))
+    return found
+
+
 def composite_cases(
-    bank: compose.Bank, count: int, name: str = "composite", seed: int = 4711
+    bank: pieces.Bank, count: int, name: str = "composite", seed: int = 4711
 ) -> list[Case]:
-    """The bank's cut-outs over its grounds, 512 pixels long."""
+    """The bank's cut-outs over its backgrounds, 512 pixels long."""
     made = []
     for i in range(count):
         h, w = compose.frame_of(seed, i, 512)
@@ -210,11 +222,11 @@ def composite_cases(
     return made
 
 
-def exact_cases(bank: compose.Bank, paths: list[pathlib.Path], count: int) -> dict[str, list[Case]]:
+def exact_cases(bank: pieces.Bank, paths: list[pathlib.Path], count: int) -> dict[str, list[Case]]:
     """Composites of objects and of garments, of cut-outs alone whose alpha no model made.
 
     Args:
-        bank: The held-out bank, whose renders and grounds are used.
+        bank: The held-out bank, whose renders and backgrounds are used.
         paths: Held-out cut-outs with alpha of their own.
         count: Composites a set.
     """
@@ -245,8 +257,8 @@ def photo_cases(
     return made
 
 
-def empty_cases(bank: compose.Bank, count: int) -> list[Case]:
-    """Grounds without a subject: studios, surfaces and, a third, shop scenes."""
+def empty_cases(bank: pieces.Bank, count: int) -> list[Case]:
+    """Backgrounds without a subject: patterns, studios, surfaces, shop scenes; hard shadows."""
     made = []
     for i in range(count):
         h, w = compose.frame_of(4712, i, 512)
@@ -385,6 +397,7 @@ def main() -> None:
     parser.add_argument("--shared", type=pathlib.Path, default=sources.find_shared())
     parser.add_argument("--labels", type=pathlib.Path, help="the teacher's labels (training/)")
     parser.add_argument("--renders", type=pathlib.Path, help="renders, of which some are held out")
+    parser.add_argument("--scenes", type=pathlib.Path, help="what scenes3d.py rendered")
     parser.add_argument("--count", type=int, default=100, help="pictures a set at most")
     parser.add_argument("--sets", nargs="*", help="only these sets")
     parser.add_argument("--sheets", type=int, default=36, help="pictures a contact sheet, 0: none")
@@ -404,7 +417,9 @@ def main() -> None:
         Case(path.stem, _limit(_read(path)), None)
         for path in sorted((options.shared / "data" / "photos").glob("*.*"))
     ]
-    wants_held_out = not options.sets or set(options.sets) - {"samples", "test photos"}
+    if options.scenes:
+        cases |= scene_cases(options.scenes)
+    wants_held_out = not options.sets or set(options.sets) - {"samples", "test photos", *_ROWS}
     if (options.shared / "data" / "train").is_dir() and wants_held_out:
         _, out = sources.find_sources(options.shared)
         folder = options.labels or pathlib.Path("no labels")

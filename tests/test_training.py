@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))  # training/ is not installed
 
-from training import compose, labels, sources
+from training import compose, labels, objects, pieces, placing, sources, surfaces
 
 
 def disc(side: int = 96, radius: int = 30, colour: tuple[int, int, int] = (20, 40, 200)):
@@ -25,20 +25,20 @@ def disc(side: int = 96, radius: int = 30, colour: tuple[int, int, int] = (20, 4
 
 
 @pytest.fixture(scope="module")
-def bank() -> compose.Bank:
+def bank() -> pieces.Bank:
     rng = np.random.default_rng(3)
     textures = [rng.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(3)]
-    drawn = [compose.draw_object(rng, textures, 96) for _ in range(8)]
+    drawn = [objects.draw_object(rng, textures, 96) for _ in range(8)]
     bgr, alpha = disc()
-    return compose.Bank(
+    return pieces.Bank(
         cutouts={
-            "exact": [compose.Cutout.make(bgr, alpha)],
+            "exact": [pieces.Cutout.make(bgr, alpha)],
             "drawn": [cutout for cutout in drawn if cutout is not None],
         },
         pictures={
-            "renders": [compose.Picture(bgr, np.rint(alpha * 255).astype(np.uint8))],
+            "renders": [pieces.Picture(bgr, np.rint(alpha * 255).astype(np.uint8))],
             "clothing": [
-                compose.Picture(
+                pieces.Picture(
                     bgr, np.rint(alpha * 255).astype(np.uint8), np.full(alpha.shape, 255, np.uint8)
                 )
             ],
@@ -67,23 +67,23 @@ def test_samples_are_well_formed_and_some_are_empty(bank):
     assert 0.6 < np.mean(filled) < 1
 
 
-def test_cutout_keeps_the_alpha_and_none_of_the_ground():
+def test_cutout_keeps_the_alpha_and_none_of_the_background():
     bgr, alpha = disc()
-    cutout = compose.Cutout.make(bgr, alpha)
+    cutout = pieces.Cutout.make(bgr, alpha)
     full, half = cutout.levels
     assert half.shape[0] == full.shape[0] // 2 or half.shape[0] == (full.shape[0] + 1) // 2
     soft = (full[..., 3] > 10) & (full[..., 3] < 245)
     assert soft.any()
-    # The white of the ground has left the edge: what is there is the disc's own red.
+    # The white of the background has left the edge: what is there is the disc's own red.
     assert np.abs(full[soft][:, :3].astype(int) - (20, 40, 200)).max() < 12
 
 
 def test_cutout_of_nothing_is_none():
-    assert compose.Cutout.make(np.zeros((40, 40, 3), np.uint8), np.zeros((40, 40))) is None
+    assert pieces.Cutout.make(np.zeros((40, 40, 3), np.uint8), np.zeros((40, 40))) is None
 
 
 def test_composed_alpha_is_where_the_subject_is(bank):
-    only_disc = compose.Bank({"exact": bank.cutouts["exact"]}, {}, bank.textures, [], [])
+    only_disc = pieces.Bank({"exact": bank.cutouts["exact"]}, {}, bank.textures, [], [])
     for i in range(20):
         bgr, alpha = compose.compose(np.random.default_rng(i), only_disc, 96, 80)
         assert bgr.shape[:2] == alpha.shape == (96, 80)
@@ -92,20 +92,20 @@ def test_composed_alpha_is_where_the_subject_is(bank):
 
 
 def test_what_stands_about_is_no_subject(bank):
-    only_disc = compose.Bank({"exact": bank.cutouts["exact"]}, {}, bank.textures[:1], [], [])
-    ground = np.full((96, 128, 3), 230, np.float32)
+    only_disc = pieces.Bank({"exact": bank.cutouts["exact"]}, {}, bank.textures[:1], [], [])
+    background = np.full((96, 128, 3), 230, np.float32)
     changed = [
-        np.abs(compose._dress(np.random.default_rng(i), only_disc, ground) - ground).max()
+        np.abs(compose._dress(np.random.default_rng(i), only_disc, background) - background).max()
         for i in range(12)
     ]
     assert sum(difference > 20 for difference in changed) > 6  # something stands there
-    assert (ground == 230).all()
+    assert (background == 230).all()
 
 
-def test_the_ground_shows_through_openwork():
+def test_the_background_shows_through_openwork():
     open_inside = []
     for i in range(30):
-        mask = compose._openwork(np.random.default_rng(i), 160)
+        mask = objects.openwork(np.random.default_rng(i), 160)
         assert mask.shape == (160, 160) and mask.max() > 0.9
         open_inside.append(mask[40:120, 40:120].min() < 0.1)
     assert np.mean(open_inside) > 0.8
@@ -114,7 +114,7 @@ def test_the_ground_shows_through_openwork():
 def test_stripes_are_bars_and_gaps_whole_or_broken():
     broken = 0
     for i in range(24):
-        mask = compose._stripes(np.random.default_rng(i), 96)
+        mask = objects.stripes(np.random.default_rng(i), 96)
         assert mask.shape == (96, 96) and mask.dtype == np.float32
         assert mask.min() == 0 and 0.5 < mask.max() <= 1 and 0.02 < mask.mean() < 0.8
         bars = mask[mask.max(axis=1) > 0.5]
@@ -127,51 +127,51 @@ def test_a_print_is_shaded_paint_on_the_subject():
     alpha[16:80, 16:64] = 1
     bgr = np.full((96, 80, 3), 128, np.uint8)
     bgr[:, 40:] = 96
-    ground = np.full((96, 80, 3), 220, np.float32)
+    background = np.full((96, 80, 3), 220, np.float32)
     shares, steps = [], []
     for i in range(24):
-        out = compose._print(np.random.default_rng(i), bgr, alpha, ground)
+        out = surfaces.print_on(np.random.default_rng(i), bgr, alpha, background)
         changed = np.abs(out - bgr).max(axis=2) > 8
         shares.append(changed[alpha > 0].mean())
         if shares[-1] > 0.5:
             steps.append(out[16:80, 16:40].mean() > out[16:80, 40:64].mean())
     assert 0.1 < np.mean(shares) < 0.9  # neither nothing nor everything is painted over
     assert np.mean(steps) > 0.6  # the darker half stays the darker one
-    nothing = compose._print(np.random.default_rng(0), bgr, np.zeros_like(alpha), ground)
+    nothing = surfaces.print_on(np.random.default_rng(0), bgr, np.zeros_like(alpha), background)
     assert nothing is bgr
 
 
-def test_glass_shows_the_ground_within_and_keeps_its_walls():
+def test_glass_shows_the_background_within_and_keeps_its_walls():
     alpha = np.zeros((96, 80), np.float32)
     alpha[16:80, 16:64] = 1
     bgr = np.full((96, 80, 3), (40, 40, 160), np.uint8)
-    ground = np.full((96, 80, 3), (200, 120, 60), np.float32)
+    background = np.full((96, 80, 3), (200, 120, 60), np.float32)
     middles, walls = [], []
     for i in range(24):
-        out = compose._vitrify(np.random.default_rng(i), bgr, alpha, ground)
-        own = np.linalg.norm(out - ground, axis=2) / np.linalg.norm(bgr - ground, axis=2)
+        out = surfaces.vitrify(np.random.default_rng(i), bgr, alpha, background)
+        own = np.linalg.norm(out - background, axis=2) / np.linalg.norm(bgr - background, axis=2)
         middles.append(own[20:30, 36:44].mean())
         walls.append(own[20:30, 16].mean())
     assert np.mean(middles) < 0.5 < np.mean(walls)
-    nothing = compose._vitrify(np.random.default_rng(0), bgr, np.zeros_like(alpha), ground)
+    nothing = surfaces.vitrify(np.random.default_rng(0), bgr, np.zeros_like(alpha), background)
     assert nothing is bgr
 
 
-def test_a_pair_stands_apart_by_a_little_ground():
+def test_a_pair_stands_apart_by_a_little_background():
     bgr, alpha = disc()
     bgr[:] = (20, 40, 200)  # as colours are that were bled outwards
     for i in range(24):
-        colours, both = compose._pair(np.random.default_rng(i), bgr, alpha)
+        colours, both = placing.pair(np.random.default_rng(i), bgr, alpha)
         assert colours.shape == bgr.shape and both.shape == alpha.shape
         assert both.min() >= 0 and both.max() <= 1
         count, _, stats, _ = cv2.connectedComponentsWithStats((both > 0.5).astype(np.uint8))
-        assert count == 3, "the ground and two discs"
+        assert count == 3, "the background and two discs"
         (left, width), (other, _) = sorted((int(s[0]), int(s[2])) for s in stats[1:])
         assert 0 < other - left - width <= 0.08 * alpha.shape[1]
         red = colours[both > 0.5].astype(int)
         assert np.abs(red - (20, 40, 200)).max() <= 1  # the edges have not darkened
     nothing = np.zeros_like(alpha)
-    assert compose._pair(np.random.default_rng(0), bgr, nothing)[1] is nothing
+    assert placing.pair(np.random.default_rng(0), bgr, nothing)[1] is nothing
 
 
 def test_pictures_are_padded_right_and_below_by_their_last_pixel():
@@ -198,14 +198,15 @@ def test_refine_moves_a_soft_label_onto_the_edge():
 def test_unsure_labels_are_not_learnt_from():
     sure = np.zeros((320, 320), np.float32)
     sure[80:240, 80:240] = 1
-    assert labels.describe("a/b.jpg", sure, 0.01).is_sure
-    assert not labels.describe("a/b.jpg", sure * 0.8, 0.01).is_sure
-    assert not labels.describe("a/b.jpg", sure, 0.3).is_sure
-    assert not labels.describe("a/b.jpg", np.zeros_like(sure), 0.0).is_sure
+    assert labels.describe("a/b.jpg", sure, 0.01, 1.0).is_sure
+    assert not labels.describe("a/b.jpg", sure * 0.8, 0.01, 1.0).is_sure
+    assert not labels.describe("a/b.jpg", sure, 0.3, 1.0).is_sure
+    assert not labels.describe("a/b.jpg", sure, 0.01, 0.8).is_sure  # the teachers disagree
+    assert not labels.describe("a/b.jpg", np.zeros_like(sure), 0.0, 1.0).is_sure
     border = sure.copy()
     border[:60] = 1
     border[:, :60] = border[-60:] = 1
-    assert not labels.describe("a/b.jpg", border, 0.01).is_sure
+    assert not labels.describe("a/b.jpg", border, 0.01, 1.0).is_sure
 
 
 def test_near_duplicates_fall_into_one_group():

@@ -15,7 +15,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))  # training/ is not i
 
 from alphabeam.transforms.matting.alpha import Bands, refine_alpha
 from alphabeam.transforms.matting.refiner import Refiner
-from training.compose import Picture, draw_object
+from training.objects import draw_object
+from training.pieces import Picture
 from training.refiner.examples import PLANES, features, make_example, measure, write_examples
 from training.refiner.scenes import MARGIN, Material, _networks, draw_scene
 

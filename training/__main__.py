@@ -12,23 +12,24 @@ from .sources import Sources, find_shared, find_sources
 
 __all__ = ["main"]
 
+_PLENTY = ("bagisto", "clothing")
 _MODEL = pathlib.Path(__file__).parents[1] / "transforms" / "matting" / "models" / "catalogue.onnx"
 
 
-def order_for_teacher(train: Sources, out: Sources, limit: int) -> list[pathlib.Path]:
-    """The pictures to label, the rare and the held-out first, `limit` in all."""
+def order_for_teachers(train: Sources, out: Sources, limit: int) -> list[pathlib.Path]:
+    """The pictures to label, `limit` in all: so mixed that any beginning of it is of use."""
 
     def split(side: Sources) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
-        rare = [path for path in side.photos if path.parent.name != "clothing"]
-        garments = [path for path in side.photos if path.parent.name == "clothing"]
-        random.Random(0).shuffle(garments)
-        return rare, garments
+        rare = [path for path in side.photos if path.parent.name not in _PLENTY]
+        plenty = [path for path in side.photos if path.parent.name in _PLENTY]
+        random.Random(0).shuffle(plenty)
+        return rare, plenty
 
-    rare, garments = split(train)
-    out_rare, out_garments = split(out)
+    rare, plenty = split(train)
+    out_rare, out_plenty = split(out)
     return [
-        *rare, *garments[:120], *out_rare, *out_garments[:80], *garments[120:420],
-        *train.scenes[::3][:100], *out.scenes[:50], *garments[420:],
+        *rare, *train.scenes[::16], *out.scenes[::8], *plenty[:160], *out_rare, *out_plenty[:60],
+        *plenty[160:],
     ][:limit]  # fmt: skip
 
 
@@ -38,7 +39,11 @@ def main() -> None:
     parser.add_argument("--shared", type=pathlib.Path, default=find_shared())
     parser.add_argument("--work", type=pathlib.Path, required=True, help="labels, and a run's own")
     parser.add_argument("--renders", type=pathlib.Path, help="folder with images/ and truth/")
-    parser.add_argument("--labels", type=int, default=2000, help="photos for the teacher")
+    parser.add_argument("--views", type=pathlib.Path, help="folder that training.models3d filled")
+    parser.add_argument("--labels", type=int, default=1200, help="photos for the teachers")
+    parser.add_argument(
+        "--teacher", type=pathlib.Path, default=_MODEL, help="the teacher beside U²-Net-p"
+    )
     parser.add_argument("--start", type=pathlib.Path, help="an exported file to start from")
     parser.add_argument("--samples", type=int, help="length of the run")
     parser.add_argument("--seed", type=int, default=0, help="other dice")
@@ -52,20 +57,18 @@ def main() -> None:
 
     from .bank import build_bank
     from .export import export
-    from .labels import label_photos
-    from .train import Plan, train
+    from .labels import Teachers, label_photos
+    from .train import CONTINUED, Plan, train
 
     torch.set_num_threads(options.threads)
     sources, out = find_sources(options.shared)
     labels = options.work / "labels"
-    label_photos(
-        order_for_teacher(sources, out, options.labels),
-        options.shared / "models" / "u2netp.onnx",
-        labels,
-    )
-    plan = Plan(seed=options.seed)
-    plan = dataclasses.replace(plan, samples=options.samples or plan.samples)
-    bank = build_bank(sources, labels, options.renders, plan.seed)
+    teachers = Teachers(options.shared / "models" / "u2netp.onnx", options.teacher)
+    label_photos(order_for_teachers(sources, out, options.labels), teachers, labels)
+    plan = CONTINUED if options.start else Plan()
+    samples = options.samples or plan.samples
+    plan = dataclasses.replace(plan, seed=options.seed, samples=samples)
+    bank = build_bank(sources, labels, options.renders, plan.seed, views=options.views)
     for kind, pools in (("cutouts", bank.cutouts), ("pictures", bank.pictures)):
         print(kind, {pool: len(items) for pool, items in pools.items()}, flush=True)
     print("scenes", len(bank.scenes), "empty", len(bank.empties), flush=True)

@@ -7,14 +7,25 @@ import pathlib
 import cv2
 import numpy as np
 
-from .compose import Bank, Cutout, Picture, draw_object
+from .goods import draw_loop, draw_pack
 from .labels import Label, read_labels, refine
+from .models3d import CUTOUTS, SHADOWS
+from .objects import draw_object
+from .pieces import Bank, Cutout, Picture
 from .sources import Sources, held_out
 
-__all__ = ["build_bank", "find_renders", "load_cutout", "load_label", "load_render"]
+__all__ = [
+    "build_bank",
+    "find_renders",
+    "load_cutout",
+    "load_label",
+    "load_model_view",
+    "load_render",
+]
 
 _SIZE = 480
 _DRAWN = 400
+_GOODS = 80
 
 
 def _shrink(image: np.ndarray, size: int = _SIZE) -> np.ndarray:
@@ -63,6 +74,14 @@ def load_render(path: pathlib.Path) -> Picture:
     return Picture(_shrink(cv2.imread(str(path))), _shrink(alpha))
 
 
+def load_model_view(path: pathlib.Path) -> Cutout | None:
+    """Reads a view that `models3d` drew, with its shadow."""
+    bgra = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    shadow = cv2.imread(str(path.parents[1] / SHADOWS / path.name), cv2.IMREAD_GRAYSCALE)
+    alpha = bgra[..., 3].astype(np.float32) / 255
+    return Cutout.make(bgra[..., :3], alpha, shadow=shadow)
+
+
 def _makes_a_cutout(label: Label) -> bool:
     return label.soft < 0.15 and label.border < 0.01 and label.area > 0.05
 
@@ -74,6 +93,7 @@ def build_bank(
     seed: int,
     out: bool = False,
     drawn: int = _DRAWN,
+    views: pathlib.Path | None = None,
 ) -> Bank:
     """Builds the bank of one side of the split.
 
@@ -83,10 +103,12 @@ def build_bank(
         renders: Folder of renders with ``images`` and ``truth``, or None.
         seed: Seed of the drawn objects.
         out: Whether this is the held-out side (which side of the renders to take).
-        drawn: How many objects to draw.
+        drawn: How many objects to draw; with any, packs and loops are drawn too.
+        views: Folder that `models3d` filled, or None.
     """
     known = {label.photo: label for label in read_labels(labels)}
-    cutouts: dict[str, list[Cutout]] = {"exact": [], "photos": [], "renders": [], "drawn": []}
+    pools = ("exact", "photos", "renders", "models", "drawn", "packs", "loops")
+    cutouts: dict[str, list[Cutout]] = {pool: [] for pool in pools}
     pictures: dict[str, list[Picture]] = {}
 
     def keep(pool: str, cutout: Cutout | None) -> None:
@@ -109,6 +131,8 @@ def build_bank(
         alpha = picture.alpha.astype(np.float32) / 255
         if max(alpha[0].max(), alpha[-1].max(), alpha[:, 0].max(), alpha[:, -1].max()) < 0.1:
             keep("renders", Cutout.make(picture.bgr, alpha))
+    for path in sorted((views / CUTOUTS).glob("*.png")) if views else ():
+        keep("models", load_model_view(path))
     textures = [cv2.imread(str(path)) for path in sources.textures]
     scenes, empties = [], []
     for path in sources.scenes:
@@ -123,4 +147,7 @@ def build_bank(
     rng = np.random.default_rng([seed, 1 if out else 0])
     for _ in range(drawn):
         keep("drawn", draw_object(rng, textures))
+    for _ in range(_GOODS if drawn else 0):
+        keep("packs", draw_pack(rng, textures))
+        keep("loops", draw_loop(rng, textures))
     return Bank(cutouts, pictures, textures, scenes, empties)

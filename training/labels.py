@@ -1,4 +1,4 @@
-"""Labels for the real photos, predicted by U²-Net-p (a teacher), kept only where it is sure."""
+"""Labels for the real photos: two teachers' mean, kept only where both are sure and agree."""
 
 from __future__ import annotations
 
@@ -8,20 +8,25 @@ import math
 import pathlib
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-__all__ = ["Label", "Teacher", "label_photos", "read_labels", "refine"]
+if TYPE_CHECKING:
+    import onnxruntime
+
+__all__ = ["Label", "Teachers", "label_photos", "read_labels", "refine"]
 
 _SIZE = 320
+_CATALOGUE_SIZE, _MULTIPLE = 416, 32
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 _STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
 class Label:
-    """What the teacher said of one photo.
+    """What the teachers said of one photo.
 
     Attributes:
         photo: Path of the photo, ``source/name``.
@@ -29,7 +34,9 @@ class Label:
         area: Share of pixels that are subject.
         soft: Unsure pixels (0.1 < p < 0.9) over subject pixels.
         border: Share of the border that is subject.
-        swing: Mean difference between the two flips over the subject's area.
+        swing: Mean difference between the two flips over the subject's area, of the teacher that
+            wavers more.
+        agreement: Intersection over union of the teachers' masks.
     """
 
     photo: str
@@ -38,6 +45,7 @@ class Label:
     soft: float
     border: float
     swing: float
+    agreement: float
 
     @property
     def is_sure(self) -> bool:
@@ -48,45 +56,66 @@ class Label:
             and self.soft < 0.35
             and self.border < 0.4
             and self.swing < 0.08
+            and self.agreement > 0.9
         )
 
 
-class Teacher:
-    """U²-Net-p, flip-averaged, not min-max stretched."""
+class Teachers:
+    """U²-Net-p and a `catalogue` file: each flip-averaged, neither min-max stretched."""
 
-    def __init__(self, model: pathlib.Path) -> None:
-        """Opens the session on one thread."""
+    def __init__(self, u2netp: pathlib.Path, catalogue: pathlib.Path) -> None:
+        """Opens the sessions, each on one thread."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            str(model), options, providers=["CPUExecutionProvider"]
+        self._u2netp, self._catalogue = (
+            onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+            for model in (u2netp, catalogue)
         )
-        self._input = self._session.get_inputs()[0].name
-        self._output = self._session.get_outputs()[0].name
 
-    def __call__(self, photo: np.ndarray) -> tuple[np.ndarray, float]:
+    def __call__(self, photo: np.ndarray) -> tuple[np.ndarray, float, float]:
         """Predicts the subject of `photo`.
 
         Args:
             photo: H x W x 3 uint8, BGR.
 
         Returns:
-            320 x 320 float32 probability and the `swing` between the two flips.
+            320 x 320 float32 probability, the `swing` and the `agreement`.
         """
+        answers, swings = [], []
+        for look in (self._look_u2netp, self._look_catalogue):
+            p = np.stack([look(photo), look(photo[:, ::-1])[:, ::-1]])
+            answers.append(p.mean(axis=0))
+            swings.append(float(np.abs(p[0] - p[1]).sum() / max(answers[-1].sum(), 1)))
+        one, other = (p > 0.5 for p in answers)
+        agreement = float((one & other).sum() / max((one | other).sum(), 1))
+        return np.mean(answers, axis=0), max(swings), agreement
+
+    def _look_u2netp(self, photo: np.ndarray) -> np.ndarray:
         rgb = cv2.resize(photo, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)[..., ::-1]
         x = (rgb / np.float32(max(rgb.max(), 1)) - _MEAN) / _STD
-        x = np.ascontiguousarray(np.stack([x, x[:, ::-1]]).transpose(0, 3, 1, 2), np.float32)
-        p = np.stack([self._run(x[:1]), self._run(x[1:])[:, ::-1]])
-        mean = p.mean(axis=0)
-        return mean, float(np.abs(p[0] - p[1]).sum() / max(mean.sum(), 1))
+        return _run(self._u2netp, x)
 
-    def _run(self, x: np.ndarray) -> np.ndarray:
-        return self._session.run([self._output], {self._input: x})[0][0, 0]
+    def _look_catalogue(self, photo: np.ndarray) -> np.ndarray:
+        k = _CATALOGUE_SIZE / max(photo.shape[:2])
+        h, w = (max(round(side * k), 1) for side in photo.shape[:2])
+        rgb = cv2.resize(photo, (w, h), interpolation=cv2.INTER_AREA)[..., ::-1]
+        below, right = -h % _MULTIPLE, -w % _MULTIPLE
+        rgb = cv2.copyMakeBorder(rgb, 0, below, 0, right, cv2.BORDER_REPLICATE)
+        p = _run(self._catalogue, rgb / np.float32(255))[:h, :w]
+        return cv2.resize(p, (_SIZE, _SIZE), interpolation=cv2.INTER_LINEAR)
 
 
-def describe(photo: str, p: np.ndarray, swing: float) -> Label:
+def _run(session: onnxruntime.InferenceSession, x: np.ndarray) -> np.ndarray:
+    """The first answer (H x W float32) to one picture, H x W x 3."""
+    batch = np.ascontiguousarray(x.transpose(2, 0, 1)[None], np.float32)
+    return session.run([session.get_outputs()[0].name], {session.get_inputs()[0].name: batch})[0][
+        0, 0
+    ]
+
+
+def describe(photo: str, p: np.ndarray, swing: float, agreement: float) -> Label:
     """Sums up one prediction `p` (float32, 0..1)."""
     subject = max((p > 0.5).sum(), 1)
     border = np.concatenate([p[0], p[-1], p[:, 0], p[:, -1]])
@@ -97,12 +126,13 @@ def describe(photo: str, p: np.ndarray, swing: float) -> Label:
         soft=round(float(((p > 0.1) & (p < 0.9)).sum() / subject), 4),
         border=round(float((border > 0.5).mean()), 4),
         swing=round(swing, 4),
+        agreement=round(agreement, 4),
     )
 
 
 def label_photos(
     photos: Iterable[pathlib.Path],
-    model: pathlib.Path,
+    teachers: Teachers,
     folder: pathlib.Path,
     seconds: float = math.inf,
 ) -> int:
@@ -117,7 +147,6 @@ def label_photos(
     folder.mkdir(parents=True, exist_ok=True)
     index = folder / "labels.jsonl"
     known = {label.photo for label in read_labels(folder)}
-    teacher = Teacher(model)
     end = time.monotonic() + seconds
     for path in photos:
         name = f"{path.parent.name}/{path.name}"
@@ -125,12 +154,12 @@ def label_photos(
             continue
         if time.monotonic() > end:
             break
-        p, swing = teacher(cv2.imread(str(path)))
+        p, swing, agreement = teachers(cv2.imread(str(path)))
         target = folder / path.parent.name / f"{path.stem}.png"
         target.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(target), np.rint(p * 255).astype(np.uint8))
         with index.open("a") as lines:
-            lines.write(json.dumps(dataclasses.asdict(describe(name, p, swing))) + "\n")
+            lines.write(json.dumps(dataclasses.asdict(describe(name, p, swing, agreement))) + "\n")
         known.add(name)
     return len(known)
 
@@ -144,10 +173,10 @@ def read_labels(folder: pathlib.Path) -> list[Label]:
 
 
 def refine(photo: np.ndarray, p: np.ndarray, radius: int = 5, eps: float = 3e-4) -> np.ndarray:
-    """Draws the teacher's soft edge onto the photo's own edge.
+    """Draws the teachers' soft edge onto the photo's own edge.
 
     A colour-guided filter (He et al., 2013, with a grey guide) at the photo's size, then a
-    steeper ramp, since the teacher blurs by several pixels what is a hard edge in the photo.
+    steeper ramp, since the teachers blur by several pixels what is a hard edge in the photo.
 
     Args:
         photo: H x W x 3 uint8.

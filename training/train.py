@@ -14,12 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .checkpoint import CHECKPOINT, Run
-from .compose import Bank, frame_of, make_sample
+from .compose import frame_of, make_sample
 from .muon import Muon
 from .network import CatalogueNet
+from .pieces import Bank
 from .start import start_from
 
-__all__ = ["Plan", "train"]
+__all__ = ["CONTINUED", "Plan", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +58,12 @@ class Plan:
         """Learning rate at `progress` in 0..1, with a warm-up over the first 200 steps."""
         late = max(progress - self.plateau, 0) / (1 - self.plateau)
         return self.rate * min((step + 1) / 200, 1) * (0.5 + 0.5 * math.cos(math.pi * late))
+
+
+CONTINUED = Plan(
+    samples=24_000, rate=1.5e-3, plateau=0.4, sizes=((0.0, 256), (0.76, 384)), average=0.995
+)
+"""For a run that goes on from an exported file: short, gentle, at sizes that are near the end's."""
 
 
 class _Batches(torch.utils.data.IterableDataset):

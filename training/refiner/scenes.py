@@ -21,8 +21,9 @@ from alphabeam.transforms.matting.coarse import CoarseAlpha, coarse_alpha
 from alphabeam.transforms.matting.network import Network, load_model
 from alphabeam.transforms.matting.trimap import UNKNOWN, make_trimap
 
+from ..backgrounds import draw_background
 from ..bank import load_cutout, load_render
-from ..compose import Cutout, Picture, draw_ground
+from ..pieces import Cutout, Picture
 from ..sources import Sources
 
 __all__ = ["MARGIN", "Material", "Scene", "draw_scene"]
@@ -430,7 +431,7 @@ def _attempt(rng: _Rng, material: Material) -> Scene | None:
         alpha = _soften(rng, alpha)
     if rng.random() < 0.45:
         if rng.random() < 0.6:  # shadows matter most where nothing hides them
-            ground = draw_ground(rng, material.textures, [], _SIDE, _SIDE)
+            ground = draw_background(rng, material.textures, [], _SIDE, _SIDE)
         ground = _shade(rng, ground, alpha)
     cover = alpha.astype(np.float32)[..., None] / 255
     picture = colours * cover + ground * (1 - cover)

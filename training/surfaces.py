@@ -1,0 +1,129 @@
+"""What products wear: other colours, prints, and glass instead of what they are made of."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .backgrounds import studio_colour
+from .objects import openwork, outline, stripes
+from .pieces import Rng
+
+__all__ = ["print_on", "tint", "vitrify", "whiten"]
+
+
+def whiten(rng: Rng, bgr: np.ndarray) -> np.ndarray:
+    """The same product in white, with its folds: float32."""
+    x = bgr.astype(np.float32)
+    grey = x.mean(axis=2, keepdims=True)
+    return 255 - (255 - grey) * rng.uniform(0.15, 0.5) + (x - grey) * rng.uniform(0, 0.3)
+
+
+def tint(rng: Rng, bgr: np.ndarray) -> np.ndarray:
+    """Another colour of the same product; whites and greys are frequent in shops."""
+    x = bgr.astype(np.float32)
+    kind = rng.random()
+    if kind < 0.16:
+        x = whiten(rng, bgr)
+    elif kind < 0.24:  # to black
+        grey = x.mean(axis=2, keepdims=True)
+        x = grey * rng.uniform(0.15, 0.45) + (x - grey) * rng.uniform(0, 0.3)
+    elif kind < 0.5:
+        hsv = cv2.cvtColor(bgr, cv2.COLOR_BGR2HSV)
+        hsv[..., 0] = (hsv[..., 0].astype(np.int16) + rng.integers(180)) % 180
+        x = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR).astype(np.float32)
+    return x * rng.uniform(0.75, 1.2) + rng.normal(0, 8)
+
+
+def print_on(rng: Rng, bgr: np.ndarray, alpha: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Prints a pattern on the subject, or paints a part of it: paint opens nothing.
+
+    Without it a network that has seen lattices takes dark or foreign patches for openings.
+
+    Args:
+        rng: Source of chance.
+        bgr: The subject's colours, h x w x 3.
+        alpha: Its alpha, h x w float32.
+        background: The picture that it stands in, h x w x 3; some paint comes close to its colour.
+
+    Returns:
+        The colours with the print, h x w x 3 float32, shaded as they were.
+    """
+    h, w = alpha.shape
+    x, y, bw, bh = cv2.boundingRect((alpha > 0.5).astype(np.uint8))
+    if not bw:
+        return bgr
+    kind = rng.random()
+    motif = (
+        openwork(rng, 96) if kind < 0.2 else stripes(rng, 96) if kind < 0.5 else outline(rng, 64)
+    )
+    if rng.random() < 0.6:  # all over
+        motif = cv2.copyMakeBorder(motif, *rng.integers(0, 24, 4).tolist(), cv2.BORDER_CONSTANT)
+        share, border = rng.uniform(0.04, 0.35), cv2.BORDER_WRAP
+    else:  # one patch: a label, a screen, a lining, what a cup holds
+        share, border = rng.uniform(0.25, 1.1), cv2.BORDER_CONSTANT
+    scale = share * max(bw, bh) / 64
+    angle = rng.choice([0.0, rng.uniform(0, 2 * np.pi)])
+    c, s = np.cos(angle) / scale, np.sin(angle) / scale
+    cx, cy = x + bw * rng.uniform(0.2, 0.8), y + bh * rng.uniform(0.2, 0.8)
+    mh, mw = motif.shape
+    py, px = np.mgrid[:h, :w].astype(np.float32)
+    if rng.random() < 0.5:  # on a fold
+        fold = rng.normal(0, 0.04 * max(bw, bh), (2, *rng.integers(2, 6, 2))).astype(np.float32)
+        py += cv2.resize(fold[0], (w, h), interpolation=cv2.INTER_CUBIC)
+        px += cv2.resize(fold[1], (w, h), interpolation=cv2.INTER_CUBIC)
+    at_x = np.float32(c) * (px - np.float32(cx)) - np.float32(s) * (py - np.float32(cy)) + mw / 2
+    at_y = np.float32(s) * (px - np.float32(cx)) + np.float32(c) * (py - np.float32(cy)) + mh / 2
+    mask = cv2.remap(motif, at_x, at_y, cv2.INTER_LINEAR, borderMode=border)
+    if border == cv2.BORDER_WRAP and rng.random() < 0.4:
+        mask = 1 - mask
+    inside = alpha > 0.5
+    grey = cv2.cvtColor(np.clip(bgr, 0, 255).astype(np.uint8), cv2.COLOR_BGR2GRAY)
+    shade = grey.astype(np.float32) / max(float(grey[inside].mean()), 24)
+    shade = 1 + (np.clip(shade, 0, 2) - 1) * rng.uniform(0.2, 0.9)
+    kind = rng.random()
+    if kind < 0.3:
+        paint = background[inside].mean(axis=0) + rng.normal(0, 24, 3)
+    elif kind < 0.45:  # black, as the depth of an opening is
+        paint = rng.uniform(0, 50) + rng.normal(0, 8, 3)
+    else:
+        paint = studio_colour(rng)
+    cover = (mask * rng.uniform(0.6, 1))[..., None]
+    return bgr + cover * (paint.astype(np.float32) * shade[..., None] - bgr)
+
+
+def vitrify(rng: Rng, bgr: np.ndarray, alpha: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Turns the subject, or what of it lies above a level, to clear glass: subject all the same.
+
+    What stands behind is seen through it, a little bent and dimmed; the walls seen edge on, along
+    the outline, and the highlights keep the subject's own colours.
+
+    Args:
+        rng: Source of chance.
+        bgr: The subject's colours, h x w x 3.
+        alpha: Its alpha, h x w float32.
+        background: The picture that it stands in, h x w x 3.
+
+    Returns:
+        The colours as glass, h x w x 3 float32.
+    """
+    h, w = alpha.shape
+    x, y, bw, bh = cv2.boundingRect((alpha > 0.5).astype(np.uint8))
+    if not bw:
+        return bgr
+    sigma = rng.uniform(0.01, 0.04) * max(bw, bh)
+    inner = np.clip(2 * cv2.GaussianBlur(alpha, (0, 0), sigma) - 1, 0, 1)
+    grey = cv2.cvtColor(np.clip(bgr, 0, 255).astype(np.uint8), cv2.COLOR_BGR2GRAY)
+    bright = np.clip((grey.astype(np.float32) - rng.uniform(170, 240)) / 40, 0, 1)
+    solid = rng.uniform(0.04, 0.3) + rng.uniform(0.4, 0.9) * (1 - inner) ** rng.uniform(1, 3)
+    solid = np.maximum(solid, bright * rng.uniform(0, 0.8))
+    if rng.random() < 0.4:  # full up to a level, or a foot
+        level = y + bh * rng.uniform(0.2, 0.8)
+        solid = np.where(np.arange(h)[:, None] > level, 1, solid)
+    k = rng.uniform(0.85, 1.15)
+    middle = np.array([x + bw / 2, y + bh / 2])
+    bend = np.column_stack([np.eye(2) * k, middle * (1 - k) + rng.normal(0, 0.02, 2) * bh])
+    behind = cv2.warpAffine(background, bend, (w, h), borderMode=cv2.BORDER_REPLICATE)
+    behind *= (rng.uniform(0.75, 1.02) + rng.normal(0, 0.02, 3)).astype(np.float32)
+    cover = np.clip(solid, 0, 1).astype(np.float32)[..., None]
+    return behind + cover * (bgr - behind)
