@@ -338,3 +338,21 @@ def test_a_file_of_another_network_is_refused():
 
     with pytest.raises(ValueError, match="does not fit"):
         start_from(MODELS / "catalogue.onnx", CatalogueNet(widths=(16, 32, 64, 96, 144)), [])
+
+
+def test_mixed_weights_lie_between_two_files():
+    pytest.importorskip("torch")
+    onnx = pytest.importorskip("onnx")
+    from training.mix import mix
+
+    old = onnx.load(str(MODELS / "catalogue.onnx"))
+    new = onnx.ModelProto()
+    new.CopyFrom(old)
+    before = onnx.numpy_helper.to_array(old.graph.initializer[0])
+    new.graph.initializer[0].CopyFrom(
+        onnx.numpy_helper.from_array(before + before.dtype.type(1), old.graph.initializer[0].name)
+    )
+    middle = onnx.numpy_helper.to_array(mix(old, new, 0.25).graph.initializer[0])
+    np.testing.assert_allclose(middle, before + 0.25, atol=2e-2)
+    with pytest.raises(ValueError, match="different networks"):
+        mix(old, onnx.load(str(MODELS / "refiner.onnx")), 0.5)

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from .network import CatalogueNet, Exported
 
-__all__ = ["INPUT_SIZE", "export", "trace"]
+__all__ = ["INPUT_SIZE", "export", "save", "trace"]
 
 INPUT_SIZE = 416
 """Default longer side of the input, pixels: that of the end of the training."""
@@ -82,10 +82,19 @@ def export(net: CatalogueNet, target: pathlib.Path) -> str:
     model = onnx.load(str(target))
     _halve(model)
     onnx.checker.check_model(model)
-    return _save(model, target)
+    return save(model, target)
 
 
-def _save(model: onnx.ModelProto, target: pathlib.Path) -> str:
+def save(model: onnx.ModelProto, target: pathlib.Path) -> str:
+    """Writes a model and the JSON beside it, which tells how to feed it.
+
+    Args:
+        model: The whole model.
+        target: The ONNX file to write.
+
+    Returns:
+        A line to print.
+    """
     onnx.save(model, str(target))
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
     about = {

@@ -32,10 +32,13 @@ class Plan:
         batch: Samples a step.
         rate: Peak learning rate.
         decay: Weight decay.
+        warmup: Steps until the rate has reached its peak.
         plateau: Share of the run at the peak rate; after it, cosine decay to nothing.
         sizes: From which share of the run on which longer side, pixels: what a thing is can be
             learnt from small pictures, in a fifth of the time.
         average: Decay of the averaged weights per step.
+        frozen: Whether the batch norms keep the statistics that they began with: those of small
+            pictures are others than those of the size at which the network is used.
         seed: Seed of everything.
     """
 
@@ -43,11 +46,13 @@ class Plan:
     batch: int = 16
     rate: float = 4e-3
     decay: float = 0.02
+    warmup: int = 200
     plateau: float = 0.45
     sizes: tuple[tuple[float, int], ...] = (
         (0.0, 192), (0.25, 256), (0.45, 320), (0.6, 416),
     )  # fmt: skip
     average: float = 0.998
+    frozen: bool = False
     seed: int = 0
 
     def size_at(self, progress: float) -> int:
@@ -55,15 +60,16 @@ class Plan:
         return [size for start, size in self.sizes if progress >= start][-1]
 
     def rate_at(self, progress: float, step: int) -> float:
-        """Learning rate at `progress` in 0..1, with a warm-up over the first 200 steps."""
+        """Learning rate at `progress` in 0..1, after the warm-up."""
         late = max(progress - self.plateau, 0) / (1 - self.plateau)
-        return self.rate * min((step + 1) / 200, 1) * (0.5 + 0.5 * math.cos(math.pi * late))
+        return self.rate * min((step + 1) / self.warmup, 1) * (0.5 + 0.5 * math.cos(math.pi * late))
 
 
 CONTINUED = Plan(
-    samples=24_000, rate=1.5e-3, plateau=0.4, sizes=((0.0, 256), (0.76, 384)), average=0.995
-)
-"""For a run that goes on from an exported file: short, gentle, at sizes that are near the end's."""
+    samples=6_000, batch=12, rate=5e-4, warmup=30, plateau=0.3, sizes=((0.0, 224),),
+    average=0.98, frozen=True,
+)  # fmt: skip
+"""For a run that goes on from an exported file: short and gentle."""
 
 
 class _Batches(torch.utils.data.IterableDataset):
@@ -148,6 +154,8 @@ def train(
     loader = torch.utils.data.DataLoader(
         _Batches(bank, plan, run.done), batch_size=None, num_workers=1, prefetch_factor=8
     )
+    for module in net.modules():  # an exported file is taken up in evaluation
+        module.train(not (plan.frozen and isinstance(module, torch.nn.BatchNorm2d)))
     sums: list[tuple[float, float]] = []
     for batch in loader:
         batch = {name: x.to(device) for name, x in batch.items()}
