@@ -61,9 +61,6 @@ def test_palettes_share_the_subjects_colours():
 
 
 def test_a_floor_gets_finer_with_distance():
-    tile = np.zeros((384, 384, 3), np.uint8)
-    tile[::2] = 255
-    tile = cv2.resize(cv2.resize(tile, (4, 4), interpolation=cv2.INTER_NEAREST), (384, 384))
     checks = np.kron([[0, 255], [255, 0]], np.ones((192, 192))).astype(np.uint8)
     tile = np.dstack([checks] * 3)
     finer = 0
