@@ -46,6 +46,7 @@ def main() -> None:
     )
     parser.add_argument("--start", type=pathlib.Path, help="an exported file to start from")
     parser.add_argument("--samples", type=int, help="length of the run")
+    parser.add_argument("--rate", type=float, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=0, help="other dice")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bfloat16", action="store_true", help="where the processor has it")
@@ -66,8 +67,12 @@ def main() -> None:
     teachers = Teachers(options.shared / "models" / "u2netp.onnx", options.teacher)
     label_photos(order_for_teachers(sources, out, options.labels), teachers, labels)
     plan = CONTINUED if options.start else Plan()
-    samples = options.samples or plan.samples
-    plan = dataclasses.replace(plan, seed=options.seed, samples=samples)
+    plan = dataclasses.replace(
+        plan,
+        seed=options.seed,
+        samples=options.samples or plan.samples,
+        rate=options.rate or plan.rate,
+    )
     bank = build_bank(sources, labels, options.renders, plan.seed, views=options.views)
     for kind, pools in (("cutouts", bank.cutouts), ("pictures", bank.pictures)):
         print(kind, {pool: len(items) for pool, items in pools.items()}, flush=True)
