@@ -46,6 +46,7 @@ def main() -> None:
     )
     parser.add_argument("--start", type=pathlib.Path, help="an exported file to start from")
     parser.add_argument("--samples", type=int, help="length of the run")
+    parser.add_argument("--size", type=int, help="longer side of all pictures, pixels")
     parser.add_argument("--rate", type=float, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=0, help="other dice")
     parser.add_argument("--threads", type=int, default=1)
@@ -72,6 +73,7 @@ def main() -> None:
         seed=options.seed,
         samples=options.samples or plan.samples,
         rate=options.rate or plan.rate,
+        sizes=((0.0, options.size),) if options.size else plan.sizes,
     )
     bank = build_bank(sources, labels, options.renders, plan.seed, views=options.views)
     for kind, pools in (("cutouts", bank.cutouts), ("pictures", bank.pictures)):
