@@ -202,9 +202,9 @@ def scene_cases(folder: pathlib.Path) -> dict[str, list[Case]]:
     """The held-out models that `scenes3d.py` rendered, by background and light."""
     found: dict[str, list[Case]] = {row: [] for row in _ROWS}
     for truth in sorted((folder / "truth").glob("*.png")):
-        alpha = cv2.imread(str(truth), cv2.IMREAD_UNCHANGED)[..., 3].astype(np.float32) / 255
+        alpha = _read(truth, cv2.IMREAD_UNCHANGED)[..., 3].astype(np.float32) / 255
         row = next(row for row in _ROWS if truth.name.startswith(row))
-        bgr = cv2.imread(str(folder / "images" / truth.name))
+        bgr = _read(folder / "images" / truth.name)
         found[row].append(Case(truth.stem.removeprefix(f"{row}-"), bgr, alpha))
     return found
 

@@ -54,7 +54,8 @@ def _colour(rng: np.random.Generator) -> tuple[float, float, float, float]:
         rgb = np.clip(grey + rng.normal(0, 0.03, 3), 0.01, 0.97)
     else:
         rgb = rng.uniform(0.03, 0.95, 3)
-    return (*(float(v) for v in rgb), 1.0)
+    red, green, blue = (float(v) for v in rgb)
+    return red, green, blue, 1.0
 
 
 def _floor(rng: np.random.Generator, patterned: bool) -> bpy.types.Object:

@@ -5,6 +5,8 @@ Float32 BGR, around 0..255.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -23,7 +25,8 @@ def light_plane(rng: Rng, h: int, w: int) -> np.ndarray:
     cx, cy, r = rng.uniform(-0.2, 1.2), rng.uniform(-0.2, 1.2), rng.uniform(0.3, 1.2)
     radial = np.exp(-((x / w - cx) ** 2 + (y / h - cy) ** 2) / (2 * r * r)) * 2 - 1
     mix = rng.random()
-    return mix * linear + (1 - mix) * radial
+    light: np.ndarray = mix * linear + (1 - mix) * radial
+    return light
 
 
 def studio_colour(rng: Rng) -> np.ndarray:
@@ -38,7 +41,8 @@ def studio_colour(rng: Rng) -> np.ndarray:
     if kind < 0.82:
         return np.full(3, rng.uniform(5, 60)) + rng.normal(0, 4, 3)
     hsv = np.array([[[rng.uniform(0, 180), rng.uniform(30, 230), rng.uniform(90, 255)]]], np.uint8)
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0].astype(np.float64)
+    colour: np.ndarray = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0].astype(np.float64)
+    return colour
 
 
 def studio(rng: Rng, h: int, w: int, colour: np.ndarray | None = None) -> np.ndarray:
@@ -57,9 +61,9 @@ def studio(rng: Rng, h: int, w: int, colour: np.ndarray | None = None) -> np.nda
     return background
 
 
-def textured(rng: Rng, textures: list[np.ndarray], h: int, w: int) -> np.ndarray:
+def textured(rng: Rng, textures: Sequence[np.ndarray], h: int, w: int) -> np.ndarray:
     """One of the surfaces, repeated as often as it takes: h x w x 3 float32."""
-    tile = textures[rng.integers(len(textures))]
+    tile = textures[int(rng.integers(len(textures)))]
     if rng.random() < 0.5:
         tile = tile.swapaxes(0, 1)
     scale = np.exp(rng.uniform(np.log(0.8), np.log(6))) * max(h, w) / 320
@@ -73,12 +77,13 @@ def textured(rng: Rng, textures: list[np.ndarray], h: int, w: int) -> np.ndarray
     ).astype(np.float32)  # fmt: skip
     if rng.random() < 0.4:  # brighter or paler than the sample card
         out = out * rng.uniform(0.5, 1) + rng.uniform(0, 120)
-    return out + (light_plane(rng, h, w) * rng.exponential(16))[..., None]
+    surface: np.ndarray = out + (light_plane(rng, h, w) * rng.exponential(16))[..., None]
+    return surface
 
 
-def scenery(rng: Rng, scenes: list[np.ndarray], h: int, w: int) -> np.ndarray:
+def scenery(rng: Rng, scenes: Sequence[np.ndarray], h: int, w: int) -> np.ndarray:
     """A part of one of the photos, most of the time out of focus: h x w x 3 float32."""
-    scene = scenes[rng.integers(len(scenes))]
+    scene = scenes[int(rng.integers(len(scenes)))]
     sh, sw = scene.shape[:2]
     k = min(sh / h, sw / w) * rng.uniform(0.45, 1)
     ch, cw = max(int(h * k), 8), max(int(w * k), 8)
@@ -88,13 +93,14 @@ def scenery(rng: Rng, scenes: list[np.ndarray], h: int, w: int) -> np.ndarray:
         out = out[:, ::-1]
     if rng.random() < 0.75:
         out = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(1, 9)) * max(h, w) / 320)
-    return out.astype(np.float32)
+    part: np.ndarray = out.astype(np.float32)
+    return part
 
 
 def draw_background(
     rng: Rng,
-    textures: list[np.ndarray],
-    scenes: list[np.ndarray],
+    textures: Sequence[np.ndarray],
+    scenes: Sequence[np.ndarray],
     h: int,
     w: int,
     like: np.ndarray | None = None,

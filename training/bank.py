@@ -12,7 +12,7 @@ from .labels import Label, read_labels, refine
 from .models3d import CUTOUTS, SHADOWS
 from .objects import draw_object
 from .pieces import Bank, Cutout, Picture
-from .sources import Sources, held_out
+from .sources import Sources, held_out, read_picture
 
 __all__ = [
     "build_bank",
@@ -38,7 +38,7 @@ def load_cutout(path: pathlib.Path) -> Cutout | None:
 
     Saleor's alpha holds a soft shadow under the product, which never reaches 200; it is dropped.
     """
-    bgra = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    bgra = read_picture(path, cv2.IMREAD_UNCHANGED)
     alpha = bgra[..., 3].astype(np.float32) / 255
     if path.parent.name == "saleor":
         alpha = np.clip((alpha - 0.8) / 0.2, 0, 1)
@@ -47,8 +47,8 @@ def load_cutout(path: pathlib.Path) -> Cutout | None:
 
 def load_label(path: pathlib.Path, labels: pathlib.Path) -> tuple[Picture, np.ndarray]:
     """Reads a photo and its label: the picture, and its alpha as float32 in 0..1."""
-    bgr = _shrink(cv2.imread(str(path)))
-    raw = cv2.imread(str(labels / path.parent.name / f"{path.stem}.png"), cv2.IMREAD_GRAYSCALE)
+    bgr = _shrink(read_picture(path))
+    raw = read_picture(labels / path.parent.name / f"{path.stem}.png", cv2.IMREAD_GRAYSCALE)
     p = raw.astype(np.float32) / 255
     alpha = refine(bgr, p)
     p = cv2.resize(p, bgr.shape[1::-1], interpolation=cv2.INTER_LINEAR)
@@ -70,14 +70,14 @@ def find_renders(folder: pathlib.Path | None, out: bool = False) -> list[pathlib
 def load_render(path: pathlib.Path) -> Picture:
     """Reads a render and its exact alpha."""
     truth = path.parents[1] / "truth" / f"{path.stem}.png"
-    alpha = cv2.imread(str(truth), cv2.IMREAD_GRAYSCALE)
-    return Picture(_shrink(cv2.imread(str(path))), _shrink(alpha))
+    alpha = read_picture(truth, cv2.IMREAD_GRAYSCALE)
+    return Picture(_shrink(read_picture(path)), _shrink(alpha))
 
 
 def load_model_view(path: pathlib.Path) -> Cutout | None:
     """Reads a view that `models3d` drew, with its shadow."""
-    bgra = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    shadow = cv2.imread(str(path.parents[1] / SHADOWS / path.name), cv2.IMREAD_GRAYSCALE)
+    bgra = read_picture(path, cv2.IMREAD_UNCHANGED)
+    shadow = read_picture(path.parents[1] / SHADOWS / path.name, cv2.IMREAD_GRAYSCALE)
     alpha = bgra[..., 3].astype(np.float32) / 255
     return Cutout.make(bgra[..., :3], alpha, shadow=shadow)
 
@@ -133,13 +133,14 @@ def build_bank(
             keep("renders", Cutout.make(picture.bgr, alpha))
     for path in sorted((views / CUTOUTS).glob("*.png")) if views else ():
         keep("models", load_model_view(path))
-    textures = [cv2.imread(str(path)) for path in sources.textures]
-    scenes, empties = [], []
+    textures = [read_picture(path) for path in sources.textures]
+    scenes: list[np.ndarray] = []
+    empties: list[np.ndarray] = []
     for path in sources.scenes:
         label = known.get(f"{path.parent.name}/{path.name}")
         if label is None:
             continue
-        scene = cv2.imread(str(path))
+        scene = read_picture(path)
         if label.area < 0.01:
             empties.append(scene)
         if not label.is_sure:  # nobody holds something into the picture

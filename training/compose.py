@@ -54,7 +54,10 @@ def develop(rng: Rng, x: np.ndarray, gentle: bool = False) -> np.ndarray:
     x = np.clip(np.rint(x), 0, 255).astype(np.uint8)
     if rng.random() < 0.35:
         quality = int(rng.uniform(30, 95))
-        x = cv2.imdecode(cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1)
+        file = cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        decoded: np.ndarray | None = cv2.imdecode(file, cv2.IMREAD_COLOR)
+        assert decoded is not None  # it was encoded just now
+        return decoded
     return x
 
 
@@ -64,7 +67,8 @@ def _colours_of(rng: Rng, bgr: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     if not len(inside):
         return np.empty((0, 3), np.float32)
     at = inside[rng.integers(0, len(inside), 32)]
-    return np.clip(bgr.reshape(-1, 3)[at], 0, 255).astype(np.float32)
+    colours: np.ndarray = np.clip(bgr.reshape(-1, 3)[at], 0, 255).astype(np.float32)
+    return colours
 
 
 def _behind(rng: Rng, bank: Bank, h: int, w: int, own: np.ndarray, even: bool) -> np.ndarray:
@@ -168,9 +172,8 @@ def compose(rng: Rng, bank: Bank, h: int, w: int) -> tuple[np.ndarray, np.ndarra
         reach = (0.6, 0.97) if count == 1 else (0.45, 0.7)
     sun = Sun.draw(rng, max(h, w))
     sunny, shaded = rng.random() < _SUNNY, rng.random()
-    picture = None
     alpha = np.zeros((h, w), np.float32)
-    for _ in range(count):
+    for number in range(count):
         cutout = draw_from(rng, bank.cutouts, _CUTOUT_WEIGHTS)
         if many:
             bgr, a, known = spread(rng, cutout, h, w)
@@ -182,7 +185,7 @@ def compose(rng: Rng, bank: Bank, h: int, w: int) -> tuple[np.ndarray, np.ndarra
         bgr = tint(rng, bgr)
         if sunny and rng.random() < 0.5:
             bgr = _side_lit(rng, bgr)
-        if picture is None:
+        if number == 0:
             own = _colours_of(rng, bgr, a)
             picture = _behind(rng, bank, h, w, own, many and rng.random() < 0.75)
             if dressed:
@@ -267,7 +270,8 @@ def empty(rng: Rng, bank: Bank, h: int, w: int) -> np.ndarray:
 def pad(plane: np.ndarray, h: int, w: int) -> np.ndarray:
     """Repeats the last pixels to the right and below until `plane` is h x w."""
     ph, pw = plane.shape[:2]
-    return cv2.copyMakeBorder(plane, 0, h - ph, 0, w - pw, cv2.BORDER_REPLICATE)
+    padded: np.ndarray = cv2.copyMakeBorder(plane, 0, h - ph, 0, w - pw, cv2.BORDER_REPLICATE)
+    return padded
 
 
 def frame_of(seed: int, batch: int, size: int) -> tuple[int, int]:
@@ -282,7 +286,8 @@ def frame_of(seed: int, batch: int, size: int) -> tuple[int, int]:
 def edge_band(alpha: np.ndarray, width: int = 5) -> np.ndarray:
     """Where `alpha` changes within `width` pixels: H x W float32, 0 or 1."""
     kernel = np.ones((width, width), np.uint8)
-    return (cv2.dilate(alpha, kernel) - cv2.erode(alpha, kernel) > 0.1).astype(np.float32)
+    change: np.ndarray = cv2.dilate(alpha, kernel) - cv2.erode(alpha, kernel)
+    return (change > 0.1).astype(np.float32)
 
 
 def make_sample(seed: int, index: int, bank: Bank, h: int, w: int) -> dict[str, np.ndarray]:
@@ -305,7 +310,9 @@ def make_sample(seed: int, index: int, bank: Bank, h: int, w: int) -> dict[str, 
     # The network is fed multiples of 32; what a picture lacks is padded, as here.
     ph, pw = h, w
     if rng.random() < 0.4:
-        ph, pw = (h - rng.integers(32), w) if rng.random() < 0.5 else (h, w - rng.integers(32))
+        ph, pw = (
+            (h - int(rng.integers(32)), w) if rng.random() < 0.5 else (h, w - int(rng.integers(32)))
+        )
     trust = None
     if kind == "picture" and any(bank.pictures.values()):
         bgr, alpha, trust = crop(rng, draw_from(rng, bank.pictures, _PICTURE_WEIGHTS), ph, pw)

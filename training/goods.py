@@ -69,9 +69,9 @@ def draw_face(rng: Rng, textures: list[np.ndarray], h: int, w: int) -> np.ndarra
         x, y = int(rng.uniform(0, 0.4) * w), int(rng.uniform(0.1, 0.95) * h)
         _write(rng, face, x, y, high, _word(rng, 3, 10))
     if rng.random() < 0.6:  # small print
-        x, y, step = int(rng.uniform(0.02, 0.5) * w), rng.uniform(0.3, 0.9) * h, h * 0.035
+        x, top, step = int(rng.uniform(0.02, 0.5) * w), rng.uniform(0.3, 0.9) * h, h * 0.035
         for k in range(int(rng.integers(2, 9))):
-            _write(rng, face, x, int(y + k * step), step * 0.6, _word(rng, 6, 24))
+            _write(rng, face, x, int(top + k * step), step * 0.6, _word(rng, 6, 24))
     if rng.random() < 0.25:  # a bar code
         x, y = int(rng.uniform(0.05, 0.7) * w), int(rng.uniform(0.6, 0.9) * h)
         bars = np.repeat(rng.integers(0, 2, 40), max(w // 160, 1)) * 255
@@ -119,8 +119,8 @@ def draw_pack(rng: Rng, textures: list[np.ndarray], size: int = 320) -> Cutout |
         else:
             face = np.empty((h, w, 3), np.uint8)
             face[:] = np.rint(np.clip(base, 0, 255))
-        corners = np.float32([[0, 0], [w, 0], [w, h], [0, h]])
-        matrix = cv2.getPerspectiveTransform(corners, at.astype(np.float32))
+        face_corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
+        matrix = cv2.getPerspectiveTransform(face_corners, at.astype(np.float32))
         drawn = cv2.warpPerspective(face, matrix, (fine, fine), borderMode=cv2.BORDER_REPLICATE)
         mask = np.zeros((fine, fine), np.uint8)
         cv2.fillConvexPoly(mask, np.rint(at * 16).astype(np.int32), 255, cv2.LINE_8, 4)
@@ -181,7 +181,8 @@ def _curve(rng: Rng, size: int) -> np.ndarray:
     turn = rng.choice([0.0, rng.normal(0, 0.3), rng.uniform(0, 6.3)])
     x, y = x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)
     points = np.stack([x, y], axis=1)
-    return points / np.abs(points).max() * 0.45 * size + size / 2
+    placed: np.ndarray = points / np.abs(points).max() * 0.45 * size + size / 2
+    return placed
 
 
 def draw_loop(rng: Rng, textures: list[np.ndarray], size: int = 400) -> Cutout | None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from .sources import read_picture
+
 if TYPE_CHECKING:
     import onnxruntime
 
@@ -104,15 +106,16 @@ class Teachers:
         below, right = -h % _MULTIPLE, -w % _MULTIPLE
         rgb = cv2.copyMakeBorder(rgb, 0, below, 0, right, cv2.BORDER_REPLICATE)
         p = _run(self._catalogue, rgb / np.float32(255))[:h, :w]
-        return cv2.resize(p, (_SIZE, _SIZE), interpolation=cv2.INTER_LINEAR)
+        fitted: np.ndarray = cv2.resize(p, (_SIZE, _SIZE), interpolation=cv2.INTER_LINEAR)
+        return fitted
 
 
 def _run(session: onnxruntime.InferenceSession, x: np.ndarray) -> np.ndarray:
     """The first answer (H x W float32) to one picture, H x W x 3."""
     batch = np.ascontiguousarray(x.transpose(2, 0, 1)[None], np.float32)
-    return session.run([session.get_outputs()[0].name], {session.get_inputs()[0].name: batch})[0][
-        0, 0
-    ]
+    names = [session.get_outputs()[0].name]
+    answer: np.ndarray = session.run(names, {session.get_inputs()[0].name: batch})[0][0, 0]
+    return answer
 
 
 def describe(photo: str, p: np.ndarray, swing: float, agreement: float) -> Label:
@@ -154,7 +157,7 @@ def label_photos(
             continue
         if time.monotonic() > end:
             break
-        p, swing, agreement = teachers(cv2.imread(str(path)))
+        p, swing, agreement = teachers(read_picture(path))
         target = folder / path.parent.name / f"{path.stem}.png"
         target.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(target), np.rint(p * 255).astype(np.uint8))
@@ -196,4 +199,5 @@ def refine(photo: np.ndarray, p: np.ndarray, radius: int = 5, eps: float = 3e-4)
         cv2.blur(guide * guide, k) - mean_i * mean_i + eps
     )
     q = cv2.blur(a, k) * guide + cv2.blur(mean_p - a * mean_i, k)
-    return np.clip((q - 0.5) * 2 + 0.5, 0, 1)
+    steep: np.ndarray = np.clip((q - 0.5) * 2 + 0.5, 0, 1)
+    return steep

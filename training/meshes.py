@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pathlib
 import struct
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,7 +39,7 @@ class Mesh:
     factors: np.ndarray
 
 
-def _matrix_of(node: dict) -> np.ndarray:
+def _matrix_of(node: dict[str, Any]) -> np.ndarray:
     if "matrix" in node:
         return np.array(node["matrix"], np.float64).reshape(4, 4).T
     x, y, z, w = node.get("rotation", (0, 0, 0, 1))
@@ -67,7 +68,8 @@ class _File:
 
     def values(self, index: int) -> np.ndarray:
         accessor = self.about["accessors"][index]
-        dtype, width = np.dtype(_DTYPES[accessor["componentType"]]), _WIDTHS[accessor["type"]]
+        dtype: np.dtype[Any] = np.dtype(_DTYPES[accessor["componentType"]])
+        width = _WIDTHS[accessor["type"]]
         blob = self.view(accessor["bufferView"])
         step = self.about["bufferViews"][accessor["bufferView"]].get("byteStride")
         rows = np.ndarray(

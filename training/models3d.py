@@ -19,7 +19,7 @@ import numpy as np
 
 from .families import train_models
 from .meshes import Mesh, read_glb, split_large
-from .sources import find_shared
+from .sources import find_shared, read_picture
 
 __all__ = ["CUTOUTS", "SHADOWS", "Surroundings", "draw_view", "main", "set_down"]
 
@@ -93,12 +93,15 @@ def _weights(pixels: np.ndarray, depth: np.ndarray, y: np.ndarray, x: np.ndarray
     p = np.stack([x, y], axis=1).astype(np.float32)
 
     def area(u: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
-        return (v[:, 0] - u[:, 0]) * (w[:, 1] - u[:, 1]) - (v[:, 1] - u[:, 1]) * (w[:, 0] - u[:, 0])
+        one, other = v - u, w - u
+        twice: np.ndarray = one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]
+        return twice
 
     shares = np.stack([area(p, b, c), area(a, p, c), area(a, b, p)], axis=1)
     whole = shares.sum(axis=1, keepdims=True)
     shares = np.clip(shares / np.where(np.abs(whole) < 1e-6, 1e-6, whole), 0, 1) / depth
-    return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-9)
+    weights: np.ndarray = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-9)
+    return weights
 
 
 # --- light -------------------------------------------------------------------------------------
@@ -119,8 +122,9 @@ def _sampled(picture: np.ndarray, at: np.ndarray, border: int) -> np.ndarray:
         return np.empty((0, 3), picture.dtype)
     n, across = len(at), 256  # OpenCV takes no more than 32 767 in a row
     at = np.concatenate([at, np.zeros((-n % across, 2))]).astype(np.float32)
-    maps = (np.ascontiguousarray(plane).reshape(-1, across) for plane in at.T)
-    return cv2.remap(picture, *maps, cv2.INTER_LINEAR, borderMode=border).reshape(-1, 3)[:n]
+    x, y = (np.ascontiguousarray(plane).reshape(-1, across) for plane in at.T)
+    values: np.ndarray = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=border)
+    return values.reshape(-1, 3)[:n]
 
 
 def _look_up(light: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -269,7 +273,7 @@ def main() -> None:
         (options.out / folder).mkdir(parents=True, exist_ok=True)
     names = train_models([path.stem for path in options.models.glob("*.glb")])
     lights = [
-        Surroundings.make(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
+        Surroundings.make(read_picture(path, cv2.IMREAD_UNCHANGED))
         for path in sorted(options.hdri.glob("*.hdr"))
     ]
     for view in range(options.views):

@@ -64,15 +64,15 @@ class Muon(torch.optim.Optimizer):
             {"lr": rate},
         )
 
-    @torch.no_grad()
     def step(self, closure: None = None) -> None:
         """One step, by the gradients that are there."""
-        for group in self.param_groups:
-            rate = group["lr"]
-            for p in group["params"]:
-                p.mul_(1 - rate * group["weight_decay"])
-                move = self._orthogonal(p) if group["kernels"] else self._adam(p)
-                p.sub_(move, alpha=rate)
+        with torch.no_grad():
+            for group in self.param_groups:
+                rate = group["lr"]
+                for p in group["params"]:
+                    p.mul_(1 - rate * group["weight_decay"])
+                    move = self._orthogonal(p) if group["kernels"] else self._adam(p)
+                    p.sub_(move, alpha=rate)
 
     def _orthogonal(self, p: Tensor) -> Tensor:
         mean = self._remembered(p, "mean").lerp_(p.grad, 1 - _MOMENTUM)

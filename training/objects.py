@@ -21,11 +21,11 @@ def outline(rng: Rng, size: int) -> np.ndarray:
     aspect = rng.uniform(0.25, 1)
     if kind < 0.3:  # superellipse: from lozenge over ellipse to rounded box
         n = rng.choice([1.2, 2, 2, 3, 5, 10])
-        r = 0.46 * s
-        x = np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** (2 / n) * r
-        y = np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** (2 / n) * r * aspect
+        reach = 0.46 * s
+        x = np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** (2 / n) * reach
+        y = np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** (2 / n) * reach * aspect
     elif kind < 0.5:  # blob
-        r = np.full(120, 0.33)
+        r: np.ndarray = np.full(120, 0.33)
         for k in range(2, 7):
             r += rng.normal(0, 0.07) / k**0.5 * np.cos(k * angle + rng.uniform(0, 6.3))
         r = np.clip(r, 0.1, 0.48) * s
@@ -36,10 +36,10 @@ def outline(rng: Rng, size: int) -> np.ndarray:
         x, y = r * np.cos(at), r * np.sin(at) * max(aspect, 0.5)
     elif kind < 0.75:  # a body of revolution: bottle, vase, cup
         t = np.linspace(0, 1, 60)
-        r = rng.uniform(0.12, 0.3) + sum(
+        wide = rng.uniform(0.12, 0.3) + sum(
             rng.normal(0, 0.05) * np.sin(k * np.pi * t + rng.uniform(0, 6.3)) for k in (1, 2, 3)
         )
-        r = np.clip(r, 0.05, 0.45) * s
+        r = np.clip(wide, 0.05, 0.45) * s
         x, y = np.concatenate([r, -r[::-1]]), (np.concatenate([t, t[::-1]]) - 0.5) * 0.92 * s
     else:  # thin: cable, strap, frame
         points = (rng.uniform(0.08, 0.92, (rng.integers(2, 6), 2)) * s).astype(np.float32)
@@ -53,7 +53,8 @@ def outline(rng: Rng, size: int) -> np.ndarray:
             mask, [np.rint(path).astype(np.int32)], bool(rng.random() < 0.3), 255,
             int(rng.uniform(0.012, 0.09) * s) + 1, cv2.LINE_AA,
         )  # fmt: skip
-        return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA) / np.float32(255)
+        thin: np.ndarray = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
+        return thin / np.float32(255)
     turn = rng.choice([0.0, rng.uniform(0, 6.3)])
     x, y = x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)
     shape = np.rint(np.stack([x + c, y + c], axis=1)).astype(np.int32)
@@ -66,11 +67,12 @@ def outline(rng: Rng, size: int) -> np.ndarray:
         step = int(rng.uniform(0.05, 0.14) * s)
         bar = max(int(step * rng.uniform(0.2, 0.5)), 3)
         lattice = np.zeros_like(mask)
-        for at in range(0, s, step):
-            lattice[at : at + bar] = lattice[:, at : at + bar] = 255
+        for first in range(0, s, step):
+            lattice[first : first + bar] = lattice[:, first : first + bar] = 255
         rim = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((2 * bar + 1,) * 2, np.uint8))
         mask = cv2.min(mask, cv2.max(lattice, rim))
-    return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA) / np.float32(255)
+    fitted: np.ndarray = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
+    return fitted / np.float32(255)
 
 
 def openwork(rng: Rng, size: int) -> np.ndarray:
@@ -95,7 +97,8 @@ def openwork(rng: Rng, size: int) -> np.ndarray:
         tilt = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]) @ squeeze
 
         def put(points: np.ndarray) -> np.ndarray:
-            return (points @ tilt.T + 0.5) * s
+            placed: np.ndarray = (points @ tilt.T + 0.5) * s
+            return placed
 
         hub, spokes, lean = rng.uniform(0.02, 0.15), rng.integers(3, 37), rng.uniform(0, 0.5)
         line(put(rim), int(bar * rng.uniform(1, 6)))
@@ -116,7 +119,8 @@ def openwork(rng: Rng, size: int) -> np.ndarray:
         def sheet(u: np.ndarray, v: np.ndarray) -> np.ndarray:
             w = np.stack([(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v], axis=-1)
             bent = np.stack([sag[0] * v * (1 - v) * (2 * u - 1), sag[1] * u * (1 - u)], axis=-1)
-            return (w @ corners + 4 * bent) * s
+            placed: np.ndarray = (w @ corners + 4 * bent) * s
+            return placed
 
         across, along = rng.integers(4, 24), rng.choice([2, 2, 3, *range(4, 16)])
         for k in range(across):
@@ -125,9 +129,11 @@ def openwork(rng: Rng, size: int) -> np.ndarray:
             thick = int(bar * rng.uniform(1, 3)) if k in (0, along - 1) else bar
             line(sheet(t, np.full_like(t, k / (along - 1))), thick)
         if rng.random() < 0.5:  # the far side shows through the near one
-            shift = np.float32([[1, 0, 0], [0, rng.uniform(0.3, 1), rng.uniform(0, 0.2) * s]])
+            move = [[1.0, 0, 0], [0, rng.uniform(0.3, 1), rng.uniform(0, 0.2) * s]]
+            shift = np.array(move, np.float32)
             mask = cv2.max(mask, cv2.warpAffine(mask, shift, (s, s)))
-    return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA) / np.float32(255)
+    fitted: np.ndarray = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
+    return fitted / np.float32(255)
 
 
 def stripes(rng: Rng, size: int) -> np.ndarray:
@@ -144,7 +150,8 @@ def stripes(rng: Rng, size: int) -> np.ndarray:
         length = period * rng.uniform(0.7, 5)
         start = x + rng.uniform(-1, 1) * y + row * rng.choice([0, length / 2, rng.uniform(0, size)])
         bars = bars * np.clip((start % length) - length * rng.uniform(0.1, 0.5), 0, 1)
-    return bars.astype(np.float32)
+    drawn: np.ndarray = bars.astype(np.float32)
+    return drawn
 
 
 def draw_object(rng: Rng, textures: list[np.ndarray], size: int = 320) -> Cutout | None:

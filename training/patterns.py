@@ -20,6 +20,7 @@ __all__ = ["PATTERNS", "draw_palette", "draw_pattern", "draw_patterned", "look_a
 _SIDE = 384
 """Side of a repeat, pixels."""
 _Fill = Callable[[], np.ndarray]
+_Paint = Callable[[Rng, np.ndarray, np.ndarray, list[float]], None]
 
 
 def draw_palette(rng: Rng, own: np.ndarray | None = None) -> list[np.ndarray]:
@@ -66,7 +67,8 @@ def _fills(rng: Rng, palette: list[np.ndarray], textures: list[np.ndarray]) -> l
                 return np.clip(out, 0, 255)[None, None]
             y, x = rng.integers(0, surface.shape[0] // 2), rng.integers(0, surface.shape[1] // 2)
             part = surface[y:, x:].astype(np.float32)
-            return np.clip(part + rng.normal(0, jitter + 1e-3), 0, 255)
+            filled: np.ndarray = np.clip(part + rng.normal(0, jitter + 1e-3), 0, 255)
+            return filled
 
         return cell
 
@@ -77,7 +79,8 @@ def _fills(rng: Rng, palette: list[np.ndarray], textures: list[np.ndarray]) -> l
 
 
 def _mean(cell: np.ndarray) -> np.ndarray:
-    return cell.reshape(-1, 3).mean(axis=0)
+    mean: np.ndarray = cell.reshape(-1, 3).mean(axis=0)
+    return mean
 
 
 def _put(tile: np.ndarray, cell: np.ndarray, x0: int, y0: int, x1: int, y1: int) -> None:
@@ -98,7 +101,9 @@ def _put(tile: np.ndarray, cell: np.ndarray, x0: int, y0: int, x1: int, y1: int)
 def _cuts(rng: Rng, count: int, even: bool) -> np.ndarray:
     """Where `count` cells begin and end: count + 1 ints from 0 to _SIDE."""
     shares = np.ones(count) if even else rng.uniform(0.15, 1, count)
-    return np.rint(np.concatenate([[0], np.cumsum(shares) / shares.sum()]) * _SIDE).astype(int)
+    cuts = np.concatenate([[0], np.cumsum(shares) / shares.sum()]) * _SIDE
+    whole: np.ndarray = np.rint(cuts).astype(int)
+    return whole
 
 
 def _stripes(rng: Rng, fills: list[_Fill]) -> np.ndarray:
@@ -161,7 +166,8 @@ def _planks(rng: Rng, fills: list[_Fill]) -> np.ndarray:
             board = np.clip(fills[0]() + rng.normal(0, tone), 0, 255)
             _put(tile, board, at, rows[i], at + length - joint, rows[i + 1] - joint)
             at = (at + length) % _SIDE
-    return np.clip(tile + grain, 0, 255).astype(np.uint8)
+    boards: np.ndarray = np.clip(tile + grain, 0, 255).astype(np.uint8)
+    return boards
 
 
 def _parquet(rng: Rng, fills: list[_Fill]) -> np.ndarray:
@@ -182,8 +188,8 @@ def _parquet(rng: Rng, fills: list[_Fill]) -> np.ndarray:
     return tile
 
 
-def _scattered(rng: Rng, palette: list[np.ndarray], paint: Callable) -> np.ndarray:
-    """Things strewn over a repeat by `paint(tile, centre, colour)`, wrapped at its borders."""
+def _scattered(rng: Rng, palette: list[np.ndarray], paint: _Paint) -> np.ndarray:
+    """Things strewn over a repeat by `paint(dice, tile, at, colour)`, wrapped at its borders."""
     wide = np.empty((2 * _SIDE, 2 * _SIDE, 3), np.uint8)
     wide[:] = np.rint(palette[0])
     for _ in range(int(rng.integers(30, 160))):
@@ -247,7 +253,8 @@ def _zigzag(rng: Rng, palette: list[np.ndarray]) -> np.ndarray:
         value = (y * m * len(palette) / _SIDE + wave * rng.choice([0.5, 1, 2])) % len(palette)
     else:
         value = (wave + np.abs((y * m / _SIDE) % 1 - 0.5) * 2) * len(palette) / 2 % len(palette)
-    return np.clip(np.array(palette)[value.astype(int)], 0, 255).astype(np.uint8)
+    drawn: np.ndarray = np.clip(np.array(palette)[value.astype(int)], 0, 255).astype(np.uint8)
+    return drawn
 
 
 def _lines(rng: Rng, palette: list[np.ndarray]) -> np.ndarray:
@@ -316,7 +323,8 @@ def _ornament(rng: Rng, palette: list[np.ndarray]) -> np.ndarray:
     cell = np.hstack([quarter, quarter[:, ::-1]])
     cell = np.vstack([cell, cell[::-1]])
     tile = np.tile(cell, (n, n, 1))
-    return cv2.resize(tile, (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR)
+    fitted: np.ndarray = cv2.resize(tile, (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR)
+    return fitted
 
 
 _OF_FILLS = {
@@ -388,7 +396,8 @@ def look_at(rng: Rng, tile: np.ndarray, h: int, w: int, floor: bool | None = Non
         tile, matrix, (fw, fh), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_WRAP,
     )  # fmt: skip
-    return cv2.resize(out, (w, h), interpolation=cv2.INTER_AREA).astype(np.float32)
+    seen: np.ndarray = cv2.resize(out, (w, h), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return seen
 
 
 def draw_patterned(

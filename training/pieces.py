@@ -6,6 +6,7 @@ Colours are BGR uint8, alphas float32 in 0..1 unless it says otherwise.
 from __future__ import annotations
 
 import dataclasses
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -94,13 +95,11 @@ class Bank:
     empties: list[np.ndarray]
 
 
-_KINDS = {"composite": 0.45, "picture": 0.49, "empty": 0.06}
-
-
 _AMPLE = 60
+_Piece = TypeVar("_Piece")
 
 
-def draw_from(rng: Rng, pools: dict[str, list], weights: dict[str, float]):
+def draw_from(rng: Rng, pools: dict[str, list[_Piece]], weights: dict[str, float]) -> _Piece:
     """Draws a pool by weight, then one of its entries; of a small pool less is seen."""
     names = [name for name in weights if pools.get(name)]
     p = np.array([weights[name] * min(len(pools[name]) / _AMPLE, 1) for name in names])

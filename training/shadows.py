@@ -82,16 +82,18 @@ class Sun:
             for step in range(1, steps + 1):
                 move = np.array([[1, 0, dx * step / steps], [0, 1, dy * step / steps]])
                 hard = np.maximum(hard, cv2.warpAffine(alpha, move, (w, h)))
-        crisp = cv2.GaussianBlur(hard, (0, 0), max(self.sigma, 0.15))
+        crisp: np.ndarray = cv2.GaussianBlur(hard, (0, 0), max(self.sigma, 0.15))
         if not self.grows or not bh:
             return crisp
         soft = cv2.GaussianBlur(hard, (0, 0), 4 * self.sigma + 1)
         away = np.clip(np.abs(np.arange(h, dtype=np.float32) - foot) / bh, 0, 1)[:, None]
-        return crisp + away * (soft - crisp)
+        growing: np.ndarray = crisp + away * (soft - crisp)
+        return growing
 
     def cast(self, picture: np.ndarray, shadow: np.ndarray) -> np.ndarray:
         """The picture (h x w x 3 float32) with a shadow (h x w float32) on it."""
-        return picture * (1 - shadow[..., None] * (1 - self.left))
+        shaded: np.ndarray = picture * (1 - shadow[..., None] * (1 - self.left))
+        return shaded
 
 
 def _blinds(rng: Rng, h: int, w: int) -> np.ndarray:
@@ -99,7 +101,8 @@ def _blinds(rng: Rng, h: int, w: int) -> np.ndarray:
     angle = rng.uniform(0, np.pi)
     y, x = np.mgrid[:h, :w].astype(np.float32)
     along = (x * np.cos(angle) + y * np.sin(angle)) / (max(h, w) * rng.uniform(0.04, 0.3))
-    return ((along + rng.uniform(0, 1)) % 1 < rng.uniform(0.2, 0.8)).astype(np.float32)
+    slats: np.ndarray = ((along + rng.uniform(0, 1)) % 1 < rng.uniform(0.2, 0.8)).astype(np.float32)
+    return slats
 
 
 def _window(rng: Rng, h: int, w: int) -> np.ndarray:
@@ -111,7 +114,7 @@ def _window(rng: Rng, h: int, w: int) -> np.ndarray:
         for j in range(n):
             panes[8 + 64 * i + bar : 8 + 64 * (i + 1), 8 + 64 * j + bar : 8 + 64 * (j + 1)] = 0
     ph, pw = panes.shape
-    corners = np.float32([[0, 0], [pw, 0], [pw, ph], [0, ph]])
+    corners = np.array([[0, 0], [pw, 0], [pw, ph], [0, ph]], np.float32)
     size = rng.uniform(0.5, 1.5)
     lean = rng.normal(0, 0.5)
     to = (corners / (pw, ph) - 0.5) * size
@@ -119,7 +122,8 @@ def _window(rng: Rng, h: int, w: int) -> np.ndarray:
     to += rng.normal(0, 0.06, (4, 2)) + rng.uniform(0.2, 0.8, 2)
     matrix = cv2.getPerspectiveTransform(corners, (to * (w, h)).astype(np.float32))
     out = cv2.warpPerspective(panes, matrix, (w, h), borderValue=255)
-    return out.astype(np.float32) / 255
+    light: np.ndarray = out.astype(np.float32) / 255
+    return light
 
 
 def _leaves(rng: Rng, h: int, w: int) -> np.ndarray:
@@ -170,7 +174,8 @@ def _edge(rng: Rng, h: int, w: int) -> np.ndarray:
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[:h, :w].astype(np.float32)
     along = (x / w - rng.uniform(0.1, 0.9)) * np.cos(angle)
-    return (along + (y / h - rng.uniform(0.1, 0.9)) * np.sin(angle) > 0).astype(np.float32)
+    side: np.ndarray = along + (y / h - rng.uniform(0.1, 0.9)) * np.sin(angle)
+    return (side > 0).astype(np.float32)
 
 
 def draw_foreign(rng: Rng, cutouts: list[Cutout], h: int, w: int) -> np.ndarray:
@@ -194,7 +199,8 @@ def draw_foreign(rng: Rng, cutouts: list[Cutout], h: int, w: int) -> np.ndarray:
     else:
         out = _edge(rng, h, w)
     sigma = rng.uniform(0.3, 2.5) if rng.random() < 0.75 else rng.uniform(2.5, 9)
-    return cv2.GaussianBlur(out, (0, 0), sigma * max(h, w) / 320)
+    soft: np.ndarray = cv2.GaussianBlur(out, (0, 0), sigma * max(h, w) / 320)
+    return soft
 
 
 def cast_soft(rng: Rng, background: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -225,7 +231,8 @@ def cast_soft(rng: Rng, background: np.ndarray, alpha: np.ndarray) -> np.ndarray
         plate = cv2.GaussianBlur(plate, (0, 0), rng.uniform(2, 10) * h / 320)
         dark = np.maximum(dark, plate * rng.uniform(0.1, 0.7))
     hue = np.array([rng.uniform(0.9, 1.1), 1, rng.uniform(0.85, 1.05)], np.float32)
-    return background * (1 - dark[..., None] * hue)
+    darkened: np.ndarray = background * (1 - dark[..., None] * hue)
+    return darkened
 
 
 def mirror(rng: Rng, background: np.ndarray, colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:

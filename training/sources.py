@@ -15,7 +15,15 @@ import pathlib
 import cv2
 import numpy as np
 
-__all__ = ["Sources", "find_shared", "find_sources", "fingerprint", "group_duplicates", "held_out"]
+__all__ = [
+    "Sources",
+    "find_shared",
+    "find_sources",
+    "fingerprint",
+    "group_duplicates",
+    "held_out",
+    "read_picture",
+]
 
 _WHOLLY_HELD_OUT = ("otel", "gcp_boutique")
 _HELD_OUT_PERCENT = 12
@@ -54,14 +62,31 @@ def held_out(key: str, percent: int = _HELD_OUT_PERCENT) -> bool:
     return int(hashlib.sha1(key.encode()).hexdigest()[:8], 16) % 100 < percent
 
 
+def read_picture(path: pathlib.Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    """Reads a picture as OpenCV does, BGR.
+
+    Args:
+        path: The file.
+        flags: One of OpenCV's ``IMREAD_`` modes.
+
+    Raises:
+        ValueError: OpenCV cannot read it.
+    """
+    picture: np.ndarray | None = cv2.imread(str(path), flags)
+    if picture is None:
+        raise ValueError(f"{path} is no readable picture: remove or replace it")
+    return picture
+
+
 def fingerprint(path: pathlib.Path) -> np.ndarray:
     """A difference hash of the picture, of the alpha alone where it has one: 144 bits as bool."""
     if path.suffix == ".png":
-        grey = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., -1]
+        grey = read_picture(path, cv2.IMREAD_UNCHANGED)[..., -1]
     else:
-        grey = cv2.imread(str(path), cv2.IMREAD_REDUCED_GRAYSCALE_4)
+        grey = read_picture(path, cv2.IMREAD_REDUCED_GRAYSCALE_4)
     small = cv2.resize(grey, (13, 12), interpolation=cv2.INTER_AREA).astype(np.int16)
-    return (np.diff(small, axis=1) > 2).ravel()
+    bits: np.ndarray = (np.diff(small, axis=1) > 2).ravel()
+    return bits
 
 
 def group_duplicates(prints: np.ndarray, bits: int = _DUPLICATE_BITS) -> np.ndarray:
@@ -102,7 +127,9 @@ def find_sources(shared: pathlib.Path) -> tuple[Sources, Sources]:
         raise FileNotFoundError(
             f"no training data in {train}: set ALPHABEAM_SHARED to the folder that holds data/train"
         )
-    sides = {name: ([], []) for name in ("photos", "cutouts", "textures", "scenes")}
+    names = ("photos", "cutouts", "textures", "scenes")
+    sides: dict[str, tuple[list[pathlib.Path], list[pathlib.Path]]]
+    sides = {name: ([], []) for name in names}
     tests = sorted((shared / "data" / "photos").glob("*.*"))
     for source in _SOURCES:
         paths = sorted((train / "photos" / source).glob("*.*"))
@@ -132,4 +159,7 @@ def find_sources(shared: pathlib.Path) -> tuple[Sources, Sources]:
             groups = group_duplicates(np.stack([fingerprint(path) for path in paths]))
         for path, group in zip(paths, groups, strict=True):
             sides[name][held_out(f"{folder}/{paths[group].stem}")].append(path)
-    return tuple(Sources(**{name: side[i] for name, side in sides.items()}) for i in (0, 1))
+    train_side, out_side = (
+        Sources(**{name: side[i] for name, side in sides.items()}) for i in (0, 1)
+    )
+    return train_side, out_side

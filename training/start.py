@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterable
+from typing import Any
 
 import onnx
 import torch
@@ -101,7 +102,8 @@ def _take_statistics(
     net: CatalogueNet, norms: list[nn.BatchNorm2d], pictures: Iterable[Tensor]
 ) -> None:
     """Sets the norms' running statistics to those of `pictures`, without changing the network."""
-    sums = {norm: [0, 0.0, 0.0] for norm in norms}
+    # How many values, their sum and that of their squares, by channel.
+    sums: dict[nn.Module, list[Any]] = {norm: [0, 0.0, 0.0] for norm in norms}
 
     def note(norm: nn.Module, inputs: tuple[Tensor], _: Tensor) -> None:
         x = inputs[0].double()

@@ -16,7 +16,9 @@ def whiten(rng: Rng, bgr: np.ndarray) -> np.ndarray:
     """The same product in white, with its folds: float32."""
     x = bgr.astype(np.float32)
     grey = x.mean(axis=2, keepdims=True)
-    return 255 - (255 - grey) * rng.uniform(0.15, 0.5) + (x - grey) * rng.uniform(0, 0.3)
+    white: np.ndarray = 255 - (255 - grey) * rng.uniform(0.15, 0.5)
+    white = white + (x - grey) * rng.uniform(0, 0.3)
+    return white
 
 
 def tint(rng: Rng, bgr: np.ndarray) -> np.ndarray:
@@ -58,7 +60,8 @@ def print_on(rng: Rng, bgr: np.ndarray, alpha: np.ndarray, background: np.ndarra
         openwork(rng, 96) if kind < 0.2 else stripes(rng, 96) if kind < 0.5 else outline(rng, 64)
     )
     if rng.random() < 0.6:  # all over
-        motif = cv2.copyMakeBorder(motif, *rng.integers(0, 24, 4).tolist(), cv2.BORDER_CONSTANT)
+        above, below, left, right = rng.integers(0, 24, 4).tolist()
+        motif = cv2.copyMakeBorder(motif, above, below, left, right, cv2.BORDER_CONSTANT)
         share, border = rng.uniform(0.04, 0.35), cv2.BORDER_WRAP
     else:  # one patch: a label, a screen, a lining, what a cup holds
         share, border = rng.uniform(0.25, 1.1), cv2.BORDER_CONSTANT
@@ -89,7 +92,8 @@ def print_on(rng: Rng, bgr: np.ndarray, alpha: np.ndarray, background: np.ndarra
     else:
         paint = studio_colour(rng)
     cover = (mask * rng.uniform(0.6, 1))[..., None]
-    return bgr + cover * (paint.astype(np.float32) * shade[..., None] - bgr)
+    printed: np.ndarray = bgr + cover * (paint.astype(np.float32) * shade[..., None] - bgr)
+    return printed
 
 
 def vitrify(rng: Rng, bgr: np.ndarray, alpha: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -126,4 +130,5 @@ def vitrify(rng: Rng, bgr: np.ndarray, alpha: np.ndarray, background: np.ndarray
     behind = cv2.warpAffine(background, bend, (w, h), borderMode=cv2.BORDER_REPLICATE)
     behind *= (rng.uniform(0.75, 1.02) + rng.normal(0, 0.02, 3)).astype(np.float32)
     cover = np.clip(solid, 0, 1).astype(np.float32)[..., None]
-    return behind + cover * (bgr - behind)
+    glass: np.ndarray = behind + cover * (bgr - behind)
+    return glass

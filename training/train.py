@@ -179,4 +179,5 @@ def train(
                 "iou": round(float(ious), 4),
             }
             run.note(line, finished)
-    return run.averaged.eval()
+    averaged: CatalogueNet = run.averaged.eval()
+    return averaged

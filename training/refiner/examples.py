@@ -51,7 +51,8 @@ class _Noting(Refiner):
 
 
 def _bytes(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
+    rounded: np.ndarray = np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
+    return rounded
 
 
 def make_example(scene: Scene, first: Refiner | None = None) -> NDArray[np.uint8]:
@@ -80,7 +81,8 @@ def make_example(scene: Scene, first: Refiner | None = None) -> NDArray[np.uint8
 
     def full(fill: np.ndarray) -> np.ndarray:
         size = (fill.shape[1] * step, fill.shape[0] * step)
-        return cv2.resize(fill, size, interpolation=cv2.INTER_LINEAR)[:height, :width]
+        enlarged: np.ndarray = cv2.resize(fill, size, interpolation=cv2.INTER_LINEAR)
+        return enlarged[:height, :width]
 
     planes = [image, trimap[..., None], _bytes(alpha)[..., None]]
     planes += [_bytes(full(fore)), _bytes(full(back)), scene.alpha[..., None]]
@@ -164,7 +166,9 @@ def measure(refiner: Refiner | None, paths: list[pathlib.Path]) -> dict[str, flo
         trimap, alpha, truth = (
             np.ascontiguousarray(planes[PLANES[name]][0]) for name in ("trimap", "alpha", "truth")
         )
-        alpha, fore, back, truth = (x.astype(np.float32) / 255 for x in (alpha, fore, back, truth))
+        alpha, fore, back, truth = (
+            x.astype(np.float32) / np.float32(255) for x in (alpha, fore, back, truth)
+        )
         if refiner is not None:
             alpha = refiner.refine(image, trimap, alpha, fore, back)
         errors.append((alpha - truth)[trimap == UNKNOWN])

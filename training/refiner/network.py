@@ -10,7 +10,9 @@ __all__ = ["RefinerNet"]
 _ALPHA = slice(5, 6)
 
 
-def _conv(inside: int, outside: int, size: int = 3, stride: int = 1, dilation: int = 1):
+def _conv(
+    inside: int, outside: int, size: int = 3, stride: int = 1, dilation: int = 1
+) -> nn.Conv2d:
     return nn.Conv2d(inside, outside, size, stride, size // 2 * dilation, dilation)
 
 

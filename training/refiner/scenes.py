@@ -24,7 +24,7 @@ from alphabeam.transforms.matting.trimap import UNKNOWN, make_trimap
 from ..backgrounds import draw_background
 from ..bank import load_cutout, load_render
 from ..pieces import Cutout, Picture
-from ..sources import Sources
+from ..sources import Sources, read_picture
 
 __all__ = ["MARGIN", "Material", "Scene", "draw_scene"]
 
@@ -64,10 +64,7 @@ class _Files(Sequence[_Array]):
     def __getitem__(self, index: int | slice) -> _Array | Sequence[_Array]:
         if isinstance(index, slice):
             return _Files(self._paths[index])
-        picture = cv2.imread(str(self._paths[index]))
-        if picture is None:
-            raise ValueError(f"{self._paths[index]} is no readable picture: remove or replace it")
-        return picture
+        return read_picture(self._paths[index])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,12 +137,16 @@ class Scene:
 def _mist(rng: _Rng, cells: int = 3) -> _Array:
     """A smooth random field around 0 with deviation about 1, SIDE x SIDE float32."""
     field = rng.standard_normal((cells, cells), np.float32)
-    return cv2.resize(field, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC)
+    mist: _Array = cv2.resize(field, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC)
+    return mist
 
 
 def _rough(rng: _Rng) -> _Array:
     """A random field with detail of all sizes, SIDE x SIDE float32."""
-    return sum(_mist(rng, cells) * (4 / cells**0.8) for cells in (4, 8, 16, 32, 64))
+    rough = np.zeros((_SIDE, _SIDE), np.float32)
+    for cells in (4, 8, 16, 32, 64):
+        rough += _mist(rng, cells) * (4 / cells**0.8)
+    return rough
 
 
 def _colours(rng: _Rng, material: Material) -> _Array:
@@ -157,9 +158,10 @@ def _colours(rng: _Rng, material: Material) -> _Array:
         y, x = np.mgrid[:_SIDE, :_SIDE].astype(np.float32) / _SIDE
         way = (np.cos(angle) * x + np.sin(angle) * y) * rng.uniform(0.5, 1.5)
         part = np.clip(way + rng.uniform(-0.5, 0.5), 0, 1)[..., None] * (rng.random() < 0.6)
-        return (one + part * (two - one)).astype(np.float32)
+        blend: _Array = (one + part * (two - one)).astype(np.float32)
+        return blend
     pool = material.photos if kind < 0.5 else material.scenes if kind < 0.75 else material.textures
-    picture = pool[rng.integers(len(pool))]
+    picture = pool[int(rng.integers(len(pool)))]
     if pool is material.textures and rng.random() < 0.5:
         picture = np.tile(picture, (3, 3, 1))
     h, w = picture.shape[:2]
@@ -176,7 +178,8 @@ def _colours(rng: _Rng, material: Material) -> _Array:
         part = cv2.GaussianBlur(part, (0, 0), rng.uniform(1, 6))
     if rng.random() < 0.4:
         part = part * np.float32(rng.uniform(0.4, 1.3)) + np.float32(rng.uniform(-30, 50))
-    return np.clip(part, 0, 255)
+    colours: _Array = np.clip(part, 0, 255)
+    return colours
 
 
 # --- shapes: alpha as SIDE x SIDE uint8, and the colours that belong to it ----------------------
@@ -186,7 +189,8 @@ _Drawn = tuple[_Array, _Array]
 
 def _fixed(points: _Array) -> _Array:
     """Points in the sixteenths of a pixel that OpenCV draws with."""
-    return np.rint(points * 16).astype(np.int32).reshape(-1, 1, 2)
+    fixed: _Array = np.rint(points * 16).astype(np.int32).reshape(-1, 1, 2)
+    return fixed
 
 
 def _body(rng: _Rng) -> _Array:
@@ -329,14 +333,17 @@ def _soften(rng: _Rng, alpha: _Array) -> _Array:
     """Out of focus, moved, or as a lens draws it; three in ten stay as they are."""
     kind = rng.random()
     if kind < 0.25:
-        return cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.5, 7))
+        blurred: _Array = cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.5, 7))
+        return blurred
     if kind < 0.32:
         n = int(rng.integers(3, 20))
         way = np.zeros((n, n), np.float32)
         cv2.line(way, (0, int(rng.integers(n))), (n - 1, int(rng.integers(n))), 1.0, 1)
-        return cv2.filter2D(alpha, -1, way / way.sum())
+        moved: _Array = cv2.filter2D(alpha, -1, way / way.sum())
+        return moved
     if kind < 0.7:
-        return cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.4, 0.9))
+        drawn: _Array = cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.4, 0.9))
+        return drawn
     return alpha
 
 
@@ -396,7 +403,9 @@ def _trimap(rng: _Rng, alpha: _Array) -> _Array:
     """What a hand or a network might have said of it: 0, 128 and 255."""
 
     def disc(radius: int) -> _Array:
-        return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+        side = 2 * radius + 1
+        kernel: _Array = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+        return kernel
 
     low, high = (5, 250) if rng.random() < 0.7 else (rng.integers(2, 40), rng.integers(200, 253))
     inner, outer = (int(n) for n in rng.integers(1, 24, 2))
@@ -418,13 +427,13 @@ def _trimap(rng: _Rng, alpha: _Array) -> _Array:
 
 def _attempt(rng: _Rng, material: Material) -> Scene | None:
     if material.renders and rng.random() < _RENDERS:
-        alpha, picture = _view(rng, material.renders[rng.integers(len(material.renders))])
+        alpha, picture = _view(rng, material.renders[int(rng.integers(len(material.renders)))])
         return _scene(rng, material, *_photograph(rng, picture, alpha))
     ground, colours = _colours(rng, material), _colours(rng, material)
     shapes = list(_SHAPES)
     share = np.array(list(_SHAPES.values()))
     if material.cutouts and rng.random() < _CUTOUTS:
-        alpha, colours = _place(rng, material.cutouts[rng.integers(len(material.cutouts))])
+        alpha, colours = _place(rng, material.cutouts[int(rng.integers(len(material.cutouts)))])
     else:
         shape = shapes[rng.choice(len(shapes), p=share / share.sum())]
         alpha, colours = shape(rng, _body(rng), colours)
@@ -463,7 +472,7 @@ def _seen(rng: _Rng, network: Network, rgb: _Array) -> tuple[_Array, CoarseAlpha
 def _scene(rng: _Rng, material: Material, picture: _Array, alpha: _Array) -> Scene | None:
     image, coarse = np.ascontiguousarray(picture[..., ::-1]), None
     if material.networks and rng.random() < _SEEN:
-        network = material.networks[rng.integers(len(material.networks))]
+        network = material.networks[int(rng.integers(len(material.networks)))]
         trimap, coarse = _seen(rng, network, image)
     else:
         trimap = _trimap(rng, alpha)

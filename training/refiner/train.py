@@ -165,4 +165,5 @@ def train(
             }
             losses.clear()
             run.note(line, finished)
-    return run.averaged.eval()
+    averaged: RefinerNet = run.averaged.eval()
+    return averaged
