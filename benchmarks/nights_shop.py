@@ -192,7 +192,7 @@ class Fortnight:
         parts = sorted((self.out / "metadata").rglob("*.parquet"))
         return [row for part in parts for row in pq.read_table(part).to_pylist()]
 
-    # --------------------------------------------------------------------------- the judgement
+    # --------------------------------------------------------------------------- what is right
 
     def judge(
         self,

@@ -18,7 +18,8 @@ from alphabeam.transforms.matting.refiner import Refiner
 from training.objects import draw_object
 from training.pieces import Picture
 from training.refiner.examples import PLANES, features, make_example, measure, write_examples
-from training.refiner.scenes import MARGIN, Material, _networks, draw_scene
+from training.refiner.material import Material, networks
+from training.refiner.scenes import MARGIN, draw_scene
 
 SHIPPED = Refiner().path
 
@@ -73,7 +74,7 @@ def test_the_trimap_agrees_with_the_alpha_and_is_cut_to_its_band(material):
 
 @pytest.mark.slow
 def test_a_network_draws_the_trimap_of_some_as_in_a_job(material):
-    seen = dataclasses.replace(material, networks=_networks()[::2])
+    seen = dataclasses.replace(material, networks=networks()[::2])
     scenes = [draw_scene(1, number, seen) for number in range(10)]
     by_network = [scene for scene in scenes if scene.coarse is not None]
     assert 1 <= len(by_network) < 10

@@ -27,7 +27,7 @@ __all__ = [
 
 _WHOLLY_HELD_OUT = ("otel", "gcp_boutique")
 _HELD_OUT_PERCENT = 12
-# The shared photos are few and dear except for the garments, of which there are thousands.
+# The shared photos are few and precious, except for the garments, of which there are thousands.
 _SOURCES = (
     "spree", "eshop_ai", "azure", "sylius", "apc", "otel", "gcp_boutique", "bagisto", "clothing",
 )  # fmt: skip

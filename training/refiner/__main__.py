@@ -13,7 +13,7 @@ from alphabeam.transforms.matting.refiner import Refiner
 from ..bank import find_renders
 from ..sources import find_shared, find_sources
 from .examples import measure, write_examples
-from .scenes import Material
+from .material import Material
 
 __all__ = ["main"]
 

@@ -1,6 +1,6 @@
 """From a scene to what the refiner sees of it, kept in files.
 
-The matting core itself does all but the last step; its refiner notes what it is asked to mend. So
+The matting core itself does all but the last step; its refiner notes what it is asked to refine. So
 the network learns on exactly what it will be given.
 """
 
@@ -16,7 +16,8 @@ from alphabeam.transforms.matting.alpha import refine_alpha
 from alphabeam.transforms.matting.refiner import Refiner
 from alphabeam.transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
-from .scenes import Material, Scene, draw_scene
+from .material import Material
+from .scenes import Scene, draw_scene
 
 __all__ = ["PLANES", "features", "make_example", "measure", "write_examples"]
 
@@ -32,7 +33,7 @@ PLANES = {
 
 
 class _Noting(Refiner):
-    """Keeps what it was last asked to mend: a wide band is mended on two levels."""
+    """Keeps what it was last asked to refine: a wide band is refined on two levels."""
 
     def __init__(self, first: Refiner | None) -> None:
         super().__init__()
@@ -90,7 +91,7 @@ def make_example(scene: Scene, first: Refiner | None = None) -> NDArray[np.uint8
 
 
 def features(planes: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The network's input: picture, sure subject, sure ground, alpha so far, both sides' colours.
+    """The network's input: picture, sure subject and background, alpha so far, both sides' colours.
 
     Args:
         planes: ... x 12 x H x W uint8, examples or crops of them.
@@ -146,7 +147,7 @@ def write_examples(
 
 
 def measure(refiner: Refiner | None, paths: list[pathlib.Path]) -> dict[str, float]:
-    """Error in the unknown bands of examples, mended the way the core does it.
+    """Error in the unknown bands of examples, refined the way the core does it.
 
     Args:
         refiner: The refiner; None to measure alpha as it was before.

@@ -41,7 +41,7 @@ class RefinerNet(nn.Module):
 
         Args:
             features: N x 12 x H x W in 0..1, H and W multiples of 4: picture (RGB), sure subject,
-                sure ground, alpha so far, the subject's colours, the ground's.
+                sure background, alpha so far, the subject's colours, the background's.
 
         Returns:
             N x 1 x H x W, about 0..1, not clipped.

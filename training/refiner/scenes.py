@@ -1,6 +1,6 @@
 """Made-up pictures with exact alpha and a trimap: what the refiner learns from.
 
-A shape is drawn, filled with colours taken from photos and surfaces, put before a ground, and
+A shape is drawn, filled with colours taken from photos and surfaces, put before a background, and
 photographed. All in numpy and OpenCV; every scene is a function of (seed, number, material).
 Inside, colours are BGR as everywhere in the recipe; what leaves this module is RGB.
 """
@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import pathlib
-from collections.abc import Callable, Sequence
-from typing import overload
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 
 from alphabeam.transforms.matting.alpha import Bands
 from alphabeam.transforms.matting.coarse import CoarseAlpha, coarse_alpha
-from alphabeam.transforms.matting.network import Network, load_model
+from alphabeam.transforms.matting.network import Network
 from alphabeam.transforms.matting.trimap import UNKNOWN, make_trimap
 
 from ..backgrounds import draw_background
-from ..bank import load_cutout, load_render
 from ..pieces import Cutout, Picture
-from ..sources import Sources, read_picture
+from .material import Material
 
-__all__ = ["MARGIN", "Material", "Scene", "draw_scene"]
+__all__ = ["MARGIN", "Scene", "draw_scene"]
 
 MARGIN = 32
 """Known pixels kept around the unknown band."""
@@ -36,7 +33,6 @@ _LEAST_SIDE = 96  # a scene must hold a training crop
 _BAND = (0.02, 0.45)  # share of unknown pixels; the core refines so many at full size
 
 _SEEN = 0.5  # share of scenes whose trimap a network draws, where there is one
-_INPUT_SIZES = (160, 192, 224, 288)  # its pixels are then 1.5 to 3 of the scene's, as in a job
 _MISTAKEN = 0.03  # pixels wrongly known, per unknown one: where they are more, nothing is learnt
 # A scene may stand for a part of a picture so many times its size, which the core would solve at
 # a fraction of its size only.
@@ -44,72 +40,6 @@ _LARGEST_WHOLE = 16
 
 _Rng = np.random.Generator
 _Array = np.ndarray
-
-
-class _Files(Sequence[_Array]):
-    """Pictures that are read when they are asked for."""
-
-    def __init__(self, paths: list[pathlib.Path]) -> None:
-        self._paths = paths
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    @overload
-    def __getitem__(self, index: int) -> _Array: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[_Array]: ...
-
-    def __getitem__(self, index: int | slice) -> _Array | Sequence[_Array]:
-        if isinstance(index, slice):
-            return _Files(self._paths[index])
-        return read_picture(self._paths[index])
-
-
-@dataclasses.dataclass(frozen=True)
-class Material:
-    """What scenes are made of; each pool but the cut-outs must hold something.
-
-    Attributes:
-        cutouts: Subjects with alpha of their own.
-        photos: Product photos, uint8 BGR; only their colours are used.
-        scenes: Cluttered photos, uint8 BGR, likewise.
-        textures: Surfaces, uint8 BGR, likewise.
-        renders: Whole pictures with exact alpha.
-        networks: Those that draw trimaps as in a job, each at another size of its input.
-    """
-
-    cutouts: Sequence[Cutout]
-    photos: Sequence[_Array]
-    scenes: Sequence[_Array]
-    textures: Sequence[_Array]
-    renders: Sequence[Picture] = ()
-    networks: Sequence[Network] = ()
-
-    @classmethod
-    def load(cls, sources: Sources, renders: Sequence[pathlib.Path] = ()) -> Material:
-        """The material of one side of the split, of its sources and its renders."""
-        pictures = [load_render(path) for path in renders]
-        cutouts = [load_cutout(path) for path in sources.cutouts]
-        cutouts += [Cutout.make(p.bgr, p.alpha.astype(np.float32) / 255) for p in pictures]
-        return cls(
-            [cutout for cutout in cutouts if cutout is not None],
-            _Files(sources.photos),
-            _Files(sources.scenes),
-            _Files(sources.textures),
-            pictures,
-            _networks(),
-        )
-
-
-def _networks() -> list[Network]:
-    """The embedded model at other sizes of its input."""
-    model = load_model("catalogue")
-    return [
-        Network(model.path, dataclasses.replace(model.preprocessing, input_size=size))
-        for size in _INPUT_SIZES
-    ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -313,7 +243,7 @@ def _wires(rng: _Rng, alpha: _Array, colours: _Array) -> _Drawn:
 
 
 def _smoke(rng: _Rng, alpha: _Array, colours: _Array) -> _Drawn:
-    """Something that the ground shines through."""
+    """Something that the background shines through."""
     veil = np.clip(_rough(rng) * rng.uniform(0.2, 0.6) + rng.uniform(0.2, 0.8), 0, 1)
     return (cv2.GaussianBlur(alpha, (0, 0), rng.uniform(2, 15)) * veil).astype(np.uint8), colours
 
@@ -364,7 +294,7 @@ def _place(rng: _Rng, cutout: Cutout) -> _Drawn:
 # --- the picture -------------------------------------------------------------------------------
 
 
-def _shade(rng: _Rng, ground: _Array, alpha: _Array) -> _Array:
+def _shade(rng: _Rng, background: _Array, alpha: _Array) -> _Array:
     """One or two soft shadows of the subject, which are not subject."""
     light = np.ones((_SIDE, _SIDE), np.float32)
     for _ in range(rng.integers(1, 3)):
@@ -376,7 +306,7 @@ def _shade(rng: _Rng, ground: _Array, alpha: _Array) -> _Array:
         cast = cv2.GaussianBlur(cast, (0, 0), rng.uniform(1, 18))
         light *= 1 - cast * np.float32(rng.uniform(0.15, 0.8))
     dark = (1 - light)[..., None]
-    return ground * (1 - dark * (1 - rng.uniform(0, 0.12, 3)).astype(np.float32))
+    return background * (1 - dark * (1 - rng.uniform(0, 0.12, 3)).astype(np.float32))
 
 
 def _photograph(rng: _Rng, picture: _Array, alpha: _Array) -> tuple[_Array, _Array]:
@@ -429,7 +359,7 @@ def _attempt(rng: _Rng, material: Material) -> Scene | None:
     if material.renders and rng.random() < _RENDERS:
         alpha, picture = _view(rng, material.renders[int(rng.integers(len(material.renders)))])
         return _scene(rng, material, *_photograph(rng, picture, alpha))
-    ground, colours = _colours(rng, material), _colours(rng, material)
+    background, colours = _colours(rng, material), _colours(rng, material)
     shapes = list(_SHAPES)
     share = np.array(list(_SHAPES.values()))
     if material.cutouts and rng.random() < _CUTOUTS:
@@ -440,10 +370,10 @@ def _attempt(rng: _Rng, material: Material) -> Scene | None:
         alpha = _soften(rng, alpha)
     if rng.random() < 0.45:
         if rng.random() < 0.6:  # shadows matter most where nothing hides them
-            ground = draw_background(rng, material.textures, [], _SIDE, _SIDE)
-        ground = _shade(rng, ground, alpha)
+            background = draw_background(rng, material.textures, [], _SIDE, _SIDE)
+        background = _shade(rng, background, alpha)
     cover = alpha.astype(np.float32)[..., None] / 255
-    picture = colours * cover + ground * (1 - cover)
+    picture = colours * cover + background * (1 - cover)
     return _scene(rng, material, *_photograph(rng, picture, alpha))
 
 
