@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -176,7 +177,7 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
         )
         with (
             lease.acquire(output, run_id, take_over=options.take_over) as holder,
-            end_on_signals(job.name, holder.end),
+            end_on_signals(job.name, partial(holder.end, interrupted=True)),
             ProgressBar(progress, quiet=options.quiet),
         ):
             pipeline = beam.Pipeline(options=beam_options)

@@ -85,6 +85,14 @@ def test_what_a_dead_process_was_writing_is_swept(output: Output, tmp_path: Path
     left.write_bytes(b"half")
     acquire(output, "another", sleep=no_sleep).end()
     assert left.exists(), "after a run that ended nothing is looked for"
+    acquire(output, "stopped", sleep=no_sleep).end(interrupted=True)
+    assert left.exists()
+    with pytest.raises(KeyError), acquire(output, "failed", sleep=no_sleep):
+        assert not left.exists(), "after a run that was stopped it is"
+        left.write_bytes(b"half")
+        raise KeyError
+    acquire(output, "last", sleep=no_sleep).end()
+    assert not left.exists(), "and after one that failed"
 
 
 def elsewhere(output: Output, **values: object) -> Lease:

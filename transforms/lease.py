@@ -53,6 +53,7 @@ class Lease:
         started_at: UTC, ISO 8601, by the owner's clock.
         beats: Heartbeats so far.
         ended: The run is over.
+        interrupted: It was ended by a signal or an error, and may have been writing.
     """
 
     number: int
@@ -63,6 +64,7 @@ class Lease:
     started_at: str
     beats: int = 0
     ended: bool = False
+    interrupted: bool = False
 
     @property
     def owner(self) -> str:
@@ -91,12 +93,16 @@ class LeaseHolder:
         self._thread = threading.Thread(target=self._beat, name="alphabeam-lease", daemon=True)
         self._thread.start()
 
-    def end(self) -> None:
-        """Gives the output free; the next run need not wait."""
+    def end(self, *, interrupted: bool = False) -> None:
+        """Gives the output free; the next run need not wait.
+
+        Args:
+            interrupted: What the run was writing may be left, for the next run to sweep.
+        """
         self._stop.set()
         _held_here.discard(self.lease.nonce)
         with self._lock:
-            self.lease = replace(self.lease, ended=True)
+            self.lease = replace(self.lease, ended=True, interrupted=interrupted)
             try:
                 self._output.put(self._output.lease(self.lease.number), self.lease.to_bytes())
             except RowError as error:
@@ -105,8 +111,8 @@ class LeaseHolder:
     def __enter__(self) -> LeaseHolder:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.end()
+    def __exit__(self, exception: type[BaseException] | None, *_: object) -> None:
+        self.end(interrupted=exception is not None)
 
     def _beat(self) -> None:
         while not self._stop.wait(_HEARTBEAT_S):
@@ -173,7 +179,7 @@ def acquire(
         if storage.create(output.lease(lease.number), lease.to_bytes(), options=output.storage):
             output.delete(uri for n, uri in _leases(output) if n < lease.number)
             holder = LeaseHolder(output, lease)
-            if newest is not None and not newest.ended:
+            if newest is not None and (newest.interrupted or not newest.ended):
                 _sweep(output, 0.0 if _is_dead(newest) else _WATCH_S)
             return holder
         _held_here.discard(lease.nonce)  # another run took it at the same moment: find out which
@@ -234,13 +240,13 @@ def _newest(output: Output) -> Lease | None:
 
 
 def _sweep(output: Output, older_than: float) -> None:
-    """Removes the temporary objects that a dead run was writing, so many seconds old."""
+    """Removes the temporary objects that a run left behind, if they are so many seconds old."""
     try:
         count = storage.sweep(output.directory, older_than, options=output.storage)
     except RowError as error:  # they are in nobody's way
-        _logger.warning("a dead run's temporary objects could not be removed: %s", error.message)
+        _logger.warning("temporary objects could not be removed: %s", error.message)
     else:
-        _logger.info("removed %d temporary objects of a dead run", count)
+        _logger.info("removed %d temporary objects of an earlier run", count)
 
 
 def _stands_still(output: Output, seen: Lease, sleep: Callable[[float], Any]) -> bool:
