@@ -26,6 +26,8 @@ from typing import Any
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.output import Output
+from alphabeam.transforms.storage.capabilities import Writing, capabilities
+from alphabeam.transforms.storage.uris import chain
 
 __all__ = ["Lease", "LeaseError", "LeaseHolder", "acquire", "check", "held"]
 
@@ -240,7 +242,14 @@ def _newest(output: Output) -> Lease | None:
 
 
 def _sweep(output: Output, older_than: float) -> None:
-    """Removes the temporary objects that a run left behind, if they are so many seconds old."""
+    """Removes the temporary objects that a run left behind, if they are so many seconds old.
+
+    Object stores take each object in one request. They have nothing to sweep, and listing all of
+    a large output would take them long.
+    """
+    protocol = chain(output.directory)[0].protocol
+    if capabilities(protocol).writing is Writing.PUT:
+        return
     try:
         count = storage.sweep(output.directory, older_than, options=output.storage)
     except RowError as error:  # they are in nobody's way
