@@ -16,7 +16,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Where the pages from elsewhere stand in the site.
+# Where the pages from elsewhere are in the site.
 TAKEN_IN = {
     "README.md": "index.md",
     "CHANGELOG.md": "changelog.md",
@@ -66,7 +66,7 @@ def _relinked(text: str, source: str) -> str:
 
 
 def _site_path(path: str) -> str | None:
-    """Where a file of the repository stands in the site; None if it is no part of it."""
+    """Where a file of the repository is in the site; None if it is no part of it."""
     if path in TAKEN_IN:
         return TAKEN_IN[path]
     return path.removeprefix("docs/") if path.startswith("docs/") else None

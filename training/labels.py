@@ -37,7 +37,7 @@ class Label:
         soft: Unsure pixels (0.1 < p < 0.9) over subject pixels.
         border: Share of the border that is subject.
         swing: Mean difference between the two flips over the subject's area, of the teacher that
-            wavers more.
+            varies more.
         agreement: Intersection over union of the teachers' masks.
     """
 
@@ -142,7 +142,7 @@ def label_photos(
     """Labels photos until done or `seconds` have passed; labels already there are kept.
 
     Each label is an 8-bit grey PNG of 320 x 320 in ``folder/source/name.png``; what is known of
-    them stands in ``folder/labels.jsonl``, one a line.
+    them is in ``folder/labels.jsonl``, one a line.
 
     Returns:
         How many labels the folder holds now.

@@ -46,7 +46,7 @@ def print_on(rng: Rng, bgr: np.ndarray, alpha: np.ndarray, background: np.ndarra
         rng: Source of chance.
         bgr: The subject's colours, h x w x 3.
         alpha: Its alpha, h x w float32.
-        background: The picture that it stands in, h x w x 3; some paint comes close to its colour.
+        background: The picture that it is placed in, h x w x 3; some paint is near its colour.
 
     Returns:
         The colours with the print, h x w x 3 float32, shaded as they were.
@@ -106,7 +106,7 @@ def vitrify(rng: Rng, bgr: np.ndarray, alpha: np.ndarray, background: np.ndarray
         rng: Source of chance.
         bgr: The subject's colours, h x w x 3.
         alpha: Its alpha, h x w float32.
-        background: The picture that it stands in, h x w x 3.
+        background: The picture that it is placed in, h x w x 3.
 
     Returns:
         The colours as glass, h x w x 3 float32.

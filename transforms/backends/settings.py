@@ -50,7 +50,7 @@ class PicpikSettings:
     )
     private_key: str = setting(
         "${env:PICPIK_PRIVATE_KEY}",
-        "A reference, resolved on the worker; it stands in no log, graph or option.",
+        "A reference, resolved on the worker; it appears in no log, graph or option.",
         pattern=_KEY,
         repr=False,
     )

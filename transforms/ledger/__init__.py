@@ -1,10 +1,10 @@
 """The ledger: what is finished and what is paid for, so that neither is done twice.
 
-A finished row stands in a small Parquet group under ``ledger/rows/`` while its run is under way,
+A finished row is in a small Parquet group under ``ledger/rows/`` while its run is under way,
 in ``metadata/`` once the run is whole, and in ``ledger/earlier/`` when a later run's manifest has
 it no more (`alphabeam.transforms.metadata`). ``SkipFinished`` looks rows up in all of them by
 fingerprint (`skip`), and hands on those it finds as they were finished (`finished`); everything
-else stays pending. A row that failed is not finished. A task of the API stands under
+else stays pending. A row that failed is not finished. A task of the API is under
 ``ledger/tasks/`` (`submissions`).
 """
 

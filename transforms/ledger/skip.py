@@ -152,7 +152,7 @@ def _is_there(found: Row, output: Output) -> bool:
         if name is None:
             continue
         try:
-            there = storage.stat(output.uri(name), options=output.storage).size
+            there = output.size(output.uri(name))
         except RowError as error:
             if error.code is ErrorCode.NOT_FOUND:
                 return False

@@ -53,7 +53,7 @@ class PicpikBackend(PicpikSettings):
     """The signed PICPIK API; `PicpikSettings` has what a job file may set.
 
     Attributes:
-        output: The job's output, or its folder: the tasks stand in its ledger.
+        output: The job's output, or its folder: its ledger has the tasks.
         heartbeat: Seconds in which the processes of a run notice that another comes or goes.
         run: The run's name among those of its output. Whoever gets this value, or a copy of it,
             shares one budget and one pace.

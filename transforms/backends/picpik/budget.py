@@ -65,7 +65,7 @@ class Spending:
 
 
 class Changing(Protocol):
-    """Where the spending stands; `Tally` is one."""
+    """Where the spending is kept; `Tally` is one."""
 
     def change(self, change: Callable[[Spending], tuple[Spending, Any]], /) -> Any:
         """Changes it, and gives the second value that ``change`` gave."""
@@ -105,7 +105,7 @@ class Budget:
     Args:
         max_tasks: Most tasks to buy; None for no bound.
         max_credits: Most credits to spend; None for no bound.
-        spending: Where the spending stands; None for this process alone.
+        spending: Where the spending is kept; None for this process alone.
         longest_wait: Seconds to wait for the first task to show the price. One whose process
             was killed never does.
         clock: Monotonic seconds.
