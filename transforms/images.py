@@ -98,15 +98,15 @@ def _not_an_image(data: bytes) -> RowError:
             "the image's header is broken, cut off, or of a kind that cannot be read; "
             "upload it again, or save it as PNG or JPEG",
         )
+    # Never a byte of it: the URI may have led to a file of passwords.
     if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in start):
+        page = start.lstrip()[:9].lower().startswith((b"<!doctype", b"<html"))
+        kind = "an HTML page" if page else "text"
         return RowError(
-            ErrorCode.NOT_AN_IMAGE,
-            f"the file is text, not an image; check what the URI serves: {start.decode()!r}",
+            ErrorCode.NOT_AN_IMAGE, f"the file is {kind}, not an image; check what the URI serves"
         )
     return RowError(
-        ErrorCode.NOT_AN_IMAGE,
-        f"no known image format; the file starts with the bytes {start[:8].hex(' ')}; "
-        f"save it as one of {', '.join(_FORMATS)}",
+        ErrorCode.NOT_AN_IMAGE, f"no known image format; save it as one of {', '.join(_FORMATS)}"
     )
 
 
