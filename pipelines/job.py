@@ -22,11 +22,23 @@ from pydantic import (
 
 from alphabeam.transforms.backends.settings import LocalSettings, PicpikSettings
 from alphabeam.transforms.parameters import MattingParameters
+from alphabeam.transforms.secret_refs import inline_secrets
 from alphabeam.transforms.settings import settings_of
 
-__all__ = ["SCHEMA_FILE", "Job", "schema_text"]
+__all__ = ["SCHEMA_FILE", "InlineSecretError", "Job", "schema_text"]
 
 SCHEMA_FILE = Path(__file__).resolve().parent.parent / "configs" / "job.schema.json"
+
+
+class InlineSecretError(ValueError):
+    """``storage`` holds a secret itself; the message and ``path`` say where, not what it is."""
+
+    def __init__(self, path: tuple[str, ...]) -> None:
+        self.path = path
+        super().__init__(
+            "a secret is given by reference, ${env:NAME} or ${file:/path}, never itself; not as "
+            "a default either"
+        )
 
 
 class _Section(BaseModel):
@@ -177,7 +189,7 @@ class Job(_Section):
 
     storage: dict[str, dict[str, Any]] = {}
     """Options for fsspec by protocol, for example `s3: {endpoint_url: …}`. Secrets are given as
-    `${env:NAME}` or `${file:/path}`, and resolved on the worker."""
+    `${env:NAME}` or `${file:/path}`, and resolved on the worker; a secret itself is refused."""
 
     max_failures: int = Field(0, ge=0)
     """More failed rows than this, and the exit status is 3."""
@@ -186,6 +198,13 @@ class Job(_Section):
     @classmethod
     def _default_backend(cls, value: Any) -> Any:
         return _with_kind(value)
+
+    @field_validator("storage")
+    @classmethod
+    def _references_alone(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for path in inline_secrets(value):
+            raise InlineSecretError(path)
+        return value
 
 
 def schema_text() -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from alphabeam.pipelines.job import Job, LocalBackend, PicpikBackend
+from alphabeam.pipelines.job import InlineSecretError, Job, LocalBackend, PicpikBackend
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.secret_refs import SecretError, resolve
@@ -117,10 +118,12 @@ def _parse_yaml(text: str, name: str, positions: _Positions) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        reason = ", ".join(part for part in (error.context, error.problem) if part)
-        raise JobFileError(f"{where}: not YAML: {reason or error}") from None
+        reason = _unquoted(", ".join(part for part in (error.context, error.problem) if part))
+        raise JobFileError(f"{where}: not YAML: {reason or 'broken'}") from None
     except yaml.YAMLError as error:
         raise JobFileError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:  # a date such as 2026-13-01
+        raise JobFileError(f"{name}: not YAML: {error}; put the value into quotes") from None
     if not isinstance(values, dict):
         raise JobFileError(
             f"{name}:1:1: a job file is a mapping with 'input' and 'output'; this one is "
@@ -134,18 +137,21 @@ def _parse_yaml(text: str, name: str, positions: _Positions) -> dict[str, Any]:
     return values
 
 
+def _unquoted(reason: str) -> str:
+    """A parser's words without what it quotes of the file: an unquoted ``*x`` may be a secret."""
+    return re.sub(r"(alias|tag|tag handle|anchor) (['\"]).*\2", r"\1", reason)
+
+
 def _apply(setting: str, values: dict[str, Any], positions: _Positions) -> None:
     key, equals, text = setting.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):
-        raise JobFileError(
-            f"--set {setting}: write key=value, for example --set matting.erode_size=5"
-        )
+        raise JobFileError(f"--set {key}: write key=value, for example --set matting.erode_size=5")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        reason = getattr(error, "problem", None) or "broken"
-        raise JobFileError(f"--set {setting}: the value is not YAML: {reason}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        reason = _unquoted(getattr(error, "problem", None) or "broken")
+        raise JobFileError(f"--set {key}: the value is not YAML: {reason}") from None
     place = values
     for part in path[:-1]:
         if not isinstance(place.get(part), dict):
@@ -237,7 +243,12 @@ def _complaint(error: Any, positions: _Positions) -> str:
     else:
         message = message[:1].lower() + message[1:]
         if error["type"] == "value_error":
-            message = str(error["ctx"]["error"])
+            cause = error["ctx"]["error"]
+            message = str(cause)
+            if isinstance(cause, InlineSecretError):
+                location = (*location, *cause.path)
+        elif location[:1] == ("storage",):
+            pass  # no word of what stands there
         elif location in _SECRETS:
             message = "give a reference such as ${env:PICPIK_PRIVATE_KEY}, never the key itself"
         elif not isinstance(error["input"], (dict, list)):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import bz2
+import contextlib
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -207,8 +212,21 @@ def test_public_names_are_there_and_no_others() -> None:
         alphabeam.Nonsense  # noqa: B018
 
 
+def unpacked(graph: bytes) -> Iterator[bytes]:
+    """A graph and what is pickled in it: Beam packs pickles with zlib or bz2, and in base64."""
+    yield graph
+    for found in re.finditer(rb"[A-Za-z0-9+/]{40,}={0,2}", graph):
+        for start in range(4):  # the match may begin with a letter that stands before it
+            text = found.group()[start:]
+            with contextlib.suppress(ValueError):
+                packed = base64.b64decode(text + b"=" * (-len(text) % 4))
+                for unpack in (zlib.decompress, bz2.decompress):
+                    with contextlib.suppress(zlib.error, OSError, ValueError):
+                        yield from unpacked(unpack(packed))
+
+
 def test_the_graph_pickles_no_session_and_no_secret(
-    filled_shop: FillShop, monkeypatch: pytest.MonkeyPatch
+    filled_shop: FillShop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import apache_beam as beam
 
@@ -217,12 +235,21 @@ def test_the_graph_pickles_no_session_and_no_secret(
     from alphabeam.pipelines.job_file import load_job
 
     monkeypatch.setenv("HUSH", "the-secret-itself")
-    shop = filled_shop(1, storage={"s3": {"secret": "${env:HUSH}"}})
+    (tmp_path / "hush").write_text("another-secret\n")
+    cookie = f"session=${{file:{tmp_path}/hush}}"
+    storage = {
+        "s3": {"secret": "${env:HUSH}", "client_kwargs": {"aws_session_token": "${env:HUSH}"}},
+        "http": {"headers": {"cdn.example": {"Cookie": cookie}}},
+    }
+    shop = filled_shop(1, storage=storage)
     job = load_job(str(shop.job))
     pipeline = beam.Pipeline(runner="FnApiRunner")
     pipeline | Catalogue(job, "r1", threads_of(job))
     graph = pipeline.to_runner_api().SerializeToString()
-    assert b"the-secret-itself" not in graph
+    everything = b"".join(unpacked(graph))
+    for reference in (b"${env:HUSH}", cookie.encode()):
+        assert reference not in graph and reference in everything, "the search finds what is there"
+    assert b"the-secret-itself" not in everything and b"another-secret" not in everything
     assert len(graph) < 500_000
     labels = str(sorted(pipeline.applied_labels))
     for step in ("ReadManifest", "Images", "WriteMetadata"):

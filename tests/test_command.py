@@ -93,7 +93,7 @@ def test_a_wrong_job_file_is_2(filled_shop: FillShop, capsys: Any) -> None:
         (f"backend.model_sha256={'f' * 64}", "does not have the SHA-256 ffff"),
         ("output.directory=http://localhost:1/out", "cannot write http://localhost:1/out"),
         ("storage={s3: {key: '${env:NOT_SET_X}'}}", "the environment variable NOT_SET_X is not"),
-        ("storage={s3: {key: '${NOT_SET_X}'}}", "no reference; write ${env:NAME}"),
+        ("storage={s3: {endpoint_url: '${NOT_SET_X}'}}", "no reference; write ${env:NAME}"),
     ],
 )
 def test_a_job_that_cannot_begin_is_1_and_one_line(

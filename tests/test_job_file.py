@@ -254,10 +254,48 @@ def test_a_variable_that_is_not_set_says_where(monkeypatch: pytest.MonkeyPatch) 
 
 def test_secrets_of_stores_stay_references(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUSH", "the-secret")
-    text = LEAST + "storage:\n  s3:\n    key: k\n    secret: ${env:HUSH}\n"
+    text = LEAST + "storage:\n  s3:\n    key: ${env:K}\n    secret: ${env:HUSH}\n"
     job = parse_job(text, "/x.yaml")
     assert job.storage["s3"]["secret"] == "${env:HUSH}"
     assert "the-secret" not in repr(job) + job.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("storage", "where"),
+    [
+        ("{s3: {secret: hunter22}}", "storage.s3.secret: a secret is given by reference"),
+        ("{s3: {client_kwargs: {a: {password: hunter22}}}}", "client_kwargs.a.password: a secret"),
+        ("{s3: {key: '${env:X:-hunter22}'}}", "storage.s3.key: a secret is given by reference"),
+        ("{http: {headers: {h.example: {Cookie: hunter22}}}}", "h.example.Cookie: a secret"),
+        ("{s3: {password: 22334455}}", "storage.s3.password: a secret is given by reference"),
+        ("{s3: {secret: *hunter22}}", "not YAML: found undefined alias"),
+        ("{s3: {secret: !hunter22 x}}", "not YAML: could not determine a constructor for the tag"),
+        ("{s3: {secret: !hunter22!x y}}", "not YAML: while parsing a node, found undefined tag"),
+        ("{s3: hunter22}", "storage.s3: input should be a valid dictionary"),
+        ("[hunter22]", "storage: input should be a valid dictionary"),
+        ("hunter22", "storage: input should be a valid dictionary"),
+        ("{s3: {secret: 'hunter22}}", "not YAML: while scanning a quoted scalar"),
+        ("{s3: {secret: hunter22: x}}", "not YAML: while parsing a flow mapping"),
+        ("{s3: {secret: @hunter22}}", "not YAML: while scanning for the next token"),
+        ("{s3: {since: 2026-13-01, secret: hunter22}}", "not YAML: month must be in 1..12"),
+    ],
+)
+def test_a_secret_in_storage_is_refused_and_never_shown(
+    storage: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = complaint(LEAST + f"storage: {storage}\n")
+    assert where in message, message
+    assert "hunter" not in message and "2233" not in message
+    with pytest.raises(JobFileError) as caught:
+        parse_job(LEAST, "configs/x.yaml", [f"storage={storage}"])
+    assert "hunter" not in str(caught.value) and "2233" not in str(caught.value)
+
+
+def test_a_setting_that_is_no_assignment_is_not_shown() -> None:
+    for setting in ("storage.s3.secret=[hunter22", "=hunter22", "..=hunter22"):
+        with pytest.raises(JobFileError) as caught:
+            parse_job(LEAST, "configs/x.yaml", [setting])
+        assert "hunter" not in str(caught.value)
 
 
 # ---------------------------------------------------------------------------- schema and configs

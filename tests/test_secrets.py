@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from alphabeam.transforms.secret_refs import SecretError, references, resolve
+from alphabeam.transforms.secret_refs import (
+    SecretError,
+    inline_secrets,
+    is_secret_name,
+    references,
+    resolve,
+)
 
 
 def test_references_are_replaced_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -60,3 +66,73 @@ def test_a_reference_that_is_misspelt_is_not_taken_for_the_secret(value: str) ->
 def test_other_values_pass() -> None:
     for value in ("$HOME", "a$", "{x}", "50$ {y}", 5, None, True, b"${env:X}"):
         assert resolve(value) == value
+
+
+def test_what_is_no_reference_is_not_quoted() -> None:
+    """It may be the secret itself, with a brace in it."""
+    with pytest.raises(SecretError) as caught:
+        resolve("${hunter22")
+    assert "hunter" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("key", "secret", "token", "password", "account_key", "sas_token", "connection_string"),
+        *("client_secret", "Authorization", "Cookie", "X-Api-Key", "Private-Token", "passphrase"),
+        *("aws_access_key_id", "aws_secret_access_key", "SSECustomerKey", "apikey", "auth", "PWD"),
+        *("x-amz-security-token", "Proxy-Authorization", "credentials", "cookies", "sig"),
+    ],
+)
+def test_names_of_secrets(name: str) -> None:
+    assert is_secret_name(name)
+    assert inline_secrets({"s3": {name: "hunter22"}}) == [("s3", name)]
+    assert inline_secrets({"s3": {name: 22334455}}) == [("s3", name)]
+    assert inline_secrets({"s3": {"client_kwargs": {"deep": [{name: "hunter22"}]}}}) == [
+        ("s3", "client_kwargs", "deep", "0", name)
+    ]
+    for value in ("${env:KEY}", "Bearer ${env:KEY}", "${file:/run/secrets/x}", "", None, True):
+        assert inline_secrets({"s3": {name: value}}) == []
+    assert inline_secrets({"s3": {name: "${env:KEY:-hunter22}"}}) == [("s3", name)]
+    assert inline_secrets({"s3": {name: "${KEY}"}}) == [("s3", name)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"s3": {"endpoint_url": "https://minio.example:9000", "anon": True, "use_ssl": False}},
+        {"s3": {"client_kwargs": {"region_name": "eu-1", "verify": "/etc/ca.pem"}}},
+        {"s3": {"s3_additional_kwargs": {"SSEKMSKeyId": "arn:aws:kms:x", "ACL": "private"}}},
+        {"sftp": {"username": "photos", "key_filename": "/run/id", "host_key_policy": "reject"}},
+        {"sftp": {"auth_timeout": 30, "look_for_keys": False, "port": 22}},
+        {"gs": {"token": "google_default", "project": "shop"}},
+        {"gs": {"token": "/run/secrets/gcs.json"}},
+        {"abfs": {"account_name": "shop", "tenant_id": "t", "client_id": "c", "anon": False}},
+        {"http": {"headers": {"User-Agent": "shop", "cdn.example": {"Accept": "image/*"}}}},
+        {"webdav": {"auth": ["photos", "${env:DAV}"], "base_url": "https://cloud.example/dav/"}},
+        {"http": {"client_kwargs": {"trust_env": True}, "timeout": 5}},
+        {},
+    ],
+)
+def test_what_is_no_secret_may_be_given_itself(options: dict[str, object]) -> None:
+    assert inline_secrets(options) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"s3": {"config_kwargs": {"proxies": {"https": "http://me:hunter22@proxy:3128"}}}},
+        {"http": {"client_kwargs": {"cookies": {"session": "hunter22"}}}},
+        {"webdav": {"auth": ["photos", "hunter22"]}},
+        {"gs": {"token": {"type": "service_account", "private_key": "hunter22"}}},
+        {"gs": {"token": "ya29.hunter22"}},
+        {"abfs": {"what": "AccountName=a;AccountKey=hunter22"}},
+        {"abfs": {"url": "https://a.example/c?sv=1&sig=hunter22"}},
+        {"sftp": {"what": "-----BEGIN OPENSSH PRIVATE KEY-----"}},
+        {"s3": {"what": "AKIAIOSFODNN7EXAMPLE"}},
+        {"http": {"headers": {"X": "Bearer hunter22"}}},
+        {"http": {"headers": {"cdn.example": {"Authorization": "hunter22"}}}},
+    ],
+)
+def test_secrets_are_found_by_their_form_and_place_too(options: dict[str, object]) -> None:
+    assert len(inline_secrets(options)) == 1

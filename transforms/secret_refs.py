@@ -8,14 +8,40 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["SecretError", "references", "resolve"]
+__all__ = ["SecretError", "inline_secrets", "is_secret_name", "references", "resolve"]
 
 _REFERENCE = re.compile(r"\$\{(env|file):([^}:]+?)(?::-([^}]*))?\}")
 # What was surely meant for a reference, such as ${NAME}: it must not be used as the secret itself.
-_MISTAKE = re.compile(r"\$\{(?!(?:env|file):[^}:]+?(?::-[^}]*)?\})(\w*)")
+_MISTAKE = re.compile(r"\$\{(?!(?:env|file):[^}:]+?(?::-[^}]*)?\})")
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+# A name that has one of these, its words run together, is a secret's ...
+_SECRET_PARTS = (
+    "secret", "passw", "passphrase", "token", "credential", "cookie", "signature", "authoriz",
+    "authentic", "accesskey", "apikey", "privatekey", "accountkey", "connectionstring", "bearer",
+)  # fmt: skip
+# ... or one that ends in one of these words;
+_SECRET_WORDS = frozenset(
+    {"key", "auth", "sas", "sig", "pass", "pwd", "pat", "pin", "jwt", "hmac", "pkey", "dsn"}
+)
+# unless it ends in one of these: ``key_filename``, ``host_key_policy``, ``auth_timeout``.
+_NO_SECRET_WORDS = frozenset(
+    {"file", "filename", "path", "policy", "timeout", "ttl", "url", "uri", "endpoint", "type",
+     "algorithm", "method", "mode", "provider", "user", "username"}
+)  # fmt: skip
+# What a value shows by itself, whatever the setting's name.
+_SECRET_VALUE = re.compile(
+    r"-----BEGIN|://[^/\s:@]*:[^/\s@]+@|AccountKey=|SharedAccessSignature=|\b(AKIA|ASIA)[0-9A-Z]{16}"
+    r"|^(Bearer|Basic)\s+\S|^eyJ[\w-]+\.|[?&;](sig|X-(Amz|Goog)-\w+|token|Signature)=[^&\s]",
+    re.IGNORECASE,
+)
+# What fsspec's libraries take in place of a token: a method's name, a key file's path.
+_METHOD = re.compile(
+    r"anon|anonymous|google_default|cloud|browser|cache|default|none|[^\n{]*\.json", re.IGNORECASE
+)
 
 
 class SecretError(ValueError):
@@ -47,10 +73,10 @@ def resolve(value: Any) -> Any:
             ``${`` begins no reference.
     """
     if isinstance(value, str):
-        if mistake := _MISTAKE.search(value):
+        if _MISTAKE.search(value):  # which may be the secret itself, and so is not quoted
             raise SecretError(
-                f"{mistake.group(0)}…: no reference; write ${{env:NAME}}, "
-                "${env:NAME:-default} or ${file:/path}"
+                "a '${' begins no reference; write ${env:NAME}, ${env:NAME:-default} or "
+                "${file:/path}"
             )
         return _REFERENCE.sub(_replacement, value)
     if isinstance(value, Mapping):
@@ -58,6 +84,62 @@ def resolve(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [resolve(item) for item in value]
     return value
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a setting, a header or a parameter of that name holds a secret.
+
+    >>> [name for name in ("X-Api-Key", "key_filename", "aws_secret_access_key") if
+    ...  is_secret_name(name)]
+    ['X-Api-Key', 'aws_secret_access_key']
+    """
+    words = [word.lower() for word in _WORD.findall(name)]
+    if not words or words[-1] in _NO_SECRET_WORDS:
+        return False
+    joined = "".join(words)
+    return words[-1] in _SECRET_WORDS or any(part in joined for part in _SECRET_PARTS)
+
+
+def inline_secrets(options: Any) -> list[tuple[str, ...]]:
+    """Where a store's options hold a secret itself and not a reference to it.
+
+    Args:
+        options: A mapping of settings, nested as deep as they come.
+
+    Returns:
+        The names that lead to each; never the value. A reference with a default
+        (``${env:NAME:-value}``) holds the secret too.
+    """
+    return list(_inline(options, (), False))
+
+
+def _inline(value: Any, path: tuple[str, ...], secret: bool) -> Iterator[tuple[str, ...]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            name = str(key)
+            # a token may be a whole service account, which has settings of its own
+            within = secret and not (path and path[-1].lower() == "token")
+            yield from _inline(item, (*path, name), within or is_secret_name(name))
+    elif isinstance(value, (list, tuple)):
+        user = bool(path) and path[-1].lower() == "auth" and len(value) > 1  # and its password
+        for number, item in enumerate(value):
+            yield from _inline(item, (*path, str(number)), secret and not (user and number == 0))
+    elif isinstance(value, str):
+        if _holds_secret(value, secret, path[-1] if path else ""):
+            yield path
+    elif secret and value is not None and not isinstance(value, bool):
+        yield path  # YAML reads a password of digits as a number
+
+
+def _holds_secret(text: str, secret: bool, name: str) -> bool:
+    if _SECRET_VALUE.search(_REFERENCE.sub("", text)):
+        return True
+    if not secret or not text:
+        return False
+    found = list(_REFERENCE.finditer(text))
+    values = [match.group(3) for match in found if match.group(3)] if found else [text]
+    method = name.lower() in ("token", "credential", "credentials")
+    return any(not (method and _METHOD.fullmatch(value)) for value in values)
 
 
 def _replacement(match: re.Match[str]) -> str:

@@ -45,14 +45,6 @@ __all__ = ["FsspecOptions", "FsspecPath", "beam_path", "register"]
 # Beam's names for stores whose fsspec protocol is called otherwise
 _BEAM_SCHEMES = {"azfs": "abfs"}
 
-# These must be references, ``${env:…}``, wherever options may be pickled.
-_SECRET_OPTIONS = frozenset(
-    {
-        "secret", "password", "passphrase", "account_key", "connection_string", "sas_token",
-        "client_secret",
-    }
-)  # fmt: skip
-
 
 class FsspecOptions(PipelineOptions):
     """Pipeline options: what fsspec needs to reach the stores."""
@@ -376,14 +368,13 @@ def register(
             raise RowError(
                 ErrorCode.INVALID_URI, f"fsspec knows no protocol {protocol!r}; check its name"
             )
+    for path in secret_refs.inline_secrets(options or {}):
+        raise RowError(
+            ErrorCode.INVALID_PARAMETER,
+            f"the option {'.'.join(path)} is a secret in clear; give a reference, "
+            "${env:NAME} or ${file:PATH}, which is resolved on the worker",
+        )
     for protocol, given in (options or {}).items():
-        for name, value in given.items():
-            if name in _SECRET_OPTIONS and value and not secret_refs.references(value):
-                raise RowError(
-                    ErrorCode.INVALID_PARAMETER,
-                    f"the option {name} of {protocol} is a secret in clear; give a reference, "
-                    "${env:NAME} or ${file:PATH}, which is resolved on the worker",
-                )
         _registered.options[protocol] = dict(given)
     for protocol in protocols:
         _registered.plain.add(protocol)

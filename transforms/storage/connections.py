@@ -111,6 +111,10 @@ def _with_defaults(protocol: str, given: dict[str, Any]) -> dict[str, Any]:
         )
         options["client_kwargs"] = client
         options["encoded"] = True  # by us, before
+    elif protocol in ("gs", "gcs"):
+        token = options.get("token")
+        if isinstance(token, str) and token.lstrip().startswith("{"):
+            options["token"] = json.loads(token)  # a key file's content; gcsfs takes it as a dict
     elif protocol in ("abfs", "abfss", "az"):
         options.setdefault("connection_timeout", _CONNECT_S)
         options.setdefault("read_timeout", _READ_S)

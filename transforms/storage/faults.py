@@ -24,7 +24,7 @@ from alphabeam.transforms.retry import (
     Retries,
     retry_after_seconds,
 )
-from alphabeam.transforms.secret_refs import SecretError, references, resolve
+from alphabeam.transforms.secret_refs import SecretError, is_secret_name, references, resolve
 from alphabeam.transforms.storage import deadlines
 from alphabeam.transforms.storage.capabilities import capabilities
 from alphabeam.transforms.storage.uris import chain, redact, secrets_in
@@ -297,17 +297,11 @@ def _hint(code: ErrorCode, protocol: str) -> str:
     }.get(code, "")
 
 
-_SECRET_NAMES = (
-    "secret", "password", "passphrase", "passwd", "token", "key", "sas", "credential", "auth",
-    "connection_string", "headers", "cookie",
-)  # fmt: skip
-
-
 def _secret_values(options: Any, secret: bool = False) -> Iterator[str]:
     """What must not be shown: values under a telling name, and whatever was given by reference."""
     if isinstance(options, Mapping):
         for name, value in options.items():
-            hidden = secret or any(word in str(name).lower() for word in _SECRET_NAMES)
+            hidden = secret or name == "headers" or is_secret_name(str(name))
             yield from _secret_values(value, hidden)
     elif isinstance(options, (list, tuple)):
         for value in options:

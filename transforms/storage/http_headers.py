@@ -16,15 +16,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.secret_refs import is_secret_name
 
 if TYPE_CHECKING:
     from aiohttp import TraceConfig
     from yarl import URL
 
 __all__ = ["checked", "sender"]
-
-# Without a host only these, and what is added to them: a manifest's rows may name any server.
-_SECRET = ("auth", "cookie", "token", "key", "secret", "password", "signature", "credential")
 
 _Headers = dict[str, dict[str, str]]  # host, or "" for every host -> name -> value
 
@@ -44,7 +42,7 @@ def checked(given: Any) -> _Headers:
     for name, value in (given or {}).items():
         if isinstance(value, Mapping):
             found[str(name).lower()] = {str(key): str(item) for key, item in value.items()}
-        elif any(word in str(name).lower() for word in _SECRET):
+        elif is_secret_name(str(name)):  # a manifest's rows may name any server
             raise RowError(
                 ErrorCode.INVALID_PARAMETER,
                 f"storage.http.headers.{name}: it would be sent to every server that a row names; "
