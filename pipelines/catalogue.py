@@ -14,7 +14,7 @@ from alphabeam.transforms.backends.local import LocalBackend
 from alphabeam.transforms.backends.picpik import PicpikBackend
 from alphabeam.transforms.cutouts import WriteCutouts
 from alphabeam.transforms.images import ReadImages
-from alphabeam.transforms.ledger import Finished, Journal, SkipFinished, SkipSameContent
+from alphabeam.transforms.ledger import Finished, Journal, Marks, SkipFinished, SkipSameContent
 from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.manifest import Manifest, ManifestError, ReadManifest, Survey
 from alphabeam.transforms.metadata import Committed, WriteMetadata
@@ -110,7 +110,8 @@ class Catalogue(beam.PTransform):
             pixels_in_flight=job.engine.pixels_in_flight,
             journal=journal,
         )
-        stages = [read.stage, RemoveBackground(backend).stage, write.stage]
+        marks = Marks(output, self.run_id, heed=not self.fresh)
+        stages = [read.stage, *marks.watch(RemoveBackground(backend).stage, write.stage)]
         if not self.fresh:
             stages.insert(0, SkipFinished(finished, backend).stage)
             stages.insert(2, SkipSameContent(finished, backend).stage)

@@ -20,6 +20,8 @@ from alphabeam.pipelines.logs import configure
 
 if TYPE_CHECKING:
     from alphabeam.pipelines.job import Job
+    from alphabeam.transforms.lease import LeaseHolder
+    from alphabeam.transforms.output import Output
 
 __all__ = ["main"]
 
@@ -177,7 +179,7 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
         )
         with (
             lease.acquire(output, run_id, take_over=options.take_over) as holder,
-            end_on_signals(job.name, partial(holder.end, interrupted=True)),
+            end_on_signals(job.name, partial(_end_in_order, holder, output)),
             ProgressBar(progress, quiet=options.quiet),
         ):
             pipeline = beam.Pipeline(options=beam_options)
@@ -196,6 +198,14 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
     for line in summary.lines():
         print(line)
     return OK if summary.failed <= job.max_failures else TOO_MANY_FAILURES
+
+
+def _end_in_order(holder: LeaseHolder, output: Output) -> None:
+    """What is left to do when the run and its workers have been stopped."""
+    from alphabeam.transforms.ledger.crashes import remove_marks
+
+    remove_marks(output, holder.lease.run_id)
+    holder.end(interrupted=True)
 
 
 class _NotConfirmedError(Exception):

@@ -44,6 +44,7 @@ class ErrorCode(str, Enum):
     RESULT_REFUSED = "result_refused"  # a result URL that must not be fetched, or too large
     BUDGET_SPENT = "budget_spent"  # max_credits or max_tasks reached
     UNWRITABLE_ROW = "unwritable_row"  # a value of the row fits no column of the metadata
+    CRASHED = "crashed"  # the process ended three times while it worked on the image
     INTERNAL = "internal"  # a defect of alphabeam; please report it
 
 

@@ -13,6 +13,7 @@ has to agree with another's. No other module knows a path of the output::
     ledger/tasks/FINGERPRINT.json  tasks of the API; FINGERPRINT.2.json is the second attempt
     ledger/budget/RUN/             what the processes of a run share: its budget, its pace
     ledger/lease/NUMBER.json       who is writing to the output
+    ledger/working/NAME.json       which images a process is computing on
     run/RUN/                       what only the run under way needs
 """
 
@@ -124,6 +125,14 @@ class Output:
     def shared(self, run: str, name: str) -> str:
         """Folder of something that the processes of a run share."""
         return self.uri(f"ledger/budget/{run}/{name}")
+
+    def mark(self, name: str) -> str:
+        """What a process is computing on."""
+        return self.uri(f"ledger/working/{name}.json")
+
+    def mark_files(self) -> list[str]:
+        """Every object under ``ledger/working/``."""
+        return self.list("ledger/working")
 
     def lease_files(self) -> list[str]:
         """Every object under ``ledger/lease/``."""

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from alphabeam.transforms import lease, storage
 from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.ledger.crashes import forget_marks
 from alphabeam.transforms.manifest.names import checksum, digest
 from alphabeam.transforms.metadata.failures import failure_record
 from alphabeam.transforms.metadata.schema import (
@@ -118,6 +119,7 @@ def _commit(groups: Iterable[str], output: Output, run_id: str) -> Committed:
     _logger.info("committed %d rows to %s", committed.rows, committed.folder)
     _retire(output, run_id, totals.finished)
     output.delete(collected)
+    forget_marks(output)
     return committed
 
 

@@ -24,6 +24,7 @@ from alphabeam.transforms.backends.picpik.purchases import Purchase, Purchases
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images import decode
 from alphabeam.transforms.ledger import Submission, Submissions
+from alphabeam.transforms.ledger.crashes import waiting, working
 from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.locks import KeyedLocks
 from alphabeam.transforms.picpik import (
@@ -103,6 +104,10 @@ class Session:
 
     def remove(self, picture: Picture) -> Picture:
         """Fills in a picture's alpha, cutout and row, or fails its row."""
+        with waiting():
+            return self._remove(picture)
+
+    def _remove(self, picture: Picture) -> Picture:
         row = self._fingerprinted(picture.row)
         began = time.perf_counter()
         try:
@@ -138,7 +143,7 @@ class Session:
 
     @contextmanager
     def _decoded(self, data: bytes, limits: Limits) -> Iterator[np.ndarray]:
-        with self._decoding:
+        with working(), self._decoding:
             yield decode(data, limits)
 
     def _ended_task(self, purchase: Purchase) -> TaskDetail:
