@@ -120,7 +120,11 @@ class Fortnight:
                 "resubmit_unknown": resubmit_unknown,
             }
         job = {
-            "input": {"manifest": "manifest.csv", "threads": 2},
+            "input": {
+                "manifest": "manifest.csv",
+                "threads": 2,
+                "allow": ["default", "http://127.0.0.1"],
+            },
             "backend": backend,
             "output": {"directory": "out"},
             "engine": {"processes": 1, "threads": 2},

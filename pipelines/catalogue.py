@@ -10,6 +10,7 @@ import apache_beam as beam
 from alphabeam.pipelines.engines import Threads
 from alphabeam.pipelines.job import Job
 from alphabeam.pipelines.progress import Progress
+from alphabeam.transforms import storage
 from alphabeam.transforms.backends.local import LocalBackend
 from alphabeam.transforms.backends.picpik import PicpikBackend
 from alphabeam.transforms.cutouts import WriteCutouts
@@ -23,7 +24,7 @@ from alphabeam.transforms.pool import Overlap
 from alphabeam.transforms.remove_background import RemoveBackground
 from alphabeam.transforms.rows import Row
 
-__all__ = ["Catalogue", "backend_of", "limits_of", "manifest_of", "output_of"]
+__all__ = ["Catalogue", "allow_of", "backend_of", "limits_of", "manifest_of", "output_of"]
 
 
 def manifest_of(job: Job) -> Manifest:
@@ -46,6 +47,11 @@ def output_of(job: Job) -> Output:
 def limits_of(job: Job) -> Limits:
     """The job's limits as the transforms take them."""
     return Limits(job.input.max_pixels, job.input.max_bytes)
+
+
+def allow_of(job: Job) -> storage.AllowList:
+    """Where the job's rows may read from."""
+    return storage.AllowList.of(job.input.manifest, job.input.allow)
 
 
 def backend_of(job: Job, threads: int = 0) -> LocalBackend | PicpikBackend:
@@ -103,7 +109,13 @@ class Catalogue(beam.PTransform):
             redistribute=self.redistribute,
             on_survey=_Surveyed(output, self.run_id, job.input.allow_empty, self.progress),
         )
-        read = ReadImages(limits_of(job), threads=job.input.threads, storage_options=output.storage)
+        allow = allow_of(job)
+        read = ReadImages(
+            limits_of(job),
+            threads=job.input.threads,
+            storage_options=output.storage,
+            allow=allow,
+        )
         write = WriteCutouts(
             output,
             threads=self.threads.encoding,
@@ -113,7 +125,7 @@ class Catalogue(beam.PTransform):
         marks = Marks(output, self.run_id, heed=not self.fresh)
         stages = [read.stage, *marks.watch(RemoveBackground(backend).stage, write.stage)]
         if not self.fresh:
-            stages.insert(0, SkipFinished(finished, backend).stage)
+            stages.insert(0, SkipFinished(finished, backend, allow=allow).stage)
             stages.insert(2, SkipSameContent(finished, backend).stage)
         return (
             rows

@@ -8,7 +8,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from alphabeam.pipelines.catalogue import backend_of, limits_of, manifest_of, output_of
+from alphabeam.pipelines.catalogue import (
+    allow_of,
+    backend_of,
+    limits_of,
+    manifest_of,
+    output_of,
+)
 from alphabeam.pipelines.engines import processes_of, threads_of
 from alphabeam.pipelines.job import Job
 from alphabeam.transforms import storage
@@ -98,7 +104,7 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
     if first is None:
         yield "image      no good row among the first ones; nothing was tried"
         return
-    picture = fetch(first, limits_of(job), output.storage)
+    picture = fetch(first, limits_of(job), output.storage, allow_of(job))
     began = time.perf_counter()
     if picture.row.status == PENDING:
         picture = remove_locally(picture, core)
@@ -108,7 +114,7 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
         row = write_cutout(picture, trial)
         trial.delete(storage.list(trial.directory, options=output.storage))
     if row.status == FAILED:
-        yield f"image      {row.image}: {row.error_code}: {row.error_message}"
+        yield f"image      {storage.redact(row.image)}: {row.error_code}: {row.error_message}"
         return
     seconds = time.perf_counter() - began
     yield (
@@ -130,7 +136,7 @@ def rows_to_submit(job: Job, backend: PicpikBackend, fresh: bool = False) -> int
         backend: Its backend.
         fresh: Count rows that are finished as well.
     """
-    manifest, output = manifest_of(job), output_of(job)
+    manifest, output, allow = manifest_of(job), output_of(job), allow_of(job)
     surveyed = survey(manifest)
     finished = None if fresh else FinishedRows(output)
     tasks = backend.tasks()
@@ -140,12 +146,12 @@ def rows_to_submit(job: Job, backend: PicpikBackend, fresh: bool = False) -> int
             return None
         try:
             if finished is not None:
-                row, found = look_up(row, backend, finished, output)
+                row, found = look_up(row, backend, finished, output, allow)
                 if found is not None:
                     return None
             else:
-                version = storage.stat(row.image, options=output.storage).version
-                row = row._replace(source_version=version)
+                stat = storage.stat(row.image, options=output.storage, allow=allow)
+                row = row._replace(source_version=stat.version)
             if not backend.would_submit(row, tasks):
                 return None
         except RowError:  # it fails, and costs nothing

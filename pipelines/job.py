@@ -92,6 +92,14 @@ class Input(_Section):
     threads: int = Field(16, ge=1, le=256)
     """Images fetched at once, per process."""
 
+    allow: list[str] = ["default"]
+    """The places that rows may read from: `default`, protocols (`s3`, `file`), hosts
+    (`https://cdn.example.com`, `https://*.example.com`; without a port, every port), buckets and
+    folders (`s3://photos/shoes`, `./photos`). `default` stands for every store if the manifest is
+    a local file; else for the manifest's own store, `http` and `https`, and for no local files.
+    This machine (loopback), link-local addresses and a cloud's metadata service are read from only
+    if they are listed by name, such as `http://127.0.0.1:8000`."""
+
     allow_empty: bool = False
     """Take a manifest without rows for right, though the last run's had some."""
 

@@ -108,7 +108,7 @@ def parse_job(text: str, name: str = "job.yaml", settings: Sequence[str] = ()) -
         complaints += [_complaint(e, positions) for e in error.errors(include_url=False)]
     if complaints:
         raise JobFileError("\n".join(complaints))
-    return _resolve_paths(job, name)
+    return _resolve_paths(job, name, positions)
 
 
 def _parse_yaml(text: str, name: str, positions: _Positions) -> dict[str, Any]:
@@ -273,7 +273,7 @@ def _keys(location: _Location) -> list[str]:
     return list(getattr(model, "model_fields", ()))
 
 
-def _resolve_paths(job: Job, name: str) -> Job:
+def _resolve_paths(job: Job, name: str, positions: _Positions) -> Job:
     folder = storage.parent(name)
 
     def resolved(uri: str) -> str:
@@ -284,13 +284,24 @@ def _resolve_paths(job: Job, name: str) -> Job:
             uri = os.path.abspath(os.path.expanduser(uri))
         return uri + slash
 
+    manifest = resolved(job.input.manifest)
+    # a folder; whatever has no slash is a protocol's name, or wrong
+    allow = [
+        resolved(entry) if "://" not in entry and ("/" in entry or entry in (".", "..")) else entry
+        for entry in job.input.allow
+    ]
+    try:
+        storage.AllowList.of(manifest, allow)
+    except RowError as error:
+        where = positions.of(("input", "allow"))
+        raise JobFileError(f"{where}: input.allow: {error.message}") from None
     backend = job.backend
     if isinstance(backend, LocalBackend) and ("/" in backend.model or ".onnx" in backend.model):
         backend = backend.model_copy(update={"model": resolved(backend.model)})
     return job.model_copy(
         update={
             "name": job.name or os.path.splitext(os.path.basename(name))[0],
-            "input": job.input.model_copy(update={"manifest": resolved(job.input.manifest)}),
+            "input": job.input.model_copy(update={"manifest": manifest, "allow": allow}),
             "output": job.output.model_copy(update={"directory": resolved(job.output.directory)}),
             "backend": backend,
         }

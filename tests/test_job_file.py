@@ -260,6 +260,28 @@ def test_secrets_of_stores_stay_references(monkeypatch: pytest.MonkeyPatch) -> N
     assert "the-secret" not in repr(job) + job.model_dump_json()
 
 
+def test_places_are_resolved_like_every_path() -> None:
+    text = LEAST.replace(
+        "m.csv", "m.csv\n  allow: [default, ./photos, s3://shop/a, https://cdn.example, gs]"
+    )
+    allow = parse_job(text, "/shop/x.yaml").input.allow
+    assert allow == ["default", "/shop/photos", "s3://shop/a", "https://cdn.example", "gs"]
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ("photos", "'photos' is no place: no such protocol; write https://NAME for a host"),
+        ("cdn.example.com", "write https://NAME for a host, ./NAME for a folder"),
+        ("https://me:hunter22@cdn.example", "give it without user and password"),
+    ],
+)
+def test_what_is_no_place_says_where(place: str, says: str) -> None:
+    message = complaint(LEAST.replace("m.csv", f"m.csv\n  allow: [default, '{place}']"))
+    assert message.startswith("configs/x.yaml:3:3: input.allow: ") and says in message
+    assert "hunter" not in message
+
+
 @pytest.mark.parametrize(
     ("storage", "where"),
     [

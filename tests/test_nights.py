@@ -223,7 +223,7 @@ def stuck_shop(filled_shop: FillShop) -> Shop:
     """Two good pictures, and a source that never answers: an HTTP server that only listens."""
     import socket
 
-    shop = filled_shop(2)
+    shop = filled_shop(2, input={"allow": ["default", "http://127.0.0.1"]})
     listener = socket.create_server(("127.0.0.1", 0))
     shop.listener = listener  # type: ignore[attr-defined]  # kept open
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/never.jpg"

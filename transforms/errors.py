@@ -20,6 +20,7 @@ class ErrorCode(str, Enum):
     # stores
     NOT_FOUND = "not_found"
     ACCESS_DENIED = "access_denied"
+    NOT_ALLOWED = "not_allowed"  # no place that rows may read from, see input.allow
     INVALID_URI = "invalid_uri"
     MISSING_DEPENDENCY = "missing_dependency"  # the store's library is not installed
     STORAGE_UNAVAILABLE = "storage_unavailable"  # transient fault, retries used up

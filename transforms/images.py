@@ -286,6 +286,7 @@ def fetch(
     row: Row,
     limits: Limits,
     storage_options: Mapping[str, Mapping[str, Any]] | None = None,
+    allow: storage.AllowList = storage.ANYWHERE,
 ) -> Picture:
     """Fetches one image's bytes and reads its header.
 
@@ -293,6 +294,7 @@ def fetch(
         row: One that is not pending passes through.
         limits: What to refuse.
         storage_options: Options for fsspec, by protocol.
+        allow: Where a row may read from.
 
     Returns:
         The picture, its row filled in with the source's size, format, digest and version. A
@@ -304,9 +306,11 @@ def fetch(
     data = b""
     try:
         if not row.source_version:
-            version = storage.stat(row.image, options=storage_options).version
-            row = row._replace(source_version=version)
-        data = storage.read(row.image, max_bytes=limits.max_bytes, options=storage_options)
+            stat = storage.stat(row.image, options=storage_options, allow=allow)
+            row = row._replace(source_version=stat.version)
+        data = storage.read(
+            row.image, max_bytes=limits.max_bytes, options=storage_options, allow=allow
+        )
         row = row._replace(source_bytes=len(data), source_sha256=hashlib.sha256(data).hexdigest())
         info = inspect(data, limits)
         row = row._replace(source_format=info.format, width=info.width, height=info.height)
@@ -329,6 +333,8 @@ class ReadImages(beam.PTransform):
         threads: How many images are fetched at once, per process.
         depth: How many images are fetched ahead, per process.
         storage_options: Options for fsspec, by protocol.
+        allow: Where rows may read from: ``storage.AllowList.of(manifest)``. By default from every
+            store, but not from this machine's own servers or a cloud's metadata service.
     """
 
     def __init__(
@@ -338,9 +344,10 @@ class ReadImages(beam.PTransform):
         threads: int = 16,
         depth: int = 32,
         storage_options: Mapping[str, Mapping[str, Any]] | None = None,
+        allow: storage.AllowList = storage.ANYWHERE,
     ) -> None:
         super().__init__()
-        self.stage = Stage(_Open(limits or Limits(), storage_options), threads, depth)
+        self.stage = Stage(_Open(limits or Limits(), storage_options, allow), threads, depth)
 
     def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[Picture]:
         """Builds the step."""
@@ -351,6 +358,7 @@ class ReadImages(beam.PTransform):
 class _Open:
     limits: Limits
     storage_options: Mapping[str, Mapping[str, Any]] | None = field(repr=False)
+    allow: storage.AllowList
 
     def __call__(self) -> Callable[[Row], Picture]:
-        return lambda row: fetch(row, self.limits, self.storage_options)
+        return lambda row: fetch(row, self.limits, self.storage_options, self.allow)

@@ -54,6 +54,11 @@ async def elsewhere(request: web.Request) -> web.Response:
     raise web.HTTPFound(f"http://{other}:{request.host.partition(':')[2]}/headers")
 
 
+async def to(request: web.Request) -> web.Response:
+    """Redirects to what the query says."""
+    return web.Response(status=302, headers={"Location": request.query_string})
+
+
 async def here(request: web.Request) -> web.Response:
     raise web.HTTPFound("/headers")
 
@@ -176,6 +181,7 @@ def main() -> None:
         "/headers": headers,
         "/elsewhere": elsewhere,
         "/here": here,
+        "/to": to,
         "/chunked": chunked,
         "/get-only": get_only,
         "/status/{status}": status,

@@ -125,7 +125,11 @@ def test_an_unreliable_store(tmp_path: Path) -> None:
         lines = [f"http://127.0.0.1:{port}/unreliable/{name}" for name in names]
         (tmp_path / "manifest.txt").write_text("\n".join(lines) + "\n")
         job = {
-            "input": {"manifest": str(tmp_path / "manifest.txt"), "format": "list"},
+            "input": {
+                "manifest": str(tmp_path / "manifest.txt"),
+                "format": "list",
+                "allow": ["http://127.0.0.1"],
+            },
             "output": {"directory": str(tmp_path / "out")},
             "storage": {"http": {"timeout": 1}},
             "max_failures": 1,

@@ -42,13 +42,19 @@ class SkipFinished(beam.PTransform):
         finished: The output's finished rows; or the output, or its folder.
         backend: The backend that would do the work.
         threads: Rows looked up at once, per process.
+        allow: Where rows may read from, as for ``ReadImages``.
     """
 
     def __init__(
-        self, finished: Finished | Output | str, backend: Backend, *, threads: int = 16
+        self,
+        finished: Finished | Output | str,
+        backend: Backend,
+        *,
+        threads: int = 16,
+        allow: storage.AllowList = storage.ANYWHERE,
     ) -> None:
         super().__init__()
-        self.stage = Stage(_LookUp(_finished(finished), backend), threads)
+        self.stage = Stage(_LookUp(_finished(finished), backend, allow), threads)
 
     def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[Row]:
         """Builds the step."""
@@ -88,6 +94,7 @@ def _finished(given: Finished | Output | str) -> Finished:
 class _LookUp:
     finished: Finished
     backend: Backend
+    allow: storage.AllowList
 
     def __call__(self) -> Callable[[Row], Row]:
         finished, output = self.finished.open(), self.finished.output
@@ -96,7 +103,7 @@ class _LookUp:
             if row.status != PENDING or not len(finished):
                 return row
             try:
-                pending, found = look_up(row, self.backend, finished, output)
+                pending, found = look_up(row, self.backend, finished, output, self.allow)
                 return pending if found is None else _adopt(found, pending, self.backend, output)
             except Exception as error:
                 return row.failed("read", error)
@@ -129,7 +136,11 @@ class _LookUpContent:
 
 
 def look_up(
-    row: Row, backend: Backend, finished: FinishedRows, output: Output
+    row: Row,
+    backend: Backend,
+    finished: FinishedRows,
+    output: Output,
+    allow: storage.AllowList = storage.ANYWHERE,
 ) -> tuple[Row, Row | None]:
     """Finds what an earlier run made of a row, without reading its source; see `SkipFinished`.
 
@@ -139,8 +150,8 @@ def look_up(
     Raises:
         RowError: The source cannot be found, or a store refuses an answer.
     """
-    version = storage.stat(row.image, options=output.storage).version
-    row = row._replace(source_version=version)
+    stat = storage.stat(row.image, options=output.storage, allow=allow)
+    row = row._replace(source_version=stat.version)
     quick_key = backend.fingerprinted(row).quick_key
     found = finished.with_quick_key(quick_key) if quick_key else None
     return row, found if found is not None and _is_there(found, output) else None

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import urllib3
 
+from alphabeam.transforms.addresses import unwrapped
 from alphabeam.transforms.picpik.connections import connections
 from alphabeam.transforms.picpik.errors import (
     AnswerInvalidError,
@@ -58,13 +59,7 @@ def is_public(address: str) -> bool:
     False for private, loopback, link-local, carrier-grade NAT, multicast and reserved addresses,
     and for IPv6 forms that carry one of these (IPv4-mapped, 6to4, NAT64).
     """
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour
-        if inner is None and ip in ipaddress.ip_network("64:ff9b::/96"):
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            ip = inner
+    ip = unwrapped(ipaddress.ip_address(address.partition("%")[0]))
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 

@@ -12,6 +12,7 @@ Not for: appending, partial writes, or pipelines' own sources and sinks.
 
 from __future__ import annotations
 
+from alphabeam.transforms.storage.allowed import ANYWHERE, AllowList
 from alphabeam.transforms.storage.creating import create
 from alphabeam.transforms.storage.deleting import delete, remove_folders, sweep
 from alphabeam.transforms.storage.faults import StorageOptions
@@ -23,6 +24,8 @@ from alphabeam.transforms.storage.uris import identity, is_local, join, parent, 
 from alphabeam.transforms.storage.writing import put
 
 __all__ = [
+    "ANYWHERE",
+    "AllowList",
     "Stat",
     "StorageOptions",
     "create",

@@ -22,8 +22,10 @@ from fsspec.utils import infer_compression
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.secret_refs import resolve
 from alphabeam.transforms.storage import http_headers
+from alphabeam.transforms.storage.allowed import AllowList
 from alphabeam.transforms.storage.capabilities import Capabilities, capabilities, spellings
 from alphabeam.transforms.storage.faults import StorageOptions, as_row_error, diagnose
+from alphabeam.transforms.storage.guarded import client_maker
 from alphabeam.transforms.storage.streams import open_stream
 from alphabeam.transforms.storage.uris import (
     ARCHIVES,
@@ -198,19 +200,26 @@ def _take_names_literally(client: Any) -> None:
     client.join_url = join_quoted
 
 
-def _connect(links: tuple[Link, ...], layers: list[_Layer], options: StorageOptions | None) -> Any:
+def _connect(
+    links: tuple[Link, ...],
+    layers: list[_Layer],
+    options: StorageOptions | None,
+    allow: AllowList | None,
+) -> Any:
     """An instance for the outermost link. An archive reads its file as everybody else would."""
     protocol, kwargs = layers[-1].protocol, dict(layers[-1].kwargs)
     if protocol in ARCHIVES:
         file = spell(links[1:])
-        kwargs["fo"] = open_stream(lambda: borrow(file, options), file, options)
+        kwargs["fo"] = open_stream(lambda: borrow(file, options, allow=allow), file, options)
         if protocol == "tar":
             kwargs["compression"] = infer_compression(file)
     elif protocol in CACHES:
-        kwargs["fs"] = _connect(links[1:], layers[:-1], options)
+        kwargs["fs"] = _connect(links[1:], layers[:-1], options, allow)
     elif protocol in ("http", "https"):
         trace = http_headers.sender(kwargs.pop("headers"))
         kwargs["client_kwargs"] = {**kwargs["client_kwargs"], "trace_configs": [trace]}
+        if allow is not None:
+            kwargs["get_client"] = client_maker(allow, kwargs.get("proxy"))
     fs = get_filesystem_class(protocol)(**kwargs, skip_instance_cache=True)
     if isinstance(getattr(fs, "dircache", None), DirCache):
         fs.dircache = DirCache(use_listings_cache=False)
@@ -225,7 +234,11 @@ def _connect(links: tuple[Link, ...], layers: list[_Layer], options: StorageOpti
 
 @contextmanager
 def borrow(
-    uri: str, options: StorageOptions | None = None, *, fresh: bool = False
+    uri: str,
+    options: StorageOptions | None = None,
+    *,
+    fresh: bool = False,
+    allow: AllowList | None = None,
 ) -> Iterator[Place]:
     """Lends the file system of a URI.
 
@@ -236,11 +249,14 @@ def borrow(
         uri: The URI.
         options: Options per protocol, secrets resolved.
         fresh: Makes a new instance of an archive or cache, which would not see a later change.
+        allow: Where a row may read from; None for what the job itself names.
 
     Raises:
-        RowError: INVALID_URI, MISSING_DEPENDENCY, or INVALID_PARAMETER for options that the store
-            does not take.
+        RowError: NOT_ALLOWED; INVALID_URI, MISSING_DEPENDENCY, or INVALID_PARAMETER for options
+            that the store does not take.
     """
+    if allow is not None:
+        allow.check(uri)
     links = chain(uri)
     layers: list[_Layer] = []
     for link in reversed(links):
@@ -251,8 +267,11 @@ def borrow(
     place_of = _spelling(links, layers)
     key = json.dumps(
         [
-            (layer.protocol, layer.kwargs, layer.path if layer is not layers[-1] else "")
-            for layer in layers
+            *(
+                (layer.protocol, layer.kwargs, layer.path if layer is not layers[-1] else "")
+                for layer in layers
+            ),
+            allow and allow.places,
         ],
         sort_keys=True,
         default=repr,
@@ -264,7 +283,7 @@ def borrow(
         if fs is None and pool.idle:
             fs = pool.idle.pop()
         if fs is None or (fresh and len(links) > 1):
-            fs = _connect(links, layers, options)
+            fs = _connect(links, layers, options, allow)
             if getattr(fs, "async_impl", False) or layers[-1].protocol in ("file", "memory"):
                 pool.shared = fs
     keep = True

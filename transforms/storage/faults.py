@@ -210,6 +210,9 @@ def diagnose(error: BaseException) -> Fault:
         return Fault(ErrorCode.MISSING_DEPENDENCY, _reason(error))
     if isinstance(error, SecretError):
         return Fault(ErrorCode.INVALID_PARAMETER, str(error))
+    refused = _refusal(error)
+    if refused is not None:
+        return Fault(refused.code, refused.message)
     for cause in causes(error):
         fault = _recognise(cause)
         if fault is not None:
@@ -224,6 +227,14 @@ def diagnose(error: BaseException) -> Fault:
     if isinstance(error, ValueError):
         return Fault(ErrorCode.INVALID_URI, reason)
     return Fault(ErrorCode.STORAGE_UNAVAILABLE, reason)
+
+
+def _refusal(error: BaseException) -> RowError | None:
+    """What was raised below a library because a row may not read from a place, if that is it."""
+    for cause in causes(error):
+        if isinstance(cause, RowError) and cause.code is ErrorCode.NOT_ALLOWED:
+            return cause
+    return None
 
 
 def _recognise(error: BaseException) -> Fault | None:
@@ -319,6 +330,9 @@ def as_row_error(
     """The one line that a user sees of an exception; no secret of the options or the URI in it."""
     if isinstance(error, RowError):
         return error
+    refused = _refusal(error)
+    if refused is not None:
+        return refused
     fault = diagnose(error)
     reason = _shown(fault.reason, uri, options)
     if verb in ("write", "create") and fault.code is ErrorCode.NOT_FOUND:

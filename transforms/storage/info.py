@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.storage import http
+from alphabeam.transforms.storage.allowed import AllowList
 from alphabeam.transforms.storage.connections import borrow
 from alphabeam.transforms.storage.deadlines import TOTAL_S
 from alphabeam.transforms.storage.faults import StorageOptions, retry
@@ -31,7 +32,11 @@ class Stat(NamedTuple):
 
 
 def stat(
-    uri: str, *, options: StorageOptions | None = None, timeout: float | None = TOTAL_S
+    uri: str,
+    *,
+    options: StorageOptions | None = None,
+    timeout: float | None = TOTAL_S,
+    allow: AllowList | None = None,
 ) -> Stat:
     """Size and version of an object, without reading it.
 
@@ -39,18 +44,21 @@ def stat(
         uri: The object.
         options: Options per protocol.
         timeout: Seconds for everything together; None for no bound.
+        allow: Where a row may read from; None for a URI that the user himself gave.
 
     Raises:
         RowError: As for :func:`read`.
     """
-    return retry(lambda: _stat_once(uri, options), "check", uri, options, timeout=timeout)
+    return retry(lambda: _stat_once(uri, options, allow), "check", uri, options, timeout=timeout)
 
 
-def _stat_once(uri: str, options: StorageOptions | None) -> Stat:
+def _stat_once(uri: str, options: StorageOptions | None, allow: AllowList | None) -> Stat:
     if is_local(uri):
+        if allow is not None:
+            allow.check(uri)
         status = os.stat(local_path(uri))
         return Stat(status.st_size, f"{status.st_mtime_ns}-{status.st_size}")
-    with borrow(uri, options) as place:
+    with borrow(uri, options, allow=allow) as place:
         if place.protocol in ("http", "https"):
             return Stat(*http.request(place, http.head))
         info = place.fs.info(place.path)

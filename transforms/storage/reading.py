@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.storage import http
+from alphabeam.transforms.storage.allowed import AllowList
 from alphabeam.transforms.storage.connections import Place, borrow
 from alphabeam.transforms.storage.deadlines import TOTAL_S
 from alphabeam.transforms.storage.faults import StorageOptions, retry, too_large
@@ -26,6 +27,7 @@ def read(
     max_bytes: int | None = None,
     options: StorageOptions | None = None,
     timeout: float | None = TOTAL_S,
+    allow: AllowList | None = None,
 ) -> bytes:
     """Reads an object.
 
@@ -34,18 +36,25 @@ def read(
         max_bytes: The most that is accepted; a larger object is not read to its end.
         options: Options per protocol.
         timeout: Seconds for everything together, retries included; None for no bound.
+        allow: Where a row may read from; None for a URI that the user himself gave.
 
     Raises:
-        RowError: NOT_FOUND, ACCESS_DENIED, TOO_LARGE, INVALID_URI, MISSING_DEPENDENCY or
-            STORAGE_UNAVAILABLE.
+        RowError: NOT_FOUND, ACCESS_DENIED, NOT_ALLOWED, TOO_LARGE, INVALID_URI,
+            MISSING_DEPENDENCY or STORAGE_UNAVAILABLE.
     """
-    return retry(lambda: _read_once(uri, max_bytes, options), "read", uri, options, timeout=timeout)
+    return retry(
+        lambda: _read_once(uri, max_bytes, options, allow), "read", uri, options, timeout=timeout
+    )
 
 
-def _read_once(uri: str, max_bytes: int | None, options: StorageOptions | None) -> bytes:
+def _read_once(
+    uri: str, max_bytes: int | None, options: StorageOptions | None, allow: AllowList | None
+) -> bytes:
     if is_local(uri):
+        if allow is not None:
+            allow.check(uri)
         return read_local(uri, max_bytes)
-    with borrow(uri, options) as place:
+    with borrow(uri, options, allow=allow) as place:
         if place.protocol in ("http", "https"):
             found: bytes = http.request(place, http.get, uri, max_bytes)
             return found
