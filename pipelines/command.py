@@ -186,6 +186,7 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
             pipeline | "Catalogue" >> catalogue
             result = pipeline.run()
             result.wait_until_finish()
+            holder.sweep()
     summary = summarize(
         job,
         output,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,23 +98,33 @@ def test_what_a_dead_process_was_writing_is_swept(output: Output, tmp_path: Path
     assert not left.exists(), "and after one that failed"
 
 
-def elsewhere(output: Output, **values: object) -> Lease:
+def test_what_killed_workers_were_writing_is_swept_at_a_runs_end(
+    output: Output, tmp_path: Path
+) -> None:
+    name = f".alphabeam-{'0' * 32}.partial"
+    left = [tmp_path / folder / name for folder in ("cutouts/a/b", "ledger/tasks", "run/r")]
+    others = [tmp_path / "another output/cutouts" / name, tmp_path / "cutouts/whole.png"]
+    for path in (*left, *others):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    with acquire(output, "mine") as holder:
+        holder.sweep()
+    assert not any(path.exists() for path in left) and all(path.exists() for path in others)
+
+
+def elsewhere(output: Output, **values: Any) -> Lease:
     """A lease of another machine."""
     with acquire(output, "theirs") as holder:
-        theirs = replace(holder.lease, host="another-machine", **values)  # type: ignore[arg-type]
+        fields = {"host": "another-machine", "process": "another-machine:1:2:3", **values}
+        theirs = replace(holder.lease, **fields)
     output.put(output.lease(theirs.number), theirs.to_bytes())
     return theirs
 
 
 def test_another_machines_heartbeat_is_watched(output: Output) -> None:
     theirs = elsewhere(output)
-
-    def beat(_: float) -> None:
-        alive = replace(theirs, beats=theirs.beats + 1)
-        output.put(output.lease(theirs.number), alive.to_bytes())
-
     with pytest.raises(LeaseError, match="on another-machine"):
-        acquire(output, "mine", sleep=beat)
+        acquire(output, "mine", sleep=lambda _: beat_once(output, theirs))
     waited: list[float] = []
     acquire(output, "mine", sleep=waited.append).end()
     assert waited == [lease._WATCH_S], "it stood still while it was watched"
@@ -124,10 +137,68 @@ def test_take_over_takes_a_living_ones_and_the_other_notices(output: Output) -> 
         check(output, "second")
 
 
-def test_a_broken_lease_is_explained(output: Output) -> None:
-    output.put(output.lease(3), b"{")
-    with pytest.raises(LeaseError, match="this lease is broken"):
-        acquire(output, "mine")
+@pytest.mark.parametrize("ahead", [3600.0, -3600.0])
+def test_a_wrong_clock_neither_steals_a_lease_nor_waits_for_one(
+    output: Output, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    real = time.time
+    theirs = elsewhere(output)
+    monkeypatch.setattr(time, "time", lambda: real() + ahead)
+    with pytest.raises(LeaseError, match="on another-machine"):
+        acquire(output, "mine", sleep=lambda _: beat_once(output, theirs))
+    waited: list[float] = []
+    with acquire(output, "mine", sleep=waited.append):
+        assert waited == [lease._WATCH_S]
+        with pytest.raises(LeaseError, match="run mine"):
+            acquire(output, "other", sleep=no_sleep)
+
+
+def beat_once(output: Output, theirs: Lease) -> None:
+    output.put(output.lease(theirs.number), replace(theirs, beats=theirs.beats + 1).to_bytes())
+
+
+def test_a_machine_of_the_same_name_is_another_machine(output: Output) -> None:
+    """Clones and containers may share a name; their processes cannot be seen from here."""
+    theirs = elsewhere(output, host=platform.node())
+    with pytest.raises(LeaseError, match="run theirs"):
+        acquire(output, "mine", sleep=lambda _: beat_once(output, theirs))
+
+
+BROKEN = [b"", b"{", b'{"number": 3, "run_id": "x"}', b"[]", b"null", b"\xff\xfe", b"[" * 100_000]
+WRONG_TYPES = {"number": "a", "run_id": 1, "nonce": [], "host": {}, "process": 0, "started_at": 0}
+
+
+@pytest.mark.parametrize("data", [*BROKEN, json.dumps(WRONG_TYPES).encode()])
+def test_a_broken_lease_is_watched_and_then_taken_over(output: Output, data: bytes) -> None:
+    """A writer that dies may leave one on disks that cannot do better."""
+    output.put(output.lease(3), data)
+    waited: list[float] = []
+    with acquire(output, "mine", sleep=waited.append) as holder:
+        assert holder.lease.number == 4 and waited == [lease._WATCH_S]
+    output.put(output.lease(7), data)
+    with acquire(output, "mine", take_over=True, sleep=no_sleep) as holder:
+        assert holder.lease.number == 8
+
+
+def test_the_owner_of_a_broken_lease_may_live(output: Output) -> None:
+    theirs = elsewhere(output)
+    output.put(output.lease(theirs.number), b"{")
+    with pytest.raises(
+        LeaseError, match=r"^a run whose lease, number 1, cannot be read is writing"
+    ):
+        acquire(output, "mine", sleep=lambda _: beat_once(output, theirs))
+
+
+def test_one_that_was_taken_over_leaves_the_leases_alone(
+    output: Output, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lease, "_HEARTBEAT_S", 0.01)
+    first = acquire(output, "first")
+    with acquire(output, "second", take_over=True, sleep=no_sleep) as second:
+        first._thread.join(10)
+        assert not first._thread.is_alive() and "will commit nothing" in caplog.text
+        first.end()
+        assert output.lease_files() == [output.lease(second.lease.number)]
 
 
 def test_heartbeats_reach_the_store(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 
 from alphabeam.transforms.backends.picpik import PicpikBackend
-from alphabeam.transforms.backends.picpik.processes import is_gone, this_process
 from alphabeam.transforms.images import fetch
 from alphabeam.transforms.ledger import Submission, Submissions
 from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.picpik.emulator import Emulator, encode_png, running_emulator
+from alphabeam.transforms.processes import is_gone, this_process
 from alphabeam.transforms.rows import Picture, Row
 from tests.picpik_jobs import bought_by_a_process, pictures
 
@@ -154,10 +154,7 @@ def test_an_intent_of_a_process_that_is_gone_is_not_waited_for(
     tmp_path: Path, ledger: Submissions
 ) -> None:
     (row,) = pictures(tmp_path, 1)
-    program = (
-        "from alphabeam.transforms.backends.picpik.processes import this_process as name;"
-        "print(name())"
-    )
+    program = "from alphabeam.transforms.processes import this_process as name;print(name())"
     gone = subprocess.check_output([sys.executable, "-c", program], text=True).strip()
     assert is_gone(gone) and not is_gone(this_process()) and not is_gone("elsewhere:1:x")
     with running_emulator() as emulator:

@@ -4,16 +4,16 @@ A lease is an object ``ledger/lease/NUMBER.json`` with its owner. A run takes th
 creating the next number, on the condition that nobody else has: of several runs, one succeeds.
 The owner writes its object anew as a heartbeat, and marks it as ended when it is done. The next
 run takes over a lease that is ended, whose process is gone from this machine, or whose heartbeat
-stands still; ``take_over`` takes any.
+stands still; ``take_over`` takes any. One that cannot be read, because its writer died or its disk
+is bad, is taken over likewise: its owner, if there is one, writes it anew.
 
-Clocks are not compared between machines: whether a heartbeat stands still is seen by watching it.
+No clock plays a part, so none can be wrong: whether a heartbeat stands still is seen by watching.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 import platform
 import secrets
 import threading
@@ -25,7 +25,8 @@ from typing import Any
 
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.output import Output
+from alphabeam.transforms.output import FOLDERS, Output
+from alphabeam.transforms.processes import is_gone, is_here, number_of, this_process
 from alphabeam.transforms.storage.capabilities import Writing, capabilities
 from alphabeam.transforms.storage.uris import chain
 
@@ -46,12 +47,14 @@ class LeaseError(Exception):
 class Lease:
     """Who has an output.
 
+    One that cannot be read has a number and no run.
+
     Attributes:
         number: Each take-over counts one up.
         run_id: The run.
         nonce: Of the process that took the lease.
         host: Its machine.
-        process: Its process id, and when that process began, as the system tells it.
+        process: Its name among all processes; see `alphabeam.transforms.processes`.
         started_at: UTC, ISO 8601, by the owner's clock.
         beats: Heartbeats so far.
         ended: The run is over.
@@ -71,7 +74,9 @@ class Lease:
     @property
     def owner(self) -> str:
         """The owner in a few words."""
-        process = self.process.split(" ", 1)[0]
+        if not self.run_id:
+            return f"a run whose lease, number {self.number}, cannot be read"
+        process = number_of(self.process)
         return f"run {self.run_id} (process {process} on {self.host}, since {self.started_at})"
 
     def to_bytes(self) -> bytes:
@@ -95,6 +100,11 @@ class LeaseHolder:
         self._thread = threading.Thread(target=self._beat, name="alphabeam-lease", daemon=True)
         self._thread.start()
 
+    def sweep(self) -> None:
+        """Removes what workers that were killed left of this run; nobody may write any more."""
+        with self._lock:  # nor the heartbeat
+            _sweep(self._output, None)
+
     def end(self, *, interrupted: bool = False) -> None:
         """Gives the output free; the next run need not wait.
 
@@ -106,7 +116,7 @@ class LeaseHolder:
         with self._lock:
             self.lease = replace(self.lease, ended=True, interrupted=interrupted)
             try:
-                self._output.put(self._output.lease(self.lease.number), self.lease.to_bytes())
+                self._write()
             except RowError as error:
                 _logger.warning("the lease could not be given back: %s", error.message)
 
@@ -123,9 +133,19 @@ class LeaseHolder:
                     return
                 self.lease = replace(self.lease, beats=self.lease.beats + 1)
                 try:
-                    self._output.put(self._output.lease(self.lease.number), self.lease.to_bytes())
+                    if not self._write():
+                        _logger.error("another run took over; this one will commit nothing")
+                        return
                 except RowError as error:
                     _logger.warning("the lease's heartbeat failed: %s", error.message)
+
+    def _write(self) -> bool:
+        """Writes the lease anew, unless another run took over and removed it; whether it did."""
+        number = self.lease.number
+        if any(other > number for other, _ in _leases(self._output)):
+            return False
+        self._output.put(self._output.lease(number), self.lease.to_bytes())
+        return True
 
 
 def acquire(
@@ -154,12 +174,13 @@ def acquire(
     """
     deadline = time.monotonic() + wait
     while True:
-        newest = _newest(output)
+        newest, data = _newest(output)
+        dead = newest is None or newest.ended or _is_dead(newest)
         if newest is None or newest.ended:
             pass
         elif take_over:
             _logger.warning("taking over %s from %s", output.directory, newest.owner)
-        elif _is_dead(newest) or _stands_still(output, newest, sleep):
+        elif dead or _stands_still(output, newest, data, sleep):
             _logger.warning("%s is dead; going on in its place", newest.owner)
         elif time.monotonic() < deadline:
             sleep(1.0)
@@ -174,7 +195,7 @@ def acquire(
             run_id,
             secrets.token_hex(8),
             platform.node(),
-            _process(os.getpid()) or str(os.getpid()),
+            this_process(),
             time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
         _held_here.add(lease.nonce)
@@ -182,7 +203,7 @@ def acquire(
             output.delete(uri for n, uri in _leases(output) if n < lease.number)
             holder = LeaseHolder(output, lease)
             if newest is not None and (newest.interrupted or not newest.ended):
-                _sweep(output, 0.0 if _is_dead(newest) else _WATCH_S)
+                _sweep(output, None if dead else _WATCH_S)
             return holder
         _held_here.discard(lease.nonce)  # another run took it at the same moment: find out which
 
@@ -194,7 +215,7 @@ def held(output: Output, run_id: str, *, wait: float = 0.0) -> Iterator[None]:
     Raises:
         LeaseError: Another run has it.
     """
-    newest = _newest(output)
+    newest, _ = _newest(output)
     if newest is not None and newest.run_id == run_id and not newest.ended:
         yield
         return
@@ -208,7 +229,7 @@ def check(output: Output, run_id: str) -> None:
     Raises:
         LeaseError: Another run took it over.
     """
-    newest = _newest(output)
+    newest, _ = _newest(output)
     if newest is None or newest.run_id != run_id:
         owner = newest.owner if newest else "another run"
         raise LeaseError(
@@ -221,82 +242,67 @@ def _leases(output: Output) -> list[tuple[int, str]]:
     found = []
     for uri in output.lease_files():
         name = uri.rsplit("/", 1)[-1].removesuffix(".json")
-        if name.isdigit():
+        if name.isascii() and name.isdigit():
             found.append((int(name), uri))
     return sorted(found)
 
 
-def _newest(output: Output) -> Lease | None:
-    for _, uri in reversed(_leases(output)):
+def _newest(output: Output) -> tuple[Lease | None, bytes]:
+    """The lease of the highest number, and its object's bytes."""
+    for number, uri in reversed(_leases(output)):
         try:
-            return Lease(**json.loads(output.read(uri)))
+            data = output.read(uri)
         except RowError as error:
             if error.code is not ErrorCode.NOT_FOUND:  # its successor may just have deleted it
                 raise
-        except (TypeError, ValueError):
-            raise LeaseError(
-                f"{storage.redact(uri)}: this lease is broken; make sure that no run is writing "
-                "to the output, then delete it"
-            ) from None
-    return None
+        else:
+            return _lease_of(number, data), data
+    return None, b""
 
 
-def _sweep(output: Output, older_than: float) -> None:
+def _lease_of(number: int, data: bytes) -> Lease:
+    """The lease in an object; one without a run if the object is cut off or is something else."""
+    try:
+        lease = replace(Lease(**json.loads(data)), number=number)
+    except (TypeError, ValueError, RecursionError):
+        lease = Lease(number, "", "", "", "", "")
+    texts = (lease.run_id, lease.nonce, lease.host, lease.process, lease.started_at)
+    if not all(isinstance(text, str) for text in texts):
+        return Lease(number, "", "", "", "", "")
+    return lease
+
+
+def _sweep(output: Output, older_than: float | None) -> None:
     """Removes the temporary objects that a run left behind, if they are so many seconds old.
 
-    Object stores take each object in one request. They have nothing to sweep, and listing all of
-    a large output would take them long.
+    Only below the output's own folders: another output may be in a folder beside them. Object
+    stores take each object in one request. They have nothing to sweep, and listing all of a large
+    output would take them long.
     """
     protocol = chain(output.directory)[0].protocol
     if capabilities(protocol).writing is Writing.PUT:
         return
+    count = 0
     try:
-        count = storage.sweep(output.directory, older_than, options=output.storage)
+        for folder in FOLDERS:
+            count += storage.sweep(output.uri(folder), older_than, options=output.storage)
     except RowError as error:  # they are in nobody's way
         _logger.warning("temporary objects could not be removed: %s", error.message)
     else:
         _logger.info("removed %d temporary objects of an earlier run", count)
 
 
-def _stands_still(output: Output, seen: Lease, sleep: Callable[[float], Any]) -> bool:
-    """Whether a heartbeat from another machine stands still; watches it for as long as it takes."""
-    if seen.host == platform.node() and _process(os.getpid()):
+def _stands_still(output: Output, seen: Lease, data: bytes, sleep: Callable[[float], Any]) -> bool:
+    """Whether the heartbeat of a process that cannot be seen stands still; watches it."""
+    if is_here(seen.process):
         return False  # it lives: `_is_dead` has looked
-    _logger.info("watching whether %s is alive", seen.owner)
+    _logger.info("watching for %.0f s whether %s is alive", _WATCH_S, seen.owner)
     sleep(_WATCH_S)
-    return _newest(output) == seen
+    return _newest(output)[1] == data
 
 
 def _is_dead(lease: Lease) -> bool:
-    """Whether the owner was a process of this machine, and is gone."""
-    if lease.host != platform.node():
-        return False
-    number = lease.process.split(" ", 1)[0]
-    if number == str(os.getpid()) and lease.nonce not in _held_here:
-        return True  # this process has let it go, and could not say so
-    return not number.isdigit() or _process(int(number)) != lease.process
-
-
-def _process(number: int) -> str | None:
-    """A process id with its boot and start time, so that no other can be taken for it.
-
-    None if there is none, or the system does not tell.
-    """
-    try:
-        with open(f"/proc/{number}/stat", encoding="utf-8", errors="replace") as file:
-            fields = file.read().rpartition(")")[2].split()
-        if fields[0] in "ZX":
-            return None
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return f"{number} {file.read().strip()[:8]} {fields[19]}"
-    except OSError:
-        pass
-    if os.path.isdir("/proc/self"):
-        return None
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return None
-    except OSError:
-        pass
-    return str(number)
+    """Whether the owner was a process of this machine, and is gone or has let the lease go."""
+    if lease.process == this_process():
+        return lease.nonce not in _held_here  # and could not say so
+    return is_gone(lease.process)

@@ -27,6 +27,9 @@ __all__ = ["create"]
 _SETTLE_S = 1.0
 _OTHER_WRITER_S = 30.0  # how long one who lost waits for the winner's object
 
+# How stores that know no such condition refuse it; if it was something else, the claim fails too.
+_UNKNOWN_CONDITION = (400, 501)
+
 _memory = threading.Lock()  # fsspec's memory:// checks and writes in two steps
 # Whether a store honours the condition on a request, by file system and bucket; asked once.
 _honoured: WeakKeyDictionary[Any, dict[str, bool]] = WeakKeyDictionary()
@@ -40,12 +43,13 @@ def create(uri: str, data: bytes, *, options: StorageOptions | None = None) -> b
     ignores the condition are given a claim with a nonce, which is read back after a second:
     this holds as long as writing the object itself takes less than a second.
 
-    ``data`` should be the writer's own (hold a nonce): if an answer was lost, the object's bytes
-    show whether it was this writer who made it.
+    If an answer was lost, the store's library or this one asks again and finds the object there:
+    its bytes then show whether it was this writer who made it.
 
     Args:
         uri: The object.
-        data: Its bytes; few.
+        data: Its bytes; few, and the writer's own: no other writer's may be the same, so they
+            hold a nonce.
         options: Options per protocol.
 
     Returns:
@@ -56,19 +60,10 @@ def create(uri: str, data: bytes, *, options: StorageOptions | None = None) -> b
             name and makes no object of it.
     """
     check_writable(uri)
-    attempts = 0
-
-    def once() -> bool | None:
-        nonlocal attempts
-        attempts += 1
-        return _create_once(uri, data, options)
-
-    made = retry(once, "create", uri, options)
+    made = retry(lambda: _create_once(uri, data, options), "create", uri, options)
     if made is None:
         return _create_by_claim(uri, data, options)
-    if not made and attempts > 1:  # an earlier attempt may have made it, and its answer was lost
-        return read(uri, options=options) == data
-    return made
+    return made or _read_if_there(uri, options) == data
 
 
 def _create_once(uri: str, data: bytes, options: StorageOptions | None) -> bool | None:
@@ -109,7 +104,13 @@ def _heeds(place: Place) -> bool:
     if place.prefix not in known:
         folder = place.path.rpartition("/")[0]
         trial = f"{folder}/{partial_name()}"
-        _create_if_new(place, trial, b"first")
+        try:
+            _create_if_new(place, trial, b"first")
+        except Exception as error:
+            if not any(status_of(cause) in _UNKNOWN_CONDITION for cause in causes(error)):
+                raise
+            known[place.prefix] = False
+            return False
         known[place.prefix] = not _create_if_new(place, trial, b"second")
         try:
             place.fs.rm_file(trial)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.storage.connections import borrow
 from alphabeam.transforms.storage.faults import StorageOptions, retry
+from alphabeam.transforms.storage.info import entry
 from alphabeam.transforms.storage.listing import partial_objects
-from alphabeam.transforms.storage.local import local_path
+from alphabeam.transforms.storage.local import local_path, partial_name
 from alphabeam.transforms.storage.uris import is_local, join
-from alphabeam.transforms.storage.writing import check_writable
+from alphabeam.transforms.storage.writing import check_writable, put
 
 __all__ = ["delete", "remove_folders", "sweep"]
 
@@ -50,31 +50,44 @@ def _delete_one(uri: str, options: StorageOptions | None) -> None:
             raise
 
 
-def sweep(folder: str, older_than: float, *, options: StorageOptions | None = None) -> int:
+def sweep(
+    folder: str, older_than: float | None = None, *, options: StorageOptions | None = None
+) -> int:
     """Removes what writers that died have left: temporary objects, ``.alphabeam-….partial``.
 
     Args:
         folder: Below which to look, at any depth.
-        older_than: Seconds; younger ones may belong to a writer that lives. By this machine's
-            clock and the store's times: more than the two may differ by.
+        older_than: Seconds; younger ones may belong to a writer that lives. By the store's own
+            clock, so it does not matter what this machine's says. None where nobody writes
+            there: then they are removed whatever their age.
         options: Options per protocol.
 
     Returns:
-        How many were removed. One whose time the store does not say is kept.
+        How many were removed. One whose time the store does not say is kept, unless
+        ``older_than`` is None.
 
     Raises:
         RowError: As for :func:`list_objects` and :func:`delete`; READ_ONLY for a store that is
             not written to.
     """
     check_writable(join(folder, "any"))
-    before = time.time() - older_than
-    dead = [
-        entry.uri
-        for entry in partial_objects(folder, options=options)
-        if 0 < entry.changed < before
-    ]
-    delete(dead, options=options)
-    return len(dead)
+    found = partial_objects(folder, options=options)
+    if found and older_than is not None:
+        now = _time_of_the_store(folder, options)
+        # One from the future was written before the clock was set back.
+        found = [e for e in found if now and e.changed and abs(now - e.changed) >= older_than]
+    delete([entry.uri for entry in found], options=options)
+    return len(found)
+
+
+def _time_of_the_store(folder: str, options: StorageOptions | None) -> float:
+    """Seconds since the epoch, as the store dates an object that is written now; 0 if unknown."""
+    uri = join(folder, partial_name())
+    put(uri, b"", options=options)
+    try:
+        return entry(uri, options=options).changed
+    finally:
+        delete([uri], options=options)
 
 
 def remove_folders(uri: str, *, options: StorageOptions | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import re
@@ -16,8 +17,8 @@ from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.storage.connections import Place, borrow
 from alphabeam.transforms.storage.faults import StorageOptions, diagnose, retry
 from alphabeam.transforms.storage.info import Entry, entry_of
-from alphabeam.transforms.storage.local import is_partial
-from alphabeam.transforms.storage.uris import chain, has_magic, redact
+from alphabeam.transforms.storage.local import is_partial, local_path
+from alphabeam.transforms.storage.uris import chain, has_magic, is_local, redact
 
 __all__ = ["entries", "glob", "list_objects", "partial_objects"]
 
@@ -230,11 +231,33 @@ def partial_objects(folder: str, *, options: StorageOptions | None = None) -> li
     """
 
     def once() -> list[Entry]:
+        if is_local(folder):
+            return [*_partial_files(local_path(folder))]
         with borrow(folder, options, fresh=True) as place:
             found = _listing(place, place.path.rstrip("/"), None)
             return [entry_of(place.uri(name), info) for name, info in found if is_partial(name)]
 
     return retry(once, "list", folder, options, timeout=None)
+
+
+def _partial_files(top: str) -> Iterator[Entry]:
+    """The same on a disk, where a name costs microseconds, and a file's time ten times as much."""
+    seen: set[str] = set()
+    waiting = [top]
+    while waiting:
+        folder = waiting.pop()
+        real = os.path.realpath(folder)
+        if real in seen or not os.path.isdir(folder):
+            continue
+        seen.add(real)
+        with os.scandir(folder) as inside:
+            for one in inside:
+                if is_partial(one.name):
+                    with contextlib.suppress(FileNotFoundError):  # it was renamed meanwhile
+                        status = one.stat()
+                        yield Entry(one.path, status.st_size, status.st_mtime)
+                elif one.is_dir():
+                    waiting.append(one.path)
 
 
 def _below(uri: str, folder: str) -> str:

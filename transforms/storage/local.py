@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -101,7 +102,7 @@ def put_local(path: str, data: bytes | Path) -> None:
     try:
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        _remove(temporary)
         raise
     _sync_folder(os.path.dirname(path))
 
@@ -116,12 +117,16 @@ def create_local(path: str, data: bytes) -> bool:
     except FileExistsError:
         # over NFS, a link whose answer was lost and that was sent again fails though it was made
         return os.stat(temporary).st_nlink > 1
+    except FileNotFoundError:  # a run that has the output now has swept the temporary file
+        if not os.path.lexists(path):
+            raise
+        return False
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         return _create_exclusively(path, data)
     finally:
-        os.unlink(temporary)
+        _remove(temporary)
     _sync_folder(os.path.dirname(path))
     return True
 
@@ -158,9 +163,14 @@ def _write_beside(path: str, data: bytes | Path) -> str:
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
-        os.unlink(temporary)
+        _remove(temporary)
         raise
     return temporary
+
+
+def _remove(temporary: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
 
 
 def _sync_folder(folder: str) -> None:

@@ -14,7 +14,6 @@ import numpy as np
 
 from alphabeam.transforms import stopping
 from alphabeam.transforms.backends.picpik.budget import Budget
-from alphabeam.transforms.backends.picpik.processes import is_gone, this_process
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.ledger import Submission, Submissions
 from alphabeam.transforms.matting.box import BoxOutsideError, clip_box
@@ -30,6 +29,7 @@ from alphabeam.transforms.picpik import (
     find_lost,
     prepare_upload,
 )
+from alphabeam.transforms.processes import is_gone, this_process
 from alphabeam.transforms.rows import Row
 
 __all__ = ["Purchase", "Purchases", "would_buy"]
