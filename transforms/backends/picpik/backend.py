@@ -35,11 +35,12 @@ def _new_run() -> str:
     return f"{int(time.time()):010d}-{uuid.uuid4().hex[:12]}"
 
 
-def _sweep(output: Output) -> None:
-    """Deletes what the processes of runs long ago have shared."""
+def _sweep(output: Output, run: str) -> None:
+    """Deletes what the processes of runs long ago have shared, but nothing of this run."""
+    before = time.time() - _KEPT_S
     with suppress(RowError, RuntimeError):  # the latter where the process ends meanwhile
         output.delete(
-            uri for name, uri in output.shared_files() if _began(name) < time.time() - _KEPT_S
+            uri for name, uri in output.shared_files() if name != run and _began(name) < before
         )
 
 
@@ -154,7 +155,7 @@ class PicpikBackend(PicpikSettings):
         output = Output.of(self.output)
         if (self.requests_per_second, self.max_tasks, self.max_credits) != (None, None, None):
             threading.Thread(
-                target=_sweep, args=(output,), name="picpik-sweep", daemon=True
+                target=_sweep, args=(output, self.run), name="picpik-sweep", daemon=True
             ).start()
         if self.requests_per_second is not None:
             presence = Presence(

@@ -37,6 +37,7 @@ __all__ = ["Purchase", "Purchases", "would_buy"]
 _log = logging.getLogger(__name__)
 
 _MOST_ROUNDS = 10  # of finding a task that another process buys, which then comes to nothing
+_SURELY_OLD_S = 2 * 24 * 3600.0
 _MOST_OWNED = 100_000  # TaskUIDs that are remembered, so that none is taken for two images
 
 
@@ -105,6 +106,8 @@ class Purchases:
         # What only a later run may buy anew: a second row with the same work fails likewise.
         self._lost: dict[str, tuple[ErrorCode, str]] = {}
         self._owned = _Owned()
+        # Processes that have let an intent stand for too long: their others are not waited for.
+        self._silent: set[str] = set()
 
     def task(
         self, row: Row, data: bytes, decoded: Callable[[], AbstractContextManager[np.ndarray]]
@@ -161,15 +164,23 @@ class Purchases:
 
     def _found(self, row: Row) -> Submission | None:
         """What the ledger knows, once no other process is buying the row's task any more."""
-        until = time.monotonic() + self._intent_life
+        watched: Submission | None = None
+        until = 0.0
         pause = 0.05
         while True:
             found = self._ledger.find(row.fingerprint or "")
             if found is None or not found.is_unknown or not found.owner:
                 return found
-            age = time.time() - found.submitted_at
-            # An owner on another machine is given the time that a submission takes at most.
-            if age > self._intent_life or time.monotonic() > until or is_gone(found.owner):
+            if found.owner in self._silent or is_gone(found.owner):
+                return found
+            # An owner on another machine is given the time that a submission takes at most. It is
+            # watched for as long, since its clock may be wrong; but no clock is by days.
+            if time.time() - found.submitted_at > _SURELY_OLD_S:
+                return found
+            if found != watched:
+                watched, until = found, time.monotonic() + self._intent_life
+            elif time.monotonic() > until:
+                self._silent.add(found.owner)
                 return found
             time.sleep(pause)
             pause = min(1.0, pause * 1.5)
@@ -296,7 +307,9 @@ class _LedgerIntent:
             stopping.begin_critical()
             self._critical = True
         self.submission = replace(self.submission, submitted_at=time.time())
-        if not self._ledger.create(self.submission):
+        if self._written:  # by an earlier attempt, and could not be withdrawn
+            self._ledger.put(self.submission)
+        elif not self._ledger.create(self.submission):
             raise _OvertakenError
         self._written = True
 
