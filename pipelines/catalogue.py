@@ -46,7 +46,8 @@ def output_of(job: Job) -> Output:
 
 def limits_of(job: Job) -> Limits:
     """The job's limits as the transforms take them."""
-    return Limits(job.input.max_pixels, job.input.max_bytes)
+    given = job.input
+    return Limits(given.max_pixels, given.max_bytes, given.max_decode_seconds, given.damaged)
 
 
 def allow_of(job: Job) -> storage.AllowList:

@@ -89,6 +89,13 @@ class Input(_Section):
     max_bytes: int = Field(100_000_000, ge=1, le=2_000_000_000)
     """Largest encoded image in bytes."""
 
+    max_decode_seconds: float = Field(60, gt=0, le=86_400)
+    """An image whose decoding would take longer, by an estimate from its header, fails."""
+
+    damaged: Literal["fail", "flag"] = "fail"
+    """An image whose data are damaged or missing in part fails; or, if it is a JPEG or a PNG, what
+    is left of it is taken, with the flag `damaged_source`."""
+
     threads: int = Field(16, ge=1, le=256)
     """Images fetched at once, per process."""
 

@@ -468,3 +468,49 @@ def test_the_key_is_in_no_exception_entry_or_repr(desk: Callable[..., Desk]) -> 
     with pytest.raises(ValueError, match="never the key itself") as refused:
         PicpikBackend("out", private_key=secret)
     assert secret not in str(refused.value)
+
+
+# ------------------------------------------------------------- pictures with an alpha of their own
+
+
+def cut_out_already() -> np.ndarray:
+    """A white product on nothing, in front of colours that nobody is to see."""
+    rgba = np.full((40, 60, 4), 255, np.uint8)
+    rgba[:, :20] = (9, 8, 7, 0)
+    rgba[:, 20:24, 3] = 128
+    return rgba
+
+
+def test_a_picture_that_is_a_cutout_already_is_not_bought(desk: Callable[..., Desk]) -> None:
+    d = desk()
+    picture = d.session()(d.row(data=encoded(cut_out_already())))
+    row = picture.row
+    assert (row.status, row.credits, row.task_uid) == (PENDING, 0, "")
+    assert row.flags == ("own_alpha",) and row.subject_box == (20, 0, 60, 40)
+    assert picture.alpha is not None and picture.rgba is not None
+    assert np.array_equal(picture.alpha, cut_out_already()[..., 3])
+    assert not picture.rgba[:, :20].any() and (picture.rgba[:, 20:, :3] == 255).all()
+    assert not d.emulator.tasks
+
+
+def test_an_own_alpha_that_is_refined_or_ignored_is_bought(desk: Callable[..., Desk]) -> None:
+    d = desk()
+    data = encoded(cut_out_already())
+    seen = {}
+    for own_alpha in ("refine", "ignore"):
+        picture = d.session()(d.row(own_alpha, data=data, own_alpha=own_alpha))
+        assert code_of(picture) is None and "own_alpha" not in picture.row.flags
+        assert picture.row.credits
+        seen[own_alpha] = picture.alpha
+    assert not seen["refine"][:, :20].any(), "what was transparent stays so"
+    assert seen["ignore"][:, :20].all(), "a dark product is seen where the alpha had hidden it"
+    assert len(d.emulator.tasks) == 2
+
+
+def test_damage_of_the_source_is_flagged_beside_what_was_bought(desk: Callable[..., Desk]) -> None:
+    d = desk()
+    data = encoded(product(), "JPEG")
+    assert data.endswith(b"\xff\xd9")
+    picture = d.session()(d.row(data=data[:-2]))
+    assert code_of(picture) is None
+    assert picture.row.flags == ("damaged_source", "sent_jpeg_95") and picture.row.credits

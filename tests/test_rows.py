@@ -79,7 +79,7 @@ def test_the_coder_gives_the_row_back(row: Row) -> None:
 CHANGES = {
     "image": "other.jpg", "source_version": "2", "box": [0, 0, 1, 1], "erode_size": 3,
     "foreground_threshold": 200, "background_threshold": 3, "hair_optimization": "off",
-    "only_mask": True, "keep_shadow": True,
+    "only_mask": True, "keep_shadow": True, "own_alpha": "refine",
 }  # fmt: skip
 
 
@@ -103,6 +103,13 @@ def test_a_key_sees_the_work_and_its_source_and_nothing_else(key: str, source: s
     for name in set(Row._fields) - seen - {"task_uid", "backend", "model", "model_sha256"}:
         row = ROW._replace(**{name: getattr(FULL, name)})
         assert key_of(row) == key_of(ROW), name
+
+
+def test_a_parameter_that_came_later_changes_no_key_at_its_default() -> None:
+    row = ROW.fingerprinted("local", "m", "sha")
+    # As version 0.2.0 made them, before there was own_alpha.
+    assert row.fingerprint == "832f98f4646705db1d24b86f40cb703b"
+    assert row.quick_key == "2f265571450dd710a6e2796b7aaaaf00"
 
 
 def test_what_is_not_known_yet_gives_no_key() -> None:

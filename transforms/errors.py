@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["ErrorCode", "RowError"]
+__all__ = ["ErrorCode", "RowError", "is_out_of_memory"]
+
+_OPENCV_NO_MEMORY = -4
 
 
 class ErrorCode(str, Enum):
@@ -32,6 +34,7 @@ class ErrorCode(str, Enum):
     NOT_AN_IMAGE = "not_an_image"
     TRUNCATED_IMAGE = "truncated_image"
     UNSUPPORTED_IMAGE = "unsupported_image"
+    OUT_OF_MEMORY = "out_of_memory"  # the machine had too little of it for this picture
     BOX_OUTSIDE = "box_outside"  # the box lies outside the picture
     # the backends
     MODEL_FAILED = "model_failed"
@@ -47,6 +50,13 @@ class ErrorCode(str, Enum):
     UNWRITABLE_ROW = "unwritable_row"  # a value of the row fits no column of the metadata
     CRASHED = "crashed"  # the process ended three times while it worked on the image
     INTERNAL = "internal"  # a defect of alphabeam; please report it
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was what was missing; OpenCV has an exception of its own for that."""
+    return isinstance(error, MemoryError) or (
+        type(error).__name__ == "error" and getattr(error, "code", None) == _OPENCV_NO_MEMORY
+    )
 
 
 class RowError(Exception):

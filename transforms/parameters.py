@@ -14,10 +14,11 @@ from typing import Literal
 
 from alphabeam.transforms.settings import Setting, check_settings, setting, settings_of
 
-__all__ = ["PARAMETERS", "Box", "HairOptimization", "MattingParameters"]
+__all__ = ["PARAMETERS", "Box", "HairOptimization", "MattingParameters", "OwnAlpha"]
 
 Box = tuple[int, int, int, int]
 HairOptimization = Literal["auto", "on", "off"]
+OwnAlpha = Literal["keep", "refine", "ignore"]
 _LARGEST_SIDE = 2**31 - 1  # what the metadata's int32 columns hold
 
 
@@ -65,6 +66,13 @@ class MattingParameters:
     only_mask: bool = setting(False, "Write the mask alone, no cutout.", api="OnlyMask")
     keep_shadow: bool = setting(
         False, "Keep contact shadows, as black with alpha. Local backend only."
+    )
+    own_alpha: OwnAlpha = setting(
+        "keep",
+        "What the alpha is for that a picture comes with: `keep` takes it as the result, `refine` "
+        "lets the backend cut out more, `ignore` passes over it. Where all of the picture is "
+        "opaque, the backend decides.",
+        late=True,
     )
 
     def __post_init__(self) -> None:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Optional, TypeVar
 import apache_beam as beam
 from apache_beam.utils.timestamp import Timestamp
 
-from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.errors import ErrorCode, RowError, is_out_of_memory
 from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.parameters import PARAMETERS, Box, MattingParameters
 from alphabeam.transforms.storage.uris import identity
@@ -162,6 +162,12 @@ class Row(NamedTuple):
         """This row as a failure of ``stage``; an unforeseen exception becomes ``internal``."""
         if isinstance(error, RowError):
             code, message = error.code, error.message
+        elif is_out_of_memory(error):
+            code = ErrorCode.OUT_OF_MEMORY
+            message = (
+                "there was too little memory for this image; lower engine.pixels_in_flight or "
+                "engine.threads, refuse such images by input.max_pixels, or use a larger machine"
+            )
         else:
             _logger.error("row %s: unforeseen error in %s", self.id, stage, exc_info=error)
             code, message = ErrorCode.INTERNAL, f"{type(error).__name__}: {error}"
@@ -185,13 +191,21 @@ class Row(NamedTuple):
         None where the store gives no version. Neither depends on the row's id or on its place in
         the manifest.
         """
-        parameters = self.parameters
-        work = [
+        parameters = {
+            p.name: getattr(self.parameters, p.name)
+            for p in sorted(PARAMETERS, key=lambda p: p.name)
+        }
+        late = {p.name: p.default for p in PARAMETERS if p.late}
+        work: list[Any] = [
             backend,
             model_sha256,
             method,
-            [getattr(parameters, name) for name in sorted(p.name for p in PARAMETERS)],
+            [value for name, value in parameters.items() if name not in late],
         ]
+        # A parameter that came later changes no fingerprint while it has its default.
+        set_late = [[n, parameters[n]] for n in sorted(late) if parameters[n] != late[n]]
+        if set_late:
+            work.append(set_late)
         fingerprint = _key(["content", self.source_sha256, *work]) if self.source_sha256 else None
         quick = None
         if self.source_version:

@@ -35,6 +35,7 @@ class _Bounds:
     pattern: str | None
     api: str | None
     listed: bool
+    late: bool
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Setting:
         pattern: A regular expression that a text must match.
         api: The PICPIK API's name for it; None if the API does not know it.
         listed: Whether a job file may set it.
+        late: It came after the first fingerprints were made: only another value than its default
+            is part of one.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Setting:
     pattern: str | None = None
     api: str | None = None
     listed: bool = True
+    late: bool = False
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -127,11 +131,12 @@ def setting(
     pattern: str | None = None,
     api: str | None = None,
     listed: bool = True,
+    late: bool = False,
     repr: bool = True,
     hash: bool | None = None,
 ) -> _T:
     """A dataclass field with what its users need to know; see `Setting` for the arguments."""
-    bounds = _Bounds(meaning, low, high, above, pattern, api, listed)
+    bounds = _Bounds(meaning, low, high, above, pattern, api, listed, late)
     return dataclasses.field(default=default, metadata={_KEY: bounds}, repr=repr, hash=hash)
 
 

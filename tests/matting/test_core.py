@@ -182,16 +182,50 @@ def test_transparent_input_stays_transparent():
     own = alpha.copy()
     own[:, :80] = 0
     own[:, 80:90] = 100
-    matte = CORE.remove(np.dstack([image, own]))
+    matte = CORE.remove(np.dstack([image, own]), MattingParameters(own_alpha="refine"))
     assert (matte.alpha <= own).all()
     assert matte.alpha[80, 85] == 100 and matte.alpha[80, 110] == 255
     assert np.array_equal(matte.rgba[80, 85, :3], image[80, 85]), "the input's own colour"
 
 
-def test_opaque_rgba_is_as_rgb():
+def test_a_picture_with_its_own_alpha_is_the_result():
+    image, alpha = disc()
+    rgba = np.dstack([np.full_like(image, 255), alpha])  # white on nothing: no network sees it
+    rgba[:20] = (7, 8, 9, 0)
+    matte = CORE.remove(rgba)
+    assert np.array_equal(matte.alpha, rgba[..., 3])
+    assert np.array_equal(matte.rgba[matte.alpha > 0], rgba[matte.alpha > 0])
+    assert not matte.rgba[matte.alpha == 0].any()
+    assert (matte.confidence, matte.flags) == (1.0, ("own_alpha",))
+    part = CORE.remove(rgba, MattingParameters(box=(0, 0, 80, 160), only_mask=True))
+    assert part.rgba is None and not part.alpha[:, 80:].any()
+    assert np.array_equal(part.alpha[:, :80], rgba[:, :80, 3])
+    with pytest.raises(BoxOutsideError):
+        CORE.remove(rgba, MattingParameters(box=(160, 0, 170, 9)))
+
+
+def test_an_own_alpha_of_nothing_is_empty_and_not_sure():
+    matte = CORE.remove(np.zeros((9, 9, 4), np.uint8))
+    assert not matte.alpha.any() and matte.confidence == 0
+    assert matte.flags == ("empty", "low_confidence", "own_alpha")
+
+
+@pytest.mark.parametrize("own_alpha", ["keep", "refine", "ignore"])
+def test_the_network_decides_where_all_is_opaque(own_alpha):
     image, _ = disc(90)
-    opaque = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
-    assert np.array_equal(CORE.remove(opaque).rgba, CORE.remove(image).rgba)
+    for least in (255, 250):
+        opaque = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+        opaque[0, 0, 3] = least
+        matte = CORE.remove(opaque, MattingParameters(own_alpha=own_alpha))
+        assert np.array_equal(matte.rgba, CORE.remove(image).rgba)
+        assert "own_alpha" not in matte.flags
+
+
+def test_an_own_alpha_that_is_ignored_leaves_the_stored_colours():
+    image, _ = disc()
+    hidden = np.dstack([image, np.zeros(image.shape[:2], np.uint8)])
+    matte = CORE.remove(hidden, MattingParameters(own_alpha="ignore"))
+    assert np.array_equal(matte.rgba, CORE.remove(image).rgba)
 
 
 @pytest.mark.parametrize(

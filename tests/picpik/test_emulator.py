@@ -231,7 +231,7 @@ def test_our_own_core_behind_the_api_gives_what_it_gives_here(
         (task,) = client.tasks([uid])
         result = client.download(task.result_url())
         alpha, cutout = matte_from_result(pixels, result, params.only_mask)
-    here = core.remove(pixels, params)
+    here = core.remove(pixels, replace(params, own_alpha="refine"))
     assert alpha.max() > 200 or kind == "transparent PNG"
     assert np.array_equal(alpha, here.alpha)
     if params.only_mask:

@@ -11,7 +11,7 @@ from apache_beam.utils.shared import Shared
 
 from alphabeam.transforms.backends.settings import LocalSettings
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.images import decode
+from alphabeam.transforms.images import decode_fully
 from alphabeam.transforms.matting import BoxOutsideError, MattingCore, ModelError
 from alphabeam.transforms.models import load_model
 from alphabeam.transforms.rows import Picture, Row
@@ -95,12 +95,12 @@ def remove_locally(picture: Picture, core: MattingCore) -> Picture:
     stage = "read"
     began = time.perf_counter()
     try:
-        pixels = decode(picture.data, picture.limits)
+        source = decode_fully(picture.data, picture.limits)
         decoded = time.perf_counter()
         row = row._replace(read_ms=(row.read_ms or 0) + 1000 * (decoded - began))
         stage, began = "remove", decoded
         try:
-            matte = core.remove(pixels, row.parameters)
+            matte = core.remove(source.pixels, row.parameters)
         except BoxOutsideError as error:
             raise RowError(ErrorCode.BOX_OUTSIDE, str(error)) from None
         except ModelError as error:
@@ -110,7 +110,7 @@ def remove_locally(picture: Picture, core: MattingCore) -> Picture:
             subject_box=matte.subject_box,
             coverage=float(matte.coverage),
             confidence=float(matte.confidence),
-            flags=tuple(matte.flags),
+            flags=(*source.flags, *matte.flags),
             remove_ms=1000 * (time.perf_counter() - began),
             attempts=row.attempts + 1,
         )

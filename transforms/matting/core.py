@@ -15,6 +15,12 @@ from alphabeam.transforms.matting.coarse import CoarseAlpha, coarse_alpha
 from alphabeam.transforms.matting.components import drop_stray_components
 from alphabeam.transforms.matting.foreground import straight_alpha
 from alphabeam.transforms.matting.network import Predictor, load_model
+from alphabeam.transforms.matting.own_alpha import (
+    OWN_ALPHA,
+    cut_out,
+    kept_alpha,
+    without_needless_alpha,
+)
 from alphabeam.transforms.matting.quality import FLAGS, confidence, flags
 from alphabeam.transforms.matting.refiner import Refiner
 from alphabeam.transforms.matting.shadow import add_shadow, find_shadow
@@ -95,8 +101,8 @@ class MattingCore:
         """Removes the background of one image.
 
         Args:
-            image: uint8 HxWx3 RGB, or HxWx4 RGBA with straight alpha. The result's alpha is never
-                above the input's own.
+            image: uint8 HxWx3 RGB, or HxWx4 RGBA with straight alpha. What that alpha is for,
+                ``params.own_alpha`` says; unless it is ignored, the result's is never above it.
             params: See :class:`MattingParameters`; None for the defaults.
 
         Returns:
@@ -109,6 +115,11 @@ class MattingCore:
             ModelError: The network failed.
         """
         params = params or MattingParameters()
+        _check_image(image)
+        image = without_needless_alpha(image, params)
+        kept = kept_alpha(image, params)
+        if kept is not None:
+            return _as_it_comes(image, kept, params)
         rgb, own_alpha = _split_alpha(image)
         height, width = rgb.shape[:2]
         box = clip_box(params.box, (height, width))
@@ -156,19 +167,32 @@ class MattingCore:
         return alpha
 
 
-def _split_alpha(image: object) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """RGB, over white where the input is translucent, and the input's alpha if it has any."""
+def _check_image(image: object) -> None:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         kind = f"{image.dtype} array" if isinstance(image, np.ndarray) else type(image).__name__
         raise TypeError(f"image: a uint8 array HxWx3 or HxWx4 is needed, got {kind}")
     if image.ndim != 3 or image.shape[2] not in (3, 4) or image.size == 0:
         raise ValueError(f"image: uint8 HxWx3 or HxWx4 is needed, got shape {image.shape}")
+
+
+def _as_it_comes(
+    image: NDArray[np.uint8], alpha: NDArray[np.uint8], params: MattingParameters
+) -> Matte:
+    """The result for a picture that is a cutout already."""
+    rgba = None if params.only_mask else cut_out(image, alpha)
+    certainty = 1.0 if alpha.any() else 0.0
+    found = (*flags(alpha, certainty), OWN_ALPHA)
+    coverage = float(cv2.mean(alpha)[0]) / 255
+    return Matte(alpha, rgba, subject_box(alpha), coverage, certainty, found)
+
+
+def _split_alpha(
+    image: NDArray[np.uint8],
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """RGB, over white where the input is translucent, and the input's alpha if it has any."""
     if image.shape[2] == 3:
         return np.ascontiguousarray(image), None
-    own_alpha = np.ascontiguousarray(image[..., 3])
-    if int(own_alpha.min()) == 255:
-        return np.ascontiguousarray(image[..., :3]), None
-    return composite_over(image), own_alpha
+    return composite_over(image), np.ascontiguousarray(image[..., 3])
 
 
 def _limit(

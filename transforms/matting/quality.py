@@ -19,6 +19,7 @@ FLAGS = (
     "low_confidence",  # the confidence is under 0.8
     "very_soft",  # over 35 % of the visible pixels are neither clear nor solid
     "tiny_subject",  # the subject's box is under 1 % of the image
+    "own_alpha",  # the alpha is the picture's own: nobody decided anything
 )
 
 # Set by hand: what a reviewer of product photos wants to see. docs/matting.md repeats the numbers.

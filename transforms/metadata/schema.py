@@ -193,6 +193,9 @@ def rows_from_table(table: pa.Table) -> Iterator[Row]:
     for record, finished in zip(table.to_pylist(), micros, strict=True):
         record["extra"] = dict(record["extra"] or ())
         record["flags"] = tuple(record["flags"] or ())
+        for one in PARAMETERS:  # written by a version that did not have it
+            if record[one.name] is None:
+                record[one.name] = one.default
         record["finished_at"] = None if finished is None else Timestamp(micros=finished)
         yield Row(**record)
 

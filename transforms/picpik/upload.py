@@ -37,7 +37,9 @@ class Upload:
     reason: str = ""
 
 
-def prepare_upload(original: bytes, pixels: np.ndarray, *, max_upload_bytes: int) -> Upload:
+def prepare_upload(
+    original: bytes, pixels: np.ndarray, *, max_upload_bytes: int, plain: bool = True
+) -> Upload:
     """Chooses the bytes to send.
 
     The original bytes go out when the API will see in them what this program sees: an upright,
@@ -52,12 +54,16 @@ def prepare_upload(original: bytes, pixels: np.ndarray, *, max_upload_bytes: int
         pixels: The upright decoded picture, sRGB, uint8, H x W x 3, or H x W x 4 with straight
             alpha.
         max_upload_bytes: Most bytes to send, before base64 (which adds a third).
+        plain: Any program sees these pixels in the original, if it heeds orientation and profile.
+            Not so of a damaged file, or one that names its colours in a way few programs know.
 
     Raises:
         PicpikError: ``too_large``: no encoding fits.
     """
     height, width = pixels.shape[:2]
     kind, reason = _inspect(original, width, height)
+    if not reason and not plain:
+        reason = "other programs may see other pixels in it"
     if not reason and len(original) > max_upload_bytes:
         reason = f"{len(original)} bytes are over max_upload_bytes"
     if not reason:

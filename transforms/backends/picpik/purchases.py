@@ -15,6 +15,7 @@ import numpy as np
 from alphabeam.transforms import stopping
 from alphabeam.transforms.backends.picpik.budget import Budget
 from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.images import Decoded
 from alphabeam.transforms.ledger import Submission, Submissions
 from alphabeam.transforms.matting.box import BoxOutsideError, clip_box
 from alphabeam.transforms.parameters import MattingParameters
@@ -110,14 +111,14 @@ class Purchases:
         self._silent: set[str] = set()
 
     def task(
-        self, row: Row, data: bytes, decoded: Callable[[], AbstractContextManager[np.ndarray]]
+        self, row: Row, data: bytes, decoded: Callable[[], AbstractContextManager[Decoded]]
     ) -> Purchase:
         """The row's task, from the ledger or newly bought.
 
         Args:
             row: With its fingerprint.
             data: The image's bytes.
-            decoded: Holds the image's pixels; called only if something is to be bought.
+            decoded: Holds the decoded image; called only if something is to be bought.
 
         Raises:
             SubmitUnknownError: It may have been bought, and its TaskUID is not known.
@@ -146,9 +147,14 @@ class Purchases:
                 )
             self._budget.take()
             try:
-                with decoded() as pixels:
-                    parameters = _clipped(row.parameters, pixels)
-                    upload = prepare_upload(data, pixels, max_upload_bytes=self._max_upload_bytes)
+                with decoded() as source:
+                    parameters = _clipped(row.parameters, source.pixels)
+                    upload = prepare_upload(
+                        data,
+                        source.pixels,
+                        max_upload_bytes=self._max_upload_bytes,
+                        plain=source.plain,
+                    )
             except BaseException:
                 self._budget.give_back()
                 raise

@@ -17,16 +17,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
 from alphabeam.transforms.backends.picpik.budget import Budget
 from alphabeam.transforms.backends.picpik.purchases import Purchase, Purchases
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.images import decode
+from alphabeam.transforms.images import Decoded, decode_fully
 from alphabeam.transforms.ledger import Submission, Submissions
 from alphabeam.transforms.ledger.crashes import waiting, working
-from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.locks import KeyedLocks
+from alphabeam.transforms.matting.box import BoxOutsideError
+from alphabeam.transforms.matting.own_alpha import (
+    OWN_ALPHA,
+    cut_out,
+    kept_alpha,
+    without_needless_alpha,
+)
+from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.picpik import (
     PicpikClient,
     PicpikError,
@@ -111,10 +116,14 @@ class Session:
         row = self._fingerprinted(picture.row)
         began = time.perf_counter()
         try:
+            own = self._own(picture, row)
+            if own is not None:
+                picture.row, picture.data = own, b""
+                return picture
             # Two rows may ask for the same work: the second finds the first one's task.
             with self._locks.of(row.fingerprint or ""):
                 purchase = self._purchases.task(
-                    row, picture.data, lambda: self._decoded(picture.data, picture.limits)
+                    row, picture.data, lambda: self._decoded(picture, row.parameters)
                 )
             submission = purchase.submission
             row = row._replace(
@@ -125,11 +134,11 @@ class Session:
             detail = self._ended_task(purchase)
             row = row._replace(credits=detail.credits if submission.row_id == row.id else 0)
             result = self._result(submission, detail)
-            with self._decoded(picture.data, picture.limits) as pixels:
-                alpha, rgba = matte_from_result(pixels, result, row.parameters.only_mask)
+            with self._decoded(picture, row.parameters) as source:
+                alpha, rgba = matte_from_result(source.pixels, result, row.parameters.only_mask)
             picture.alpha, picture.rgba = alpha, rgba
             row = row._replace(
-                flags=row.flags if alpha.any() else (*row.flags, _EMPTY),
+                flags=(*source.flags, *row.flags, *(() if alpha.any() else (_EMPTY,))),
                 subject_box=subject_box(alpha),
                 coverage=float(alpha.mean()) / 255,
                 remove_ms=1000 * (time.perf_counter() - began),
@@ -141,10 +150,34 @@ class Session:
         picture.row, picture.data = row, b""
         return picture
 
+    def _own(self, picture: Picture, row: Row) -> Row | None:
+        """The row of a picture that is a cutout already, with its result; nothing is bought."""
+        # A JPEG has no alpha: it need not be decoded to know.
+        if row.source_format == "jpeg" or row.parameters.own_alpha != "keep":
+            return None
+        began = time.perf_counter()
+        with self._decoded(picture, row.parameters) as source:
+            try:
+                alpha = kept_alpha(source.pixels, row.parameters)
+            except BoxOutsideError as error:
+                raise RowError(ErrorCode.BOX_OUTSIDE, str(error)) from None
+            if alpha is None:
+                return None
+            picture.alpha = alpha
+            picture.rgba = None if row.parameters.only_mask else cut_out(source.pixels, alpha)
+        return row._replace(
+            credits=0,
+            flags=(*source.flags, *(() if alpha.any() else (_EMPTY,)), OWN_ALPHA),
+            subject_box=subject_box(alpha),
+            coverage=float(alpha.mean()) / 255,
+            remove_ms=1000 * (time.perf_counter() - began),
+        )
+
     @contextmanager
-    def _decoded(self, data: bytes, limits: Limits) -> Iterator[np.ndarray]:
+    def _decoded(self, picture: Picture, parameters: MattingParameters) -> Iterator[Decoded]:
         with working(), self._decoding:
-            yield decode(data, limits)
+            source = decode_fully(picture.data, picture.limits)
+            yield source._replace(pixels=without_needless_alpha(source.pixels, parameters))
 
     def _ended_task(self, purchase: Purchase) -> TaskDetail:
         """Waits for a task, and counts what it cost."""
