@@ -196,6 +196,32 @@ def test_a_secret_header_without_a_host_is_refused(http: str, name: str) -> None
     assert name in caught.value.message and "hunter" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "client",
+    [
+        {"headers": {"Authorization": "hunter22"}},
+        {"headers": {"x-api-key": "hunter22"}},
+        {"cookies": {"session": "hunter22"}},
+        {"auth": ["me", "hunter22"]},
+    ],
+)
+def test_a_client_sends_no_secret_to_every_host(http: str, client: Any) -> None:
+    with pytest.raises(RowError) as caught:
+        storage.read(f"{http}/headers", options={"http": {"client_kwargs": client}})
+    assert caught.value.code is ErrorCode.INVALID_PARAMETER
+    assert "storage.http.headers" in caught.value.message and "hunter" not in caught.value.message
+    agent = {"client_kwargs": {"headers": {"User-Agent": "shop"}}}
+    assert "shop" in storage.read(f"{http}/headers", options={"http": agent}).decode()
+
+
+def test_a_url_with_a_user_sends_it_to_its_host_alone(http: str) -> None:
+    url = http.replace("//", "//me:hunter22@")
+    arrived = json.loads(storage.read(f"{url}/headers"))
+    assert "Basic" in arrived["Authorization"]
+    assert "Basic" in storage.read(f"{url}/here").decode()
+    assert "authorization" not in storage.read(f"{url}/elsewhere").decode().lower()
+
+
 def test_a_long_url_is_an_ordinary_one(http: str) -> None:
     query = "X-Amz-Signature=" + "hunter22" * 300
     assert storage.read(f"{http}/plain?{query}") == DATA

@@ -106,6 +106,7 @@ def _with_defaults(protocol: str, given: dict[str, Any]) -> dict[str, Any]:
 
         options["headers"] = http_headers.checked(given.get("headers"))
         client = dict(given.get("client_kwargs") or {})
+        http_headers.refuse_for_all(client)
         silence_s = float(options.pop("timeout", _READ_S))
         client.setdefault(
             "timeout",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aiohttp import TraceConfig
     from yarl import URL
 
-__all__ = ["checked", "sender"]
+__all__ = ["checked", "refuse_for_all", "sender"]
 
 _Headers = dict[str, dict[str, str]]  # host, or "" for every host -> name -> value
 
@@ -51,6 +51,22 @@ def checked(given: Any) -> _Headers:
         else:
             found[""][str(name)] = str(value)
     return found
+
+
+def refuse_for_all(client: Mapping[str, Any]) -> None:
+    """Makes sure that a client's own options send nothing secret to every server.
+
+    Raises:
+        RowError: INVALID_PARAMETER.
+    """
+    given = client.get("headers")
+    secret = [name for name in given or () if is_secret_name(str(name))]
+    for name in (*(n for n in ("auth", "cookies") if client.get(n)), *secret):
+        raise RowError(
+            ErrorCode.INVALID_PARAMETER,
+            f"storage.http.client_kwargs: {name} would be sent to every server that a row names; "
+            "give it as a header of its host: storage.http.headers: {HOST: {NAME: VALUE}}",
+        )
 
 
 def sender(headers: _Headers) -> TraceConfig:
