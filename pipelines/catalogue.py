@@ -64,6 +64,7 @@ def backend_of(job: Job, threads: int = 0) -> LocalBackend | PicpikBackend:
     """
     settings = job.backend.model_dump(exclude={"kind", "confirm_over"})
     if job.backend.kind == "local":
+        settings["model"] = job.backend.model  # a dump would make a plain text of a reference
         return LocalBackend(
             **settings,
             threads=threads,

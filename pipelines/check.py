@@ -85,13 +85,13 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
     manifest = manifest_of(job)
     surveyed = survey(manifest)
     if not surveyed.rows:
-        raise ManifestError(f"{manifest.uri}: the manifest has no rows")
-    yield f"manifest   {manifest.uri}: {manifest.kind}, {surveyed.rows} rows"
+        raise ManifestError(f"{manifest.shown}: the manifest has no rows")
+    yield f"manifest   {manifest.shown}: {manifest.kind}, {surveyed.rows} rows"
     first, bad = _first_rows(manifest, surveyed)
     for row in bad:
         yield f"  a bad row: {row.error_code}: {row.error_message}"
     backend = probe(job)
-    yield f"output     {job.output.directory}: may be written"
+    yield f"output     {storage.redact(job.output.directory)}: may be written"
     if isinstance(backend, PicpikBackend):
         yield f"api        {backend.endpoint}: the keys are right"
         count = rows_to_submit(job, backend, fresh)
@@ -117,9 +117,8 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
         yield f"image      {storage.redact(row.image)}: {row.error_code}: {row.error_message}"
         return
     seconds = time.perf_counter() - began
-    yield (
-        f"image      {row.image}: {row.width} x {row.height} {row.source_format}, {seconds:.2f} s"
-    )
+    size = f"{row.width} x {row.height} {row.source_format}"
+    yield f"image      {storage.redact(row.image)}: {size}, {seconds:.2f} s"
     estimate = seconds * surveyed.rows / (processes * threads)
     yield f"estimate   about {_duration(estimate)}, if all images are like this one"
 

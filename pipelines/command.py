@@ -17,6 +17,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from alphabeam.pipelines.logs import configure
+from alphabeam.transforms.redaction import redact
 
 if TYPE_CHECKING:
     from alphabeam.pipelines.job import Job
@@ -124,7 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         job = load_job(options.job, options.set)
     except JobFileError as error:
-        print(error, file=sys.stderr)
+        for line in str(error).splitlines():
+            print(redact(line), file=sys.stderr)
         return WRONG_USAGE
     try:
         if options.check:
@@ -142,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.verbose:
             logging.exception("the job failed")
-        print(f"{job.name}: {_reason(error)}", file=sys.stderr)
+        print(redact(f"{job.name}: {_reason(error)}"), file=sys.stderr)
         return JOB_FAILED
 
 

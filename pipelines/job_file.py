@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from alphabeam.pipelines.job import InlineSecretError, Job, LocalBackend, PicpikBackend
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import RowError
-from alphabeam.transforms.secret_refs import SecretError, resolve
+from alphabeam.transforms.secret_refs import ReferredText, SecretError, resolve
 
 __all__ = ["JobFileError", "load_job", "parse_job"]
 
@@ -87,28 +87,32 @@ def load_job(path: str, settings: Sequence[str] = ()) -> Job:
     try:
         text = storage.read(path, max_bytes=1_000_000).decode("utf-8")
     except RowError as error:
-        raise JobFileError(f"{path}: the job file cannot be read: {error.message}") from None
+        raise JobFileError(
+            f"{storage.redact(path)}: the job file cannot be read: {error.message}"
+        ) from None
     except UnicodeDecodeError:
-        raise JobFileError(f"{path}: the job file is not UTF-8 text") from None
+        raise JobFileError(f"{storage.redact(path)}: the job file is not UTF-8 text") from None
     return parse_job(text, path, settings)
 
 
 def parse_job(text: str, name: str = "job.yaml", settings: Sequence[str] = ()) -> Job:
     """Like `load_job`, from the file's text."""
-    positions = _Positions(name)
-    values = _parse_yaml(text, name, positions)
+    shown = storage.redact(name)
+    positions = _Positions(shown)
+    values = _parse_yaml(text, shown, positions)
     for setting in settings:
         _apply(setting, values, positions)
     complaints: list[str] = []
     texts: dict[_Location, str] = {}
-    values = _resolve_environment(values, (), positions, complaints, texts)
+    given: dict[_Location, str] = {}
+    values = _resolve_environment(values, (), positions, complaints, texts, given)
     try:
         job = _validated(values, texts)
     except ValidationError as error:
         complaints += [_complaint(e, positions) for e in error.errors(include_url=False)]
     if complaints:
         raise JobFileError("\n".join(complaints))
-    return _resolve_paths(job, name, positions)
+    return _resolve_paths(job, name, positions, given)
 
 
 def _parse_yaml(text: str, name: str, positions: _Positions) -> dict[str, Any]:
@@ -167,17 +171,18 @@ def _resolve_environment(
     positions: _Positions,
     complaints: list[str],
     texts: dict[_Location, str],
+    given: dict[_Location, str],
 ) -> Any:
     if location[:1] == ("storage",) or location in _SECRETS:
         return value  # secrets stay references until a worker needs them
     if isinstance(value, dict):
         return {
-            k: _resolve_environment(v, (*location, k), positions, complaints, texts)
+            k: _resolve_environment(v, (*location, k), positions, complaints, texts, given)
             for k, v in value.items()
         }
     if isinstance(value, list):
         return [
-            _resolve_environment(v, (*location, i), positions, complaints, texts)
+            _resolve_environment(v, (*location, i), positions, complaints, texts, given)
             for i, v in enumerate(value)
         ]
     if not isinstance(value, str) or "${" not in value:
@@ -187,6 +192,7 @@ def _resolve_environment(
     except SecretError as error:
         complaints.append(f"{positions.of(location)}: {_dotted(location)}: {error}")
         return value
+    given[location] = value
     if not (value.startswith("${") and value.endswith("}")):
         return resolved
     texts[location] = resolved
@@ -273,7 +279,7 @@ def _keys(location: _Location) -> list[str]:
     return list(getattr(model, "model_fields", ()))
 
 
-def _resolve_paths(job: Job, name: str, positions: _Positions) -> Job:
+def _resolve_paths(job: Job, name: str, positions: _Positions, given: dict[_Location, str]) -> Job:
     folder = storage.parent(name)
 
     def resolved(uri: str) -> str:
@@ -284,7 +290,25 @@ def _resolve_paths(job: Job, name: str, positions: _Positions) -> Job:
             uri = os.path.abspath(os.path.expanduser(uri))
         return uri + slash
 
-    manifest = resolved(job.input.manifest)
+    def secretly(location: _Location, uri: str) -> str:
+        """The URI; one with a secret in it stands in the graph as its reference."""
+        if not storage.has_secret(uri):
+            return uri
+        if location not in given:
+            raise JobFileError(
+                f"{positions.of(location)}: {_dotted(location)}: a URL with a password, a "
+                "signature or a token is given by reference, ${env:NAME} or ${file:/path}"
+            )
+        return ReferredText(given[location])
+
+    manifest = secretly(("input", "manifest"), resolved(job.input.manifest))
+    directory = resolved(job.output.directory)
+    if storage.has_secret(directory):
+        where = positions.of(("output", "directory"))
+        raise JobFileError(
+            f"{where}: output.directory: give it without a password; that belongs under storage, "
+            "as ${env:NAME} or ${file:/path}"
+        )
     # a folder; whatever has no slash is a protocol's name, or wrong
     allow = [
         resolved(entry) if "://" not in entry and ("/" in entry or entry in (".", "..")) else entry
@@ -297,12 +321,13 @@ def _resolve_paths(job: Job, name: str, positions: _Positions) -> Job:
         raise JobFileError(f"{where}: input.allow: {error.message}") from None
     backend = job.backend
     if isinstance(backend, LocalBackend) and ("/" in backend.model or ".onnx" in backend.model):
-        backend = backend.model_copy(update={"model": resolved(backend.model)})
+        model = secretly(("backend", "model"), resolved(backend.model))
+        backend = backend.model_copy(update={"model": model})
     return job.model_copy(
         update={
-            "name": job.name or os.path.splitext(os.path.basename(name))[0],
+            "name": job.name or os.path.splitext(os.path.basename(storage.public(name)))[0],
             "input": job.input.model_copy(update={"manifest": manifest, "allow": allow}),
-            "output": job.output.model_copy(update={"directory": resolved(job.output.directory)}),
+            "output": job.output.model_copy(update={"directory": directory}),
             "backend": backend,
         }
     )

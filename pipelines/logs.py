@@ -10,6 +10,8 @@ from typing import Literal
 
 from tqdm import tqdm
 
+from alphabeam.transforms.redaction import redact
+
 __all__ = ["LogFormat", "configure"]
 
 LogFormat = Literal["text", "json"]
@@ -52,9 +54,17 @@ class _BesideTheBar(logging.Handler):
             self.handleError(record)
 
 
+def _shown(text: str) -> str:
+    """A message without secrets; a library below us may log a presigned URL, or raise with it."""
+    return "\n".join(map(redact, text.split("\n")))
+
+
 class _Text(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _shown(super().format(record))
 
 
 class _Json(logging.Formatter):
@@ -63,8 +73,8 @@ class _Json(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _shown(record.getMessage()),
         }
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = _shown(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)

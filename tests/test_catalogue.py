@@ -241,8 +241,13 @@ def test_the_graph_pickles_no_session_and_no_secret(
         "s3": {"secret": "${env:HUSH}", "client_kwargs": {"aws_session_token": "${env:HUSH}"}},
         "http": {"headers": {"cdn.example": {"Cookie": cookie}}},
     }
-    shop = filled_shop(1, storage=storage)
+    monkeypatch.setenv("LIST", "https://shop.example/list.csv?X-Amz-Signature=the-secret-itself")
+    monkeypatch.setenv("MODEL", "https://me:the-secret-itself@shop.example/own.onnx")
+    urls = {"input": {"manifest": "${env:LIST}"}, "backend": {"model": "${env:MODEL}"}}
+    shop = filled_shop(1, storage=storage, **urls)
     job = load_job(str(shop.job))
+    assert job.input.manifest.startswith("https://shop.example/list.csv?X-Amz")
+    assert "the-secret-itself" not in repr(job)
     pipeline = beam.Pipeline(runner="FnApiRunner")
     pipeline | Catalogue(job, "r1", threads_of(job))
     graph = pipeline.to_runner_api().SerializeToString()
@@ -250,6 +255,9 @@ def test_the_graph_pickles_no_session_and_no_secret(
     for reference in (b"${env:HUSH}", cookie.encode()):
         assert reference not in graph and reference in everything, "the search finds what is there"
     assert b"the-secret-itself" not in everything and b"another-secret" not in everything
+    for part in (b"list.csv", b"own.onnx", b"X-Amz-Signature"):
+        assert part not in everything, "a presigned URL stands there as its reference"
+    assert b"${env:LIST}" in everything and b"${env:MODEL}" in everything
     assert len(graph) < 500_000
     labels = str(sorted(pipeline.applied_labels))
     for step in ("ReadManifest", "Images", "WriteMetadata"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,45 @@ def test_secrets_of_stores_stay_references(monkeypatch: pytest.MonkeyPatch) -> N
     job = parse_job(text, "/x.yaml")
     assert job.storage["s3"]["secret"] == "${env:HUSH}"
     assert "the-secret" not in repr(job) + job.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            LEAST.replace("m.csv", "https://h/m.csv?sig=hunter22"),
+            "configs/x.yaml:2:3: input.manifest: a URL with a password, a signature or a token is "
+            "given by reference, ${env:NAME}",
+        ),
+        (LEAST.replace("m.csv", "sftp://me:hunter22@h/m.csv"), "2:3: input.manifest: a URL with"),
+        (LEAST + "backend: {model: 'https://h/m.onnx?token=hunter22'}", "5:11: backend.model: a U"),
+        (
+            LEAST.replace("directory: out", "directory: sftp://me:hunter22@h/out"),
+            "configs/x.yaml:4:3: output.directory: give it without a password",
+        ),
+    ],
+)
+def test_a_url_with_a_secret_is_refused_and_not_shown(text: str, says: str) -> None:
+    message = complaint(text)
+    assert says in message and "hunter" not in message, message
+
+
+def test_a_url_with_a_secret_may_be_given_by_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIG", "hunter22")
+    job = parse_job(LEAST.replace("m.csv", "'https://h/m.csv?w=1&sig=${env:SIG}'"), "/x.yaml")
+    manifest = job.input.manifest
+    assert manifest == "https://h/m.csv?w=1&sig=hunter22"
+    packed = pickle.dumps(manifest)
+    assert b"hunter" not in packed and pickle.loads(packed) == manifest
+    assert "hunter" not in repr(manifest)
+
+
+def test_a_job_by_a_signed_url_is_named_without_it() -> None:
+    job = parse_job(LEAST, "https://h/night.yaml?sig=hunter22")
+    assert (job.name, job.input.manifest) == ("night", "https://h/m.csv")
+    with pytest.raises(JobFileError) as caught:
+        parse_job("input: 5", "https://h/night.yaml?sig=hunter22")
+    assert "hunter" not in str(caught.value)
 
 
 def test_places_are_resolved_like_every_path() -> None:

@@ -230,6 +230,7 @@ def test_a_listed_name_that_is_no_text_costs_one_row(tmp_path: Path) -> None:
         ("m.csv", "csv"), ("M.CSV.GZ", "csv"), ("m.tab", "tsv"), ("m.ndjson.zst", "jsonl"),
         ("m.pq", "parquet"), ("m.lst", "list"), ("a/*.jpg", "glob"), ("a/", "glob"),
         ("s3://b/2024-*/m.csv", "csv"), ("https://h/m.jsonl", "jsonl"),
+        ("https://h/m.csv?X-Amz-Credential=a/b&x=*", "csv"), ("https://h/?*.jpg", "glob"),
     ],
 )  # fmt: skip
 def test_the_format_goes_by_the_name(name: str, kind: str) -> None:

@@ -121,7 +121,7 @@ def cached_path(name_or_url: str, cache: str | os.PathLike[str] | None = None) -
 
 def _stem(url: str) -> str:
     """The file's name in a URL, without its extension."""
-    return Path(urlsplit(url.split("::")[0]).path.rstrip("/")).stem[:100] or "model"
+    return Path(urlsplit(storage.public(url).split("::")[0]).path.rstrip("/")).stem[:100] or "model"
 
 
 def fetch(

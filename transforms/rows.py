@@ -28,6 +28,7 @@ from apache_beam.utils.timestamp import Timestamp
 from alphabeam.transforms.errors import ErrorCode, RowError, is_out_of_memory
 from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.parameters import PARAMETERS, Box, MattingParameters
+from alphabeam.transforms.redaction import redact
 from alphabeam.transforms.storage.uris import identity
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class Row(NamedTuple):
             status=FAILED,
             error_stage=stage,
             error_code=code.value,
-            error_message=" ".join(message.split())[:1000],
+            error_message=redact(" ".join(message.split()))[:1000],
             finished_at=now(),
         )
 

@@ -11,7 +11,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["SecretError", "inline_secrets", "is_secret_name", "references", "resolve"]
+__all__ = [
+    "ReferredText",
+    "SecretError",
+    "inline_secrets",
+    "is_secret_name",
+    "references",
+    "resolve",
+]
 
 _REFERENCE = re.compile(r"\$\{(env|file):([^}:]+?)(?::-([^}]*))?\}")
 # What was surely meant for a reference, such as ${NAME}: it must not be used as the secret itself.
@@ -86,8 +93,39 @@ def resolve(value: Any) -> Any:
     return value
 
 
-def is_secret_name(name: str) -> bool:
+class ReferredText(str):
+    """A text that holds a secret and was given by reference, such as a presigned URL.
+
+    Pickled, it is the reference, which is resolved again where it is unpickled.
+
+    Args:
+        reference: A text with references in it.
+
+    Raises:
+        SecretError: As for :func:`resolve`.
+    """
+
+    reference: str
+
+    def __new__(cls, reference: str) -> ReferredText:
+        """Resolves the reference."""
+        self = super().__new__(cls, resolve(reference))
+        self.reference = reference
+        return self
+
+    def __reduce__(self) -> tuple[type[ReferredText], tuple[str]]:
+        return ReferredText, (self.reference,)
+
+    def __repr__(self) -> str:
+        return repr(self.reference)
+
+
+def is_secret_name(name: str, *, certain: bool = False) -> bool:
     """Whether a setting, a header or a parameter of that name holds a secret.
+
+    Args:
+        name: In any spelling.
+        certain: Leave out names such as ``key``, which may mean something else.
 
     >>> [name for name in ("X-Api-Key", "key_filename", "aws_secret_access_key") if
     ...  is_secret_name(name)]
@@ -97,7 +135,9 @@ def is_secret_name(name: str) -> bool:
     if not words or words[-1] in _NO_SECRET_WORDS:
         return False
     joined = "".join(words)
-    return words[-1] in _SECRET_WORDS or any(part in joined for part in _SECRET_PARTS)
+    if any(part in joined for part in _SECRET_PARTS):
+        return True
+    return not certain and words[-1] in _SECRET_WORDS
 
 
 def inline_secrets(options: Any) -> list[tuple[str, ...]]:

@@ -144,6 +144,9 @@ def test_identity_is_the_same_however_a_url_is_signed(query: str) -> None:
     [
         ("https://me:pw@Host.Example/A.jpg#part", "https://host.example/A.jpg"),
         ("sftp://me:pw@h:22/a", "sftp://h:22/a"),
+        # what stands before this @ is the container
+        ("abfs://box@acc.dfs.core.windows.net/a", "abfs://box@acc.dfs.core.windows.net/a"),
+        ("https://h/a?w=1;X%2DAmz%2DDate=2;h=3", "https://h/a?w=1;h=3"),
         ("fsspec+sftp://me@h/a", "fsspec+sftp://h/a"),
         # what only looks like a part of a signature is kept
         ("https://h/a?Expires=1&st=2&Policy=3", "https://h/a?Expires=1&st=2&Policy=3"),

@@ -135,21 +135,21 @@ def _open_text(manifest: Manifest) -> tuple[BinaryIO, bool]:
     try:
         return _decompressed(stream)
     except ManifestError as error:
-        raise ManifestError(f"{manifest.uri}: {error}") from None
+        raise ManifestError(f"{manifest.shown}: {error}") from None
 
 
 def _csv_header(manifest: Manifest, stream: BinaryIO) -> tuple[dict[str, str], int, int]:
     """Reads the header: columns by field, offset behind it, next line's number."""
-    where = f"{manifest.uri}:1"
+    where = f"{manifest.shown}:1"
     for line, last, fields in _CsvRecords(_lines(stream, 0, 1, None), _delimiter(manifest)):
         if isinstance(fields, str):
-            raise ManifestError(f"{manifest.uri}:{line.number}: header: {fields}")
+            raise ManifestError(f"{manifest.shown}:{line.number}: header: {fields}")
         if not fields:
             continue
         if len(set(fields)) < len(fields):
             raise ManifestError(f"{where}: a column name occurs twice: {', '.join(fields)}")
         return columns_of(fields, where), last.end, last.number + 1
-    raise ManifestError(f"{manifest.uri}: the file is empty; a header with 'image' is needed")
+    raise ManifestError(f"{manifest.shown}: the file is empty; a header with 'image' is needed")
 
 
 def _delimiter(manifest: Manifest) -> str:
@@ -200,7 +200,7 @@ def text_records(manifest: Manifest, shard: Shard | None = None) -> Iterator[tup
     except OSError as error:
         if compressed:
             raise ManifestError(
-                f"{manifest.uri}: the compressed data is broken or cut off: {error}"
+                f"{manifest.shown}: the compressed data is broken or cut off: {error}"
             ) from None
         raise
     finally:
@@ -247,8 +247,8 @@ def parquet_records(
             file = pq.ParquetFile(stream)
         except pa.ArrowException as error:
             reason = str(error).splitlines()[0]
-            raise ManifestError(f"{manifest.uri}: not a Parquet file: {reason}") from None
-        columns = columns_of(file.schema_arrow.names, manifest.uri)
+            raise ManifestError(f"{manifest.shown}: not a Parquet file: {reason}") from None
+        columns = columns_of(file.schema_arrow.names, manifest.shown)
         wanted = [
             name for name, ours in columns.items() if not only_names or ours in ("id", "image")
         ]
@@ -262,7 +262,7 @@ def parquet_records(
                     line += 1
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
-        raise ManifestError(f"{manifest.uri}: the Parquet file is broken: {reason}") from None
+        raise ManifestError(f"{manifest.shown}: the Parquet file is broken: {reason}") from None
     finally:
         stream.close()
 

@@ -131,13 +131,14 @@ def _check_text(image: str, line: int) -> None:
         image.encode()
     except UnicodeEncodeError:
         raise RowError(
-            ErrorCode.INVALID_URI, f"line {line}: {image!r} is not UTF-8; rename the image"
+            ErrorCode.INVALID_URI,
+            f"line {line}: '{storage.redact(image)}' is not UTF-8; rename the image",
         ) from None
 
 
 def _unsigned(uri: str) -> str:
     """The URI that names a row: a signature or a password must not stand in file names."""
-    return storage.identity(uri) if "://" in uri else uri
+    return storage.public(uri) if "://" in uri else uri
 
 
 def row_from_record(
@@ -173,6 +174,8 @@ def row_from_record(
     raw_id = values.get("id")
     id = _text(raw_id).strip() if raw_id is not None else ""
     shown = image.encode("utf-8", "backslashreplace").decode()
+    if "://" in folder and "://" not in shown:
+        shown = storage.redact(shown)  # a part of a URL, if it cannot be resolved
     row = Row(id=id or f"line-{line}", image=shown, line=line)
     try:
         if not image:

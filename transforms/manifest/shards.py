@@ -124,8 +124,7 @@ def _check_version(manifest: Manifest, version: str) -> None:
     now = storage.stat(manifest.uri, options=manifest.storage_options).version
     if now != version:
         raise ManifestError(
-            f"{storage.redact(manifest.uri)}: the manifest changed while the job ran; start the "
-            "job again"
+            f"{manifest.shown}: the manifest changed while the job ran; start the job again"
         )
 
 
@@ -147,7 +146,7 @@ def _survey_glob(manifest: Manifest) -> Survey:
         chosen = [u for u in uris if os.path.splitext(u)[1].lower() in IMAGE_EXTENSIONS]
     chosen = [uri for uri in chosen if not uri.startswith(manifest.exclude)]
     if not chosen:
-        raise ManifestError(f"{manifest.uri}: no image matches; check the pattern")
+        raise ManifestError(f"{manifest.shown}: no image matches; check the pattern")
     names = _Names()
     for line, uri in enumerate(chosen, 1):
         names.add(row_from_record({"image": uri}, folder=manifest.folder, line=line), None)

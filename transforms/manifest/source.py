@@ -59,6 +59,11 @@ class Manifest:
             )
 
     @property
+    def shown(self) -> str:
+        """The URI as messages show it."""
+        return storage.redact(self.uri)
+
+    @property
     def kind(self) -> ManifestFormat:
         """The format, with ``auto`` decided by the name.
 
@@ -67,17 +72,20 @@ class Manifest:
         """
         if self.format != "auto":
             return self.format
-        name = self.uri.rsplit("/", 1)[-1].lower()
+        uri = self.uri
+        if uri.lower().startswith(("http://", "https://")):
+            uri = re.split("[?#]", uri, maxsplit=1)[0]  # a query is no pattern
+        name = uri.rsplit("/", 1)[-1].lower()
         stem = re.sub(r"\.(gz|gzip|zst|zstd)$", "", name)
         extension = os.path.splitext(stem)[1]
         if extension in _EXTENSIONS:
             return _EXTENSIONS[extension]
-        if any(c in self.uri for c in "*?[") or self.uri.endswith("/"):
+        if any(c in uri for c in "*?[") or uri.endswith("/"):
             return "glob"
         if storage.is_local(self.uri) and os.path.isdir(os.path.expanduser(self.uri)):
             return "glob"
         raise ManifestError(
-            f"{self.uri}: the name does not show the format; "
+            f"{self.shown}: the name does not show the format; "
             "say input.format: csv, tsv, jsonl, parquet, list or glob"
         )
 

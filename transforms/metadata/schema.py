@@ -76,8 +76,8 @@ _BEFORE: dict[str, Column] = {
     ),
     "image": Column(
         _TEXT,
-        "URI of the source, resolved against the manifest, without user, password and the "
-        "parameters of a signature.",
+        "URI of the source, resolved against the manifest, without user, password, signature and "
+        "tokens.",
     ),
     "status": Column(_TEXT, "`done` or `failed`."),
     "line": Column(pa.int64(), "Line (Parquet: row) of the manifest, from 1."),
@@ -167,7 +167,7 @@ def metadata_row(row: Row, run_id: str) -> Row:
     image = row.image
     if "://" in image:
         try:
-            image = storage.identity(image)
+            image = storage.public(image)
         except RowError:
             image = storage.redact(image)
     return row._replace(image=image, run_id=row.run_id or run_id)

@@ -20,7 +20,16 @@ from alphabeam.transforms.storage.info import Stat, exists, stat
 from alphabeam.transforms.storage.listing import glob
 from alphabeam.transforms.storage.listing import list_objects as list
 from alphabeam.transforms.storage.reading import open_input, read, read_many
-from alphabeam.transforms.storage.uris import identity, is_local, join, parent, redact, resolve
+from alphabeam.transforms.storage.uris import (
+    has_secret,
+    identity,
+    is_local,
+    join,
+    parent,
+    public,
+    redact,
+    resolve,
+)
 from alphabeam.transforms.storage.writing import put
 
 __all__ = [
@@ -32,12 +41,14 @@ __all__ = [
     "delete",
     "exists",
     "glob",
+    "has_secret",
     "identity",
     "is_local",
     "join",
     "list",
     "open_input",
     "parent",
+    "public",
     "put",
     "read",
     "read_many",

@@ -11,19 +11,29 @@ from __future__ import annotations
 import os
 import re
 from typing import NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.redaction import redact
+from alphabeam.transforms.redaction import (
+    end_of_user,
+    has_secrets,
+    is_signature,
+    parameter_name,
+    redact,
+    without_secrets,
+)
+from alphabeam.transforms.storage.capabilities import capabilities
 
 __all__ = [
     "Link",
     "chain",
     "has_magic",
+    "has_secret",
     "identity",
     "is_local",
     "join",
     "parent",
+    "public",
     "quoted_url",
     "redact",
     "resolve",
@@ -80,7 +90,7 @@ def chain(uri: str) -> tuple[Link, ...]:
         RowError: INVALID_URI, if the URI is empty, holds a NUL, or ends in a wrapping protocol.
     """
     if not uri or "\0" in uri:
-        raise RowError(ErrorCode.INVALID_URI, f"{uri!r} is no URI; give a path or a URL")
+        raise RowError(ErrorCode.INVALID_URI, f"'{redact(uri)}' is no URI; give a path or a URL")
     text = uri.removeprefix(ALIAS_PREFIX)
     links: list[Link] = []
     while True:
@@ -190,7 +200,7 @@ def resolve(base_folder: str, relative_uri: str) -> str:
         elif link.protocol not in ("file", "local"):
             raise RowError(
                 ErrorCode.INVALID_URI,
-                f"{relative_uri!r} leads out of {redact(base_folder)}; give the whole URI",
+                f"'{redact(relative_uri)}' leads out of {redact(base_folder)}; give the whole URI",
             )
     return _with_name(base_folder, base, segments)
 
@@ -242,9 +252,6 @@ def identity(uri: str) -> str:
     return ALIAS_PREFIX + bare if uri.startswith(ALIAS_PREFIX) else bare
 
 
-_SIGNED_PREFIXES = ("x-amz-", "x-goog-", "x-oss-", "q-sign-", "q-ak", "q-key-time", "q-header-list",
-                    "q-url-param-list", "q-signature")  # fmt: skip
-_SIGNED = frozenset({"awsaccesskeyid", "googleaccessid", "ossaccesskeyid", "key-pair-id"})
 # Plain words that belong to a signature only beside one.
 _BESIDE_SIGNATURE = frozenset({"signature", "expires", "policy", "hash-algorithm"})
 _BESIDE_SIG = frozenset(
@@ -256,35 +263,74 @@ _BESIDE_SIG = frozenset(
 )  # fmt: skip
 
 
+def public(uri: str) -> str:
+    """The URI's :func:`identity`, without whatever else in it is a secret (``token=``, ``sig=``).
+
+    It may name files and stand in metadata. Two URIs that differ in a token alone are one here, so
+    it tells no objects apart.
+
+    Raises:
+        RowError: INVALID_URI, as for :func:`chain`.
+    """
+    links = chain(identity(uri))
+    bare = spell(
+        tuple(
+            link
+            if link.protocol in _WITHOUT_AUTHORITY
+            else link._replace(rest=without_secrets(link.rest))
+            for link in links
+        )
+    )
+    return ALIAS_PREFIX + bare if uri.startswith(ALIAS_PREFIX) else bare
+
+
 def _unsigned(link: Link) -> Link:
-    host, slash, name = link.rest.partition("/")
-    if link.authority:
-        host = host.rpartition("@")[2]
+    rest = link.rest
+    if link.authority and not capabilities(link.protocol).buckets:  # abfs://CONTAINER@ACCOUNT
+        rest = rest[end_of_user(rest) :]
     if link.protocol not in ("http", "https"):
-        return link._replace(rest=host + slash + name)
+        return link._replace(rest=rest)
+    host, slash, name = rest.partition("/")
     name = name.partition("#")[0]
     path, question, query = name.partition("?")
-    parts = [part for part in query.split("&") if part]
-    names = [unquote(part.partition("=")[0]).lower() for part in parts]
-    dropped = set(_SIGNED)
+    parts = re.split(r"([&;])", query)  # with what separates them
+    names = [parameter_name(part.partition("=")[0]) for part in parts[::2]]
+    dropped: frozenset[str] = frozenset()
     if "signature" in names:
         dropped |= _BESIDE_SIGNATURE
     if "sig" in names:
         dropped |= _BESIDE_SIG
-    kept = [
-        part
-        for part, name in zip(parts, names, strict=True)
-        if name not in dropped and not name.startswith(_SIGNED_PREFIXES)
-    ]
-    query = question + "&".join(kept) if kept else ""
+    kept = ""
+    for number, name in enumerate(names):
+        if parts[2 * number] and name not in dropped and not is_signature(name):
+            separator = parts[2 * number - 1] if kept else ""
+            kept += separator + parts[2 * number]
+    query = question + kept if kept else ""
     return link._replace(rest=f"{host.lower()}{slash}{path}{query}")
 
 
-def secrets_in(uri: str) -> list[str]:
-    """The pieces of a URI that ``redact`` hides, longest first."""
-    found = re.findall(r"://[^/@:\s]*:([^/@\s]+)@", uri)
+def has_secret(uri: str) -> bool:
+    """Whether a URI has a password, a signature or a token in it."""
     for link in chain(uri):
+        if link.protocol in _WITHOUT_AUTHORITY:
+            continue
+        user = link.rest[: end_of_user(link.rest)]
+        http = link.protocol in ("http", "https")
+        if ":" in user or (http and user) or has_secrets(link.rest[len(user) :]):
+            return True
+    return False
+
+
+def secrets_in(uri: str) -> list[str]:
+    """The pieces of a URI that ``redact`` hides, as they are and unquoted, longest first."""
+    found: list[str] = []
+    for link in chain(uri):
+        user = link.rest[: end_of_user(link.rest)].rstrip("@")
+        password = user.partition(":")[2] or (user if link.protocol in ("http", "https") else "")
+        found.append(password)
         if link.protocol in ("http", "https"):
-            query = urlsplit(str(link)).query
-            found += [query, *(part.partition("=")[2] for part in query.split("&"))]
+            query = link.rest.partition("?")[2]
+            found += [query, *(part.partition("=")[2] for part in re.split("[&;#]", query))]
+            found.append(link.rest.partition("#")[2])
+    found += [unquote(piece) for piece in found]
     return sorted({piece for piece in found if len(piece) > 3}, key=len, reverse=True)
