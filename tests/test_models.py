@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import re
+import shutil
 import threading
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from alphabeam.transforms import models, storage
 from alphabeam.transforms.matting import REGISTRY, ModelError, Preprocessing, RegisteredModel
+from alphabeam.transforms.matting import models as registry
 from alphabeam.transforms.models import cache_folder, cached_path, fetch, load_model
 from alphabeam.transforms.storage import faults
 from tests.conftest import tiny_onnx
@@ -87,14 +90,14 @@ def test_a_wrong_download_leaves_nothing_behind(server, tmp_path):
 
 def test_offline_says_which_file_to_put_where(monkeypatch, tmp_path):
     model = RegisteredModel(
-        "far", "http://127.0.0.1:9/far.onnx", "md5:abc", 5, "MIT", True, Preprocessing(64), ""
+        "far", "http://127.0.0.1:9/far.onnx", "abc", "", 5, "MIT", True, Preprocessing(64), ""
     )
     monkeypatch.setitem(REGISTRY, "far", model)
     monkeypatch.setenv("ALPHABEAM_CACHE", str(tmp_path / "models"))
     with pytest.raises(ModelError) as caught:
         load_model("far")
     message = one_line(caught)
-    for part in ("model far", model.url, "md5:abc", str(tmp_path / "models" / "far.onnx")):
+    for part in ("model far", model.url, "sha256:abc", str(tmp_path / "models" / "far.onnx")):
         assert part in message
     assert not [p for p in (tmp_path / "models").iterdir()]
 
@@ -126,8 +129,10 @@ def test_registry_is_complete(monkeypatch, tmp_path):
         assert model.name == name and model.licence and model.megabytes > 0
         if name != "catalogue":
             assert model.url.startswith("https://") and model.preprocessing
-            kind, _, digest = model.digest.partition(":")
-            assert len(digest) == {"md5": 32, "sha256": 64}[kind]
+            assert re.fullmatch("[0-9a-f]{64}", model.sha256)
+            assert re.fullmatch("([0-9a-f]{32})?", model.md5)
+    digests = [model.sha256 for model in REGISTRY.values()]
+    assert len(set(digests)) == len(digests)
     monkeypatch.setenv("ALPHABEAM_CACHE", str(tmp_path))
     assert cached_path("u2net") == tmp_path / "u2net.onnx" == cache_folder() / "u2net.onnx"
     assert cached_path("catalogue").is_file()
@@ -157,6 +162,53 @@ def test_any_store_with_its_options(tiny, tmp_path, monkeypatch):
     options = {"s3": {"secret": "${env:S3_SECRET}"}}
     load_model("s3://models/m.onnx", preprocessing=PLAIN, options=options)
     assert asked == [("s3://models/m.onnx", options)]
+
+
+def test_a_registered_model_has_both_digests_and_its_size(server, tiny, tmp_path, monkeypatch):
+    url, folder = server
+    data = tiny.read_bytes()
+    (folder / "m.onnx").write_bytes(data)
+    good = (sha256(tiny), hashlib.md5(data).hexdigest())
+    for wanted, error in (
+        ((good[0], "0" * 32), "expected md5:0000"),
+        (("0" * 64, good[1]), "expected sha256:0000"),
+        (good, ""),
+        ((good[0], ""), ""),
+    ):
+        model = RegisteredModel(
+            "far", f"{url}/m.onnx", *wanted, 1, "MIT", True, Preprocessing(64), ""
+        )
+        monkeypatch.setitem(REGISTRY, "far", model)
+        cache = tmp_path / f"cache-{wanted}"[:60]
+        if error:
+            with pytest.raises(ModelError, match=error):
+                load_model("far", cache=cache)
+            assert not list(cache.iterdir())
+        else:
+            assert load_model("far", cache=cache).sha256 == good[0]
+    (folder / "m.onnx").write_bytes(bytes(2_300_000))
+    with pytest.raises(ModelError, match="the limit is 2200000"):
+        load_model("far", cache=tmp_path / "another")
+    kept = cached_path("far", tmp_path / f"cache-{good}"[:60])
+    kept.write_bytes(b"rotten")
+    with pytest.raises(ModelError, match="is not the published file"):
+        load_model("far", cache=kept.parent)
+
+
+@pytest.mark.parametrize("name", ["catalogue", "refiner"])
+def test_a_damaged_embedded_model_is_refused(name, tmp_path, monkeypatch):
+    for kind in ("onnx", "json"):
+        shutil.copy(registry.EMBEDDED / f"{name}.{kind}", tmp_path / f"{name}.{kind}")
+    monkeypatch.setattr(registry, "EMBEDDED", tmp_path)
+    assert registry.embedded(name) == tmp_path / f"{name}.onnx"
+    with open(tmp_path / f"{name}.onnx", "r+b") as file:
+        file.seek(1000)
+        file.write(b"x")
+    with pytest.raises(ModelError, match=f"model {name}: .* is damaged; install alphabeam again"):
+        registry.embedded(name)
+    (tmp_path / f"{name}.json").unlink()
+    with pytest.raises(ModelError, match="is missing; install alphabeam again"):
+        registry.embedded(name)
 
 
 def test_a_download_has_a_size_limit(server, tmp_path):

@@ -74,12 +74,13 @@ def load_model(
     path = asked
     if model is not None and model.url:
         most = (model.megabytes + 1) * 1_100_000  # megabytes are rounded
+        digests = [f"sha256:{model.sha256}", *([f"md5:{model.md5}"] if model.md5 else [])]
         target = cached_path(model.name, cache)
-        path = str(fetch(model.url, target, model.digest, label=model.name, max_bytes=most))
+        path = str(fetch(model.url, target, *digests, label=model.name, max_bytes=most))
         preprocessing = preprocessing or model.preprocessing
     elif model is None and "://" in asked:
-        digest = f"sha256:{sha256.lower()}" if sha256 else ""
-        path = str(fetch(asked, cached_path(asked, cache), digest, options=options))
+        digests = [f"sha256:{sha256.lower()}"] if sha256 else []
+        path = str(fetch(asked, cached_path(asked, cache), *digests, options=options))
     network = load_file(path, sha256=sha256, threads=threads, preprocessing=preprocessing)
     if model is None and "://" in asked:
         network.name = _stem(asked)
@@ -127,21 +128,22 @@ def _stem(url: str) -> str:
 def fetch(
     url: str,
     target: Path,
-    digest: str = "",
-    *,
+    *digests: str,
     label: str | None = None,
     max_bytes: int = MAX_BYTES,
     options: StorageOptions | None = None,
 ) -> Path:
     """Brings a model file into the cache, whole and verified.
 
-    The file is verified also when it is already there. It is downloaded beside its target and
-    renamed, so that a reader never sees a part of it.
+    A file that is already there is verified by the first of the digests. One that is downloaded
+    must have all of them; it is downloaded beside its target and renamed, so that a reader never
+    sees a part of it.
 
     Args:
         url: A URL of any store.
         target: The file in the cache.
-        digest: ``md5:<hex>`` or ``sha256:<hex>``; empty to take the file as it comes.
+        *digests: ``md5:<hex>`` or ``sha256:<hex>``, the strongest first; none to take the file as
+            it comes.
         label: How messages call the model; the URL if None.
         max_bytes: A larger file is refused.
         options: Options per protocol.
@@ -154,9 +156,9 @@ def fetch(
     """
     shown = storage.redact(url)
     label = label or shown
-    expected = f" ({digest})" if digest else ""
+    expected = f" ({digests[0]})" if digests else ""
     if target.exists():
-        if digest and file_digest(target, digest.partition(":")[0]) != digest:
+        if digests and not _has(target, digests[0]):
             raise ModelError(
                 f"model {label}: {target} is not the published file{expected}; "
                 "delete it to download it again"
@@ -181,16 +183,22 @@ def fetch(
             ) from None
         except OSError as error:
             raise ModelError(f"model {label}: cannot write {part} ({error.strerror})") from None
-        if digest and (found := file_digest(Path(part), digest.partition(":")[0])) != digest:
-            raise ModelError(
-                f"model {label}: {shown} gave a file of digest {found}, "
-                f"expected {digest}; try again, or correct the digest"
-            )
+        for digest in digests:
+            if not _has(Path(part), digest):
+                found = file_digest(Path(part), digest.partition(":")[0])
+                raise ModelError(
+                    f"model {label}: {shown} gave a file of digest {found}, "
+                    f"expected {digest}; try again, or correct the digest"
+                )
         os.replace(part, target)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part)
     return target
+
+
+def _has(file: Path, digest: str) -> bool:
+    return file_digest(file, digest.partition(":")[0]) == digest
 
 
 def _download(url: str, sink: Any, max_bytes: int, options: StorageOptions | None) -> None:

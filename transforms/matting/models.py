@@ -3,7 +3,10 @@
 Nothing is downloaded here; ``alphabeam.transforms.models`` does that.
 
 URLs, MD5 sums and preprocessing are those that the rembg project publishes with its releases;
-licences are those of the models' own repositories.
+licences are those of the models' own repositories. rembg publishes a SHA-256 for the newest file
+only. Those of the others are what many projects that fetch the same files independently of each
+other have found and pinned. A download must have both: the MD5 ties it to what was published, the
+SHA-256 makes sure that nobody forged it.
 """
 
 from __future__ import annotations
@@ -47,7 +50,8 @@ class RegisteredModel:
     Attributes:
         name: What a job file calls it.
         url: Where it is downloaded from; empty for the embedded one.
-        digest: ``md5:...`` or ``sha256:...`` of the file; empty for the embedded one.
+        sha256: Of the file, in hex; empty for the embedded one, whose JSON file says it.
+        md5: Likewise, as it was published; empty where the SHA-256 was.
         megabytes: Size of the file, rounded.
         licence: The weights' licence, as their authors state it.
         commercial: Whether that licence allows commercial use.
@@ -57,7 +61,8 @@ class RegisteredModel:
 
     name: str
     url: str
-    digest: str
+    sha256: str
+    md5: str
     megabytes: int
     licence: str
     commercial: bool
@@ -68,7 +73,8 @@ class RegisteredModel:
 def _public(
     name: str,
     file: str,
-    digest: str,
+    sha256: str,
+    md5: str,
     megabytes: int,
     licence: str,
     preprocessing: Preprocessing,
@@ -76,7 +82,7 @@ def _public(
     commercial: bool = True,
 ) -> RegisteredModel:
     return RegisteredModel(
-        name, _RELEASE + file, digest, megabytes, licence, commercial, preprocessing, about
+        name, _RELEASE + file, sha256, md5, megabytes, licence, commercial, preprocessing, about
     )
 
 
@@ -84,12 +90,21 @@ REGISTRY: dict[str, RegisteredModel] = {
     model.name: model
     for model in (
         RegisteredModel(
-            "catalogue", "", "", 5, "Apache-2.0", True, None, "our own, embedded; catalogue photos"
+            "catalogue",
+            "",
+            "",
+            "",
+            5,
+            "Apache-2.0",
+            True,
+            None,
+            "our own, embedded; catalogue photos",
         ),
         _public(
             "u2net",
             "u2net.onnx",
-            "md5:60024c5c889badc19c04ad937298a77b",
+            "8d10d2f3bb75ae3b6d527c77944fc5e7dcd94b29809d47a739a7a728a912b491",
+            "60024c5c889badc19c04ad937298a77b",
             176,
             "Apache-2.0",
             _U2NET,
@@ -98,7 +113,8 @@ REGISTRY: dict[str, RegisteredModel] = {
         _public(
             "u2netp",
             "u2netp.onnx",
-            "md5:8e83ca70e441ab06c318d82300c84806",
+            "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8",
+            "8e83ca70e441ab06c318d82300c84806",
             5,
             "Apache-2.0",
             _U2NET,
@@ -107,7 +123,8 @@ REGISTRY: dict[str, RegisteredModel] = {
         _public(
             "u2net_human_seg",
             "u2net_human_seg.onnx",
-            "md5:c09ddc2e0104f800e3e1bb4652583d1f",
+            "01eb6a29a5c4d8edb30b56adad9bb3a2a0535338e480724a213e0acfd2d1c73c",
+            "c09ddc2e0104f800e3e1bb4652583d1f",
             176,
             "Apache-2.0",
             _U2NET,
@@ -116,7 +133,8 @@ REGISTRY: dict[str, RegisteredModel] = {
         _public(
             "silueta",
             "silueta.onnx",
-            "md5:55e59e0d8062d2f5d013f4725ee84782",
+            "75da6c8d2f8096ec743d071951be73b4a8bc7b3e51d9a6625d63644f90ffeedb",
+            "55e59e0d8062d2f5d013f4725ee84782",
             44,
             "Apache-2.0",
             _U2NET,
@@ -125,7 +143,8 @@ REGISTRY: dict[str, RegisteredModel] = {
         _public(
             "isnet-general-use",
             "isnet-general-use.onnx",
-            "md5:fc16ebd8b0c10d971d3513d564d01e29",
+            "60920e99c45464f2ba57bee2ad08c919a52bbf852739e96947fbb4358c0d964a",
+            "fc16ebd8b0c10d971d3513d564d01e29",
             179,
             "Apache-2.0",
             _ISNET,
@@ -134,7 +153,8 @@ REGISTRY: dict[str, RegisteredModel] = {
         _public(
             "birefnet-general",
             "BiRefNet-general-epoch_244.onnx",
-            "md5:7a35a0141cbbc80de11d9c9a28f52697",
+            "58f621f00f5d756097615970a88a791584600dcf7c45b18a0a6267535a1ebd3c",
+            "7a35a0141cbbc80de11d9c9a28f52697",
             973,
             "MIT",
             _BIREFNET,
@@ -143,7 +163,8 @@ REGISTRY: dict[str, RegisteredModel] = {
         _public(
             "birefnet-general-lite",
             "BiRefNet-general-bb_swin_v1_tiny-epoch_232.onnx",
-            "md5:4fab47adc4ff364be1713e97b7e66334",
+            "5600024376f572a557870a5eb0afb1e5961636bef4e1e22132025467d0f03333",
+            "4fab47adc4ff364be1713e97b7e66334",
             224,
             "MIT",
             _BIREFNET,
@@ -152,7 +173,8 @@ REGISTRY: dict[str, RegisteredModel] = {
         _public(
             "birefnet-portrait",
             "BiRefNet-portrait-epoch_150.onnx",
-            "md5:c3a64a6abf20250d090cd055f12a3b67",
+            "1ba1c8ff5a7bbfadc8d8d13fb11d7be793f91f23d9d466549e37a854f6668f99",
+            "c3a64a6abf20250d090cd055f12a3b67",
             973,
             "MIT",
             _BIREFNET,
@@ -161,7 +183,8 @@ REGISTRY: dict[str, RegisteredModel] = {
         _public(
             "bria-rmbg",
             "bria-rmbg-2.0.onnx",
-            "sha256:5b486f08200f513f460da46dd701db5fbb47d79b4be4b708a19444bcd4e79958",
+            "5b486f08200f513f460da46dd701db5fbb47d79b4be4b708a19444bcd4e79958",
+            "",
             1024,
             "CC-BY-NC-4.0",
             _RMBG,
