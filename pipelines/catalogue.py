@@ -41,7 +41,14 @@ def manifest_of(job: Job) -> Manifest:
 
 def output_of(job: Job) -> Output:
     """The job's output as the transforms take it."""
-    return Output(job.output.directory, job.storage or None, job.output.cutout_format)
+    given = job.output
+    return Output(
+        given.directory,
+        job.storage or None,
+        given.cutout_format,
+        given.metadata,
+        given.names,
+    )
 
 
 def limits_of(job: Job) -> Limits:

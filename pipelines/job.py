@@ -166,6 +166,15 @@ class Output(_Section):
     cutout_format: Literal["png", "webp"] = "png"
     """`webp` is without loss too; smaller, and several times slower to write."""
 
+    names: Literal["safe", "keep"] = "safe"
+    """How files are named after ids: `safe` in ASCII letters, digits, `.`, `_` and `-`; `keep`
+    leaves letters of every script and spaces, for stores that can take them."""
+
+    metadata: Literal["keep", "drop"] = "keep"
+    """What of the sources' EXIF and XMP cutouts bear: `keep` keeps it, made neutral (upright,
+    sRGB, without thumbnail, maker's notes and place); with `drop` none. Resolution is always
+    kept."""
+
 
 class LocalEngine(_Section):
     """One machine."""

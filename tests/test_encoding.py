@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PIL import Image
+from PIL import ExifTags, Image
 
 from alphabeam.transforms.encoding import encode_cutout, encode_mask, encode_on_background
+from alphabeam.transforms.tags import Tags
 
 
 def images(channels):
@@ -103,3 +105,71 @@ def test_misfits_are_refused_in_one_line(call):
     with pytest.raises(ValueError, match=r"^(rgba|alpha|format|background|quality): ") as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+# ------------------------------------------------------------------ what goes out beside the pixels
+
+RGBA = np.random.default_rng(0).integers(0, 256, (30, 40, 4), np.uint8)
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">rights</x:xmpmeta>'
+
+
+def exif_block(**fields):
+    exif = Image.Exif()
+    for name, value in fields.items():
+        exif[getattr(ExifTags.Base, name)] = value
+    return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+TAGS = Tags((300.0, 150.0), exif_block(Copyright="Ann", Orientation=1), XMP)
+
+
+def test_a_png_says_that_it_is_srgb_and_how_large_it_is():
+    for tags in (Tags(), TAGS):
+        image = opened(encode_cutout(RGBA, "png", tags))
+        image.load()
+        assert image.info["srgb"] == 0
+        assert np.array_equal(np.asarray(image), RGBA)
+    assert [round(v) for v in image.info["dpi"]] == [300, 150]
+    assert image.getexif()[ExifTags.Base.Copyright] == "Ann"
+    assert image.info["xmp"] == XMP
+    mask = opened(encode_mask(RGBA[..., 3], (300.0, 150.0)))
+    assert [round(v) for v in mask.info["dpi"]] == [300, 150]
+    assert "srgb" not in mask.info, "opacity is no colour"
+
+
+def test_png_chunks_are_whole_and_in_the_standards_order():
+    data, at, names = encode_cutout(RGBA, "png", TAGS), 8, []
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        name, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + size]
+        assert zlib.crc32(name + body) == int.from_bytes(
+            data[at + 8 + size : at + 12 + size], "big"
+        )
+        names.append(name.decode())
+        at += 12 + size
+    assert names[0] == "IHDR" and names[-1] == "IEND"
+    assert names[1:5] == ["sRGB", "pHYs", "iTXt", "eXIf"] and set(names[5:-1]) == {"IDAT"}
+
+
+@pytest.mark.parametrize("tags", [Tags((300.0, 150.0)), TAGS, Tags(xmp=XMP)])
+def test_webp_with_tags_keeps_every_visible_pixel(tags):
+    for rgba in (RGBA, RGBA[:29, :39]):
+        image = opened(encode_cutout(rgba, "webp", tags))
+        back = np.asarray(image.convert("RGBA"))
+        seen = rgba[..., 3] > 0
+        assert np.array_equal(back[seen], rgba[seen])
+        assert np.array_equal(back[..., 3], rgba[..., 3])
+        assert image.info.get("xmp") == tags.xmp
+        if tags is TAGS:
+            assert image.getexif()[ExifTags.Base.Copyright] == "Ann"
+        elif tags.dpi:
+            assert image.getexif()[ExifTags.Base.XResolution] == 300
+
+
+def test_jpeg_with_tags():
+    image = opened(encode_on_background(RGBA, (255, 255, 255), 92, TAGS))
+    image.load()
+    assert image.info["dpi"] == (300, 150) and image.info["xmp"] == XMP
+    assert image.getexif()[ExifTags.Base.Copyright] == "Ann"
+    plain = opened(encode_on_background(RGBA, (255, 255, 255), 92))
+    assert np.array_equal(np.asarray(plain), np.asarray(image))

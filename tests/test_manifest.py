@@ -790,3 +790,23 @@ def test_other_compressions_are_not_taken_for_text(tmp_path: Path) -> None:
     path = write(tmp_path, bz2.compress(TEXTS["csv"]), "m.csv")
     with pytest.raises(ManifestError, match=r"m\.csv:1: header: the line"):
         survey(Manifest(str(path)))
+
+
+KEPT = st.text(min_size=1, max_size=80) | st.text("aA/.-_ éÉß鞋\\:%", min_size=1, max_size=250)
+
+
+@settings(deadline=None, max_examples=400)
+@given(KEPT.filter(lambda id: not re.search("[\ud800-\udfff]", id)), KEPT)
+def test_names_that_are_kept_are_safe_too(id: str, other: str) -> None:
+    name = file_name(id, keep=True)
+    assert not re.search(r'[\x00-\x1f\x7f<>:"\\|?*%#]', name)
+    for part in name.split("/"):
+        assert part and part == part.strip(" .") and len(part.encode()) <= 220
+        assert not re.match(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)", part)
+    assert id == other or file_name(other, keep=True) != name
+
+
+@pytest.mark.parametrize("id", ["鞋/Größe 42", "Crème brûlée", "обувь", "a b", "shoe"])
+def test_letters_of_every_script_are_kept(id: str) -> None:
+    assert file_name(id, keep=True) == id
+    assert file_name(id).isascii()

@@ -39,14 +39,15 @@ def write_cutout(picture: Picture, output: Output, journal: OpenJournal | None =
     if row.status != PENDING:
         return row
     assert picture.alpha is not None
+    tags = picture.tags.kept(output.source_metadata)
     began = time.perf_counter()
     try:
         mask = output.mask(row.id)
-        size, sha256 = _put(output, mask, encode_mask(picture.alpha))
+        size, sha256 = _put(output, mask, encode_mask(picture.alpha, tags.dpi))
         row = row._replace(mask=mask, mask_bytes=size, mask_sha256=sha256)
         if picture.rgba is not None:
             cutout = output.cutout(row.id)
-            data = encode_cutout(picture.rgba, output.cutout_format)
+            data = encode_cutout(picture.rgba, output.cutout_format, tags)
             size, sha256 = _put(output, cutout, data)
             row = row._replace(cutout=cutout, cutout_bytes=size, cutout_sha256=sha256)
         row = row._replace(status=DONE, finished_at=now())

@@ -1,17 +1,24 @@
 """Encodes results: cutouts as PNG or WebP, masks as PNG, cutouts on a background as JPEG.
 
-The PNG settings were chosen by ``benchmarks/matting.py encoding``.
+OpenCV encodes the pixels. What says how to show them (sRGB, resolution) and what the source's
+tags say is put into the file behind its header. The PNG settings were chosen by
+``benchmarks/matting.py encoding``.
 """
 
 from __future__ import annotations
 
+import struct
+import zlib
+from dataclasses import replace
 from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import ExifTags, Image
 
 from alphabeam.transforms.pixels import composite_over
+from alphabeam.transforms.tags import Tags
 
 __all__ = ["encode_cutout", "encode_mask", "encode_on_background"]
 
@@ -20,12 +27,21 @@ __all__ = ["encode_cutout", "encode_mask", "encode_on_background"]
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 
 
-def encode_cutout(rgba: NDArray[np.uint8], format: Literal["png", "webp"] = "png") -> bytes:
+_PNG_HEADER = 33  # bytes of a PNG's signature and first chunk
+_PERCEPTUAL = 0  # the rendering intent in PNG's sRGB chunk
+_INCH = 0.0254  # metres
+_NO_TAGS = Tags()
+
+
+def encode_cutout(
+    rgba: NDArray[np.uint8], format: Literal["png", "webp"] = "png", tags: Tags = _NO_TAGS
+) -> bytes:
     """Encodes a cutout without loss.
 
     Args:
-        rgba: uint8 HxWx4, straight alpha.
+        rgba: uint8 HxWx4, straight alpha, sRGB.
         format: ``png``, or ``webp`` (lossless too; smaller files, several times slower).
+        tags: What the file says beside its pixels. WebP has resolution in EXIF only.
 
     Returns:
         The file's bytes.
@@ -44,15 +60,17 @@ def encode_cutout(rgba: NDArray[np.uint8], format: Literal["png", "webp"] = "png
         )
     bgra = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA)
     if format == "png":
-        return _encode(".png", bgra, _PNG)
-    return _encode(".webp", bgra, [cv2.IMWRITE_WEBP_QUALITY, 101])  # above 100 means lossless
+        return _tagged_png(_encode(".png", bgra, _PNG), tags, colour=True)
+    data = _encode(".webp", bgra, [cv2.IMWRITE_WEBP_QUALITY, 101])  # above 100 means lossless
+    return _tagged_webp(data, tags, rgba.shape[1], rgba.shape[0])
 
 
-def encode_mask(alpha: NDArray[np.uint8]) -> bytes:
-    """Encodes an alpha channel as an 8-bit grey PNG.
+def encode_mask(alpha: NDArray[np.uint8], dpi: tuple[float, float] | None = None) -> bytes:
+    """Encodes an alpha channel as an 8-bit grey PNG; its values are no colours, so it names none.
 
     Args:
         alpha: uint8 HxW.
+        dpi: Resolution across and down, in pixels per inch.
 
     Returns:
         The file's bytes.
@@ -61,11 +79,14 @@ def encode_mask(alpha: NDArray[np.uint8]) -> bytes:
         ValueError: The array has another shape or dtype.
     """
     _check(alpha, 1, "alpha")
-    return _encode(".png", alpha, _PNG)
+    return _tagged_png(_encode(".png", alpha, _PNG), Tags(dpi), colour=False)
 
 
 def encode_on_background(
-    rgba: NDArray[np.uint8], background: tuple[int, int, int], quality: int = 92
+    rgba: NDArray[np.uint8],
+    background: tuple[int, int, int],
+    quality: int = 92,
+    tags: Tags = _NO_TAGS,
 ) -> bytes:
     """Composites a cutout over one colour and encodes the result as JPEG.
 
@@ -73,6 +94,7 @@ def encode_on_background(
         rgba: uint8 HxWx4, straight alpha.
         background: Red, green and blue, each 0..255.
         quality: JPEG quality, 1..100.
+        tags: What the file says beside its pixels.
 
     Returns:
         The file's bytes.
@@ -88,7 +110,7 @@ def encode_on_background(
     if max(rgba.shape[:2]) > 65535:
         raise ValueError(f"rgba: JPEG holds at most 65535 pixels a side, got {rgba.shape}")
     bgr = cv2.cvtColor(composite_over(rgba, background), cv2.COLOR_RGB2BGR)
-    return _encode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return _tagged_jpeg(_encode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality]), tags)
 
 
 def _check(pixels: NDArray[np.uint8], channels: int, name: str) -> None:
@@ -114,3 +136,65 @@ def _encode(extension: str, pixels: NDArray[np.uint8], options: list[int]) -> by
     if not done:
         raise ValueError(f"{extension[1:]}: OpenCV cannot encode {pixels.shape}")
     return bytes(buffer)
+
+
+def _tagged_png(data: bytes, tags: Tags, *, colour: bool) -> bytes:
+    chunks = []
+    if colour:
+        chunks.append((b"sRGB", bytes([_PERCEPTUAL])))
+    if tags.dpi:
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(v / _INCH) for v in tags.dpi), 1)))
+    if tags.xmp:
+        chunks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + tags.xmp))
+    if tags.exif:
+        chunks.append((b"eXIf", tags.exif))
+    written = [
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    ]
+    return b"".join([data[:_PNG_HEADER], *written, data[_PNG_HEADER:]])
+
+
+def _tagged_webp(data: bytes, tags: Tags, width: int, height: int) -> bytes:
+    if tags.dpi and not tags.exif:
+        tags = replace(tags, exif=_resolution_alone(tags.dpi))
+    if not tags.exif and not tags.xmp:
+        return data
+    pixels = data[12:]
+    if pixels.startswith(b"VP8X"):  # a header of the same kind is made anew
+        pixels = pixels[18:]
+    alpha, exif, xmp = 0x10, 0x08 if tags.exif else 0, 0x04 if tags.xmp else 0
+    size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    body = b"WEBP" + _riff(b"VP8X", bytes([alpha | exif | xmp, 0, 0, 0]) + size) + pixels
+    body += _riff(b"EXIF", tags.exif) + _riff(b"XMP ", tags.xmp)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def _resolution_alone(dpi: tuple[float, float]) -> bytes:
+    """An EXIF block that says nothing else."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.XResolution], exif[ExifTags.Base.YResolution] = dpi
+    exif[ExifTags.Base.ResolutionUnit] = 2
+    return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+def _riff(name: bytes, data: bytes | None) -> bytes:
+    if not data:
+        return b""
+    return name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+
+
+def _tagged_jpeg(data: bytes, tags: Tags) -> bytes:
+    end = 4 + int.from_bytes(data[4:6], "big")  # of the JFIF segment, which OpenCV writes first
+    first = bytearray(data[:end])
+    if tags.dpi:
+        first[13:18] = struct.pack(">BHH", 1, *(min(round(v), 65_535) for v in tags.dpi))
+    segments = [
+        b"\xff\xe1" + struct.pack(">H", 2 + len(body)) + body
+        for body in (
+            b"Exif\0\0" + tags.exif if tags.exif else b"",
+            b"http://ns.adobe.com/xap/1.0/\0" + tags.xmp if tags.xmp else b"",
+        )
+        if 0 < len(body) < 65_530
+    ]
+    return b"".join([bytes(first), *segments, data[end:]])

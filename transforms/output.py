@@ -45,15 +45,25 @@ class Output:
         directory: Path or fsspec URL of the folder.
         storage: Options for fsspec, by protocol.
         cutout_format: ``png``, or lossless ``webp``.
+        source_metadata: ``keep``: cutouts bear the EXIF and XMP of their sources, made neutral; or
+            ``drop``.
+        names: ``safe``: files are named in ASCII letters, digits, ``.``, ``_`` and ``-``;
+            ``keep`` leaves letters of every script and spaces.
     """
 
     directory: str
     storage: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False)
     cutout_format: CutoutFormat = "png"
+    source_metadata: Literal["keep", "drop"] = "keep"
+    names: Literal["safe", "keep"] = "safe"
 
     def __post_init__(self) -> None:
         if self.cutout_format not in ("png", "webp"):
             raise ValueError(f"cutout_format: {self.cutout_format!r} is not one of png, webp")
+        if self.source_metadata not in ("keep", "drop"):
+            raise ValueError(f"source_metadata: {self.source_metadata!r} is not one of keep, drop")
+        if self.names not in ("safe", "keep"):
+            raise ValueError(f"names: {self.names!r} is not one of safe, keep")
 
     @classmethod
     def of(cls, output: Output | str) -> Output:
@@ -64,11 +74,14 @@ class Output:
 
     def cutout(self, id: str) -> str:
         """Name of an id's cutout."""
-        return f"cutouts/{file_name(id)}.{self.cutout_format}"
+        return f"cutouts/{self._file_name(id)}.{self.cutout_format}"
 
     def mask(self, id: str) -> str:
         """Name of an id's mask."""
-        return f"masks/{file_name(id)}.png"
+        return f"masks/{self._file_name(id)}.png"
+
+    def _file_name(self, id: str) -> str:
+        return file_name(id, keep=self.names == "keep")
 
     # -- URIs
 

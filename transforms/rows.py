@@ -30,6 +30,7 @@ from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.parameters import PARAMETERS, Box, MattingParameters
 from alphabeam.transforms.redaction import redact
 from alphabeam.transforms.storage.uris import identity
+from alphabeam.transforms.tags import Tags
 
 if TYPE_CHECKING:
     import numpy as np
@@ -256,6 +257,7 @@ class Picture:
         data: The source's bytes, encoded; dropped once the backend is done with them.
         limits: Within which they are decoded.
         alpha: The result's mask, uint8, H x W; None before the backend, and where it failed.
+        tags: What the source says beside its pixels.
         rgba: The result's cutout, uint8, H x W x 4, straight alpha; None where only the mask was
             asked for.
     """
@@ -263,5 +265,6 @@ class Picture:
     row: Row
     data: bytes = b""
     limits: Limits = Limits()
+    tags: Tags = Tags()
     alpha: "np.ndarray | None" = None
     rgba: "np.ndarray | None" = None

@@ -12,9 +12,11 @@ import apache_beam as beam
 
 from alphabeam.transforms import storage
 from alphabeam.transforms.images.decoding import inspect
+from alphabeam.transforms.images.source_tags import tags_of
 from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.pool import Overlap, Stage
 from alphabeam.transforms.rows import PENDING, Picture, Row
+from alphabeam.transforms.tags import Tags
 
 __all__ = ["ReadImages", "fetch"]
 
@@ -40,7 +42,7 @@ def fetch(
     if row.status != PENDING:
         return Picture(row)
     began = time.perf_counter()
-    data = b""
+    data, tags = b"", Tags()
     try:
         if not row.source_version:
             stat = storage.stat(row.image, options=storage_options, allow=allow)
@@ -51,9 +53,10 @@ def fetch(
         row = row._replace(source_bytes=len(data), source_sha256=hashlib.sha256(data).hexdigest())
         info = inspect(data, limits)
         row = row._replace(source_format=info.format, width=info.width, height=info.height)
+        tags = tags_of(info.format, data)
     except Exception as error:
         row, data = row.failed("read", error), b""
-    return Picture(row._replace(read_ms=1000 * (time.perf_counter() - began)), data, limits)
+    return Picture(row._replace(read_ms=1000 * (time.perf_counter() - began)), data, limits, tags)
 
 
 @beam.typehints.with_input_types(Row)

@@ -14,6 +14,8 @@ import numpy as np
 from alphabeam.transforms import storage
 from alphabeam.transforms.encoding import encode_cutout
 from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.images.kinds import kind_of
+from alphabeam.transforms.images.source_tags import tags_of
 from alphabeam.transforms.ledger.finished import Finished, FinishedRows
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.pool import Overlap, Stage
@@ -183,7 +185,8 @@ def _adopt(found: Row, row: Row, backend: Backend, output: Output) -> Row:
         if os.path.splitext(name)[1] != os.path.splitext(new)[1]:
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
             rgba = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA).astype(np.uint8)
-            data = encode_cutout(rgba, output.cutout_format)
+            tags = tags_of(kind_of(data), data).kept(output.source_metadata)
+            data = encode_cutout(rgba, output.cutout_format, tags)
         output.put(output.uri(new), data)
         return new
 

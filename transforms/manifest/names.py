@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import unicodedata
 from collections.abc import Iterable
 
 __all__ = ["IMAGE_EXTENSIONS", "checksum", "default_id", "digest", "file_name", "suffix"]
@@ -37,10 +38,16 @@ def suffix(text: str) -> str:
 
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+# What no file system or store should be asked to take: control and format characters, and what
+# Windows, URLs and shells give a meaning.
+_FORBIDDEN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff"
+    r'<>:"\\|?*%#\[\]{}^`~]+'
+)
 _RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)")  # on Windows
 
 
-def file_name(id: str) -> str:
+def file_name(id: str, *, keep: bool = False) -> str:
     """An id as a relative file name that every store and file system takes.
 
     Slashes become folders. An id of ASCII letters, digits, ``.``, ``_`` and ``-`` stays as it is;
@@ -48,15 +55,27 @@ def file_name(id: str) -> str:
 
     Args:
         id: Any non-empty text.
+        keep: Leave letters of every script and spaces too, for stores that can take them.
 
     Returns:
-        A name without extension, at most 200 characters.
+        A name without extension, at most 200 characters. With ``keep`` no part of it is over 220
+        bytes of UTF-8.
     """
-    parts = (_UNSAFE.sub("-", part).strip("-.")[:80].strip("-.") for part in id.split("/"))
-    clean = "/".join(_RESERVED.sub(r"_\g<0>", part) for part in parts if part)[-180:].strip("/-.")
+    unsafe, most = (_FORBIDDEN, 200) if keep else (_UNSAFE, 80)
+    # In one form only, or two ids would be one file on a Mac.
+    text = unicodedata.normalize("NFC", id) if keep else id
+    parts = (
+        _cut(unsafe.sub("-", part).strip("-. "), most).strip("-. ") for part in text.split("/")
+    )
+    clean = "/".join(_RESERVED.sub(r"_\g<0>", part) for part in parts if part)[-180:].strip("/-. ")
     if clean == id:
         return id
     return f"{clean}-{suffix(id)}" if clean else f"image-{suffix(id)}"
+
+
+def _cut(text: str, most: int) -> str:
+    """The text's beginning, in so many bytes of UTF-8."""
+    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
 
 
 def default_id(uri: str, folder: str) -> str:

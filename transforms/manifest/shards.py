@@ -168,7 +168,7 @@ class _Names:
 
     def add(self, row: Row, record: Record | None) -> None:
         own_id = record is not None and bool(str(record.values.get("id") or "").strip())
-        self._names.append(digest(file_name(row.id).casefold()))
+        self._names.append(digest(file_name(row.id, keep=True).casefold()))
         self._uris.append(0 if own_id else digest(row.image) | 1)
         self._lines.append(row.line)
 
@@ -230,7 +230,7 @@ def read_shard(
 
 
 def _distinct(row: Row, own_id: bool, collisions: Collisions) -> Row:
-    name = digest(file_name(row.id).casefold())
+    name = digest(file_name(row.id, keep=True).casefold())
     first = collisions.first_lines.get(name)
     if first is None:
         return row
