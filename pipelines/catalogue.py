@@ -35,7 +35,12 @@ def manifest_of(job: Job) -> Manifest:
         job.input.format,
         job.matting.parameters(),
         job.storage or None,
-        exclude=tuple(f"{output.uri(folder)}/" for folder in FOLDERS),
+        exclude=(
+            *(f"{output.uri(folder)}/" for folder in FOLDERS),
+            output.summary,
+            output.failures,
+        ),
+        allow_empty=job.input.allow_empty,
     )
 
 

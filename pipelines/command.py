@@ -17,6 +17,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from alphabeam.pipelines.logs import configure
+from alphabeam.pipelines.pipes import outlive_readers
 from alphabeam.transforms.redaction import redact
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, 1, 2 or 3, as ``--help`` says. SIGINT and SIGTERM end a running job
         with 130 and 143.
     """
+    if arguments is None:
+        outlive_readers()
     given = list(sys.argv[1:] if arguments is None else arguments)
     beam_arguments: list[str] = []
     if "--" in given:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -159,6 +161,27 @@ def test_identity_is_the_same_however_a_url_is_signed(query: str) -> None:
 def test_identity(uri: str, same: str) -> None:
     assert storage.identity(uri) == same
     assert storage.identity(same) == same
+
+
+def test_canonical(tmp_path: Path) -> None:
+    """Two spellings of one place are one."""
+    real = tmp_path / "real"
+    (real / "in").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(real)
+    (real / "in" / "back").symlink_to(tmp_path)
+    (real / "a.jpg").symlink_to("/etc/hosts")
+    folder = f"{os.path.realpath(real)}/in/"
+    for spelling in (
+        f"{tmp_path}/link/in/",
+        f"file://{tmp_path}/real/in/",
+        f"{real}/in/back/link/in/",
+    ):
+        assert storage.canonical(spelling) == folder
+    assert storage.canonical(f"{tmp_path}/link/a.jpg") == f"{os.path.realpath(real)}/a.jpg"
+    assert storage.canonical("s3a://b/a//b") == "s3://b/a//b"
+    assert storage.canonical("az://c/a") == storage.canonical("abfss://c/a") == "abfs://c/a"
+    assert storage.canonical("https://h/a") == "https://h/a"
+    assert storage.canonical("zip://a::gcs://b/c.zip") == "zip://a::gs://b/c.zip"
 
 
 @pytest.mark.slow

@@ -144,8 +144,10 @@ def _survey_glob(manifest: Manifest) -> Survey:
         chosen = [uri for uri in uris if not uri.endswith("/")]
     else:  # a folder: its images, not the read-me beside them
         chosen = [u for u in uris if os.path.splitext(u)[1].lower() in IMAGE_EXTENSIONS]
-    chosen = [uri for uri in chosen if not uri.startswith(manifest.exclude)]
-    if not chosen:
+    excluded = tuple(map(storage.canonical, manifest.exclude))
+    if excluded:
+        chosen = [uri for uri in chosen if not storage.canonical(uri).startswith(excluded)]
+    if not chosen and not manifest.allow_empty:
         raise ManifestError(f"{manifest.shown}: no image matches; check the pattern")
     names = _Names()
     for line, uri in enumerate(chosen, 1):

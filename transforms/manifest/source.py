@@ -42,7 +42,8 @@ class Manifest:
         format: One of `ManifestFormat`; ``auto`` goes by the name.
         defaults: Parameters of rows that do not say their own.
         storage_options: Options for fsspec, by protocol.
-        exclude: Folders, each with a ``/`` at its end, that a glob leaves out.
+        exclude: What a glob leaves out: objects, and folders with a ``/`` at their ends.
+        allow_empty: Whether a glob may match nothing.
     """
 
     uri: str
@@ -50,6 +51,7 @@ class Manifest:
     defaults: MattingParameters = field(default_factory=MattingParameters)
     storage_options: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False)
     exclude: tuple[str, ...] = ()
+    allow_empty: bool = False
 
     def __post_init__(self) -> None:
         if self.format not in get_args(ManifestFormat):

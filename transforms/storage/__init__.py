@@ -21,6 +21,7 @@ from alphabeam.transforms.storage.listing import glob
 from alphabeam.transforms.storage.listing import list_objects as list
 from alphabeam.transforms.storage.reading import open_input, read, read_many
 from alphabeam.transforms.storage.uris import (
+    canonical,
     has_secret,
     identity,
     is_local,
@@ -37,6 +38,7 @@ __all__ = [
     "AllowList",
     "Stat",
     "StorageOptions",
+    "canonical",
     "create",
     "delete",
     "exists",

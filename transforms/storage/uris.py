@@ -8,6 +8,7 @@ characters everywhere but in ``http(s)://``.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from alphabeam.transforms.storage.capabilities import capabilities
 
 __all__ = [
     "Link",
+    "canonical",
     "chain",
     "has_magic",
     "has_secret",
@@ -203,6 +205,30 @@ def resolve(base_folder: str, relative_uri: str) -> str:
                 f"'{redact(relative_uri)}' leads out of {redact(base_folder)}; give the whole URI",
             )
     return _with_name(base_folder, base, segments)
+
+
+def canonical(uri: str) -> str:
+    """One spelling of a URI, to compare places: local paths without links, protocols' usual names.
+
+    >>> canonical("s3a://bucket/a.jpg")
+    's3://bucket/a.jpg'
+    """
+    *outer, link = chain(uri)
+    if link.protocol in ("file", "local"):
+        path = os.path.abspath(link.rest)
+        if link.rest.endswith("/"):
+            path = _without_links(path).rstrip("/") + "/"
+        else:  # a link to a file is a name of its own
+            folder, name = os.path.split(path)
+            path = os.path.join(_without_links(folder), name)
+        return spell((*outer, Link("file", path, plain=True)))
+    usual = link.protocol if link.protocol == "https" else capabilities(link.protocol).protocols[0]
+    return spell((*outer, link._replace(protocol=usual)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _without_links(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def is_local(uri: str) -> bool:

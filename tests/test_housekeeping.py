@@ -1,0 +1,123 @@
+"""What a team expects of a job that runs every night over a folder that people use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Shop
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent
+FillShop = Callable[..., Shop]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "output"),
+    [
+        ("photos/**/*", "photos/out"),
+        ("photos/**/*.*", "photos/deep/out"),
+        ("photos", "photos/out"),
+        ("photos/", "photos"),  # into the folder of the images itself
+        ("photos/**/*", "photos"),
+        ("link/**/*", "photos/out"),  # the same folder by another name
+        ("photos/**/*", "link/out"),
+        ("photos/**/*", "file://{folder}/photos/out"),
+        ("file://{folder}/photos/**/*", "photos/out"),
+    ],
+)
+def test_an_output_among_the_images_stays_out_of_them(
+    shop: Shop, manifest: str, output: str
+) -> None:
+    """Three nights, with a row that fails: as many rows each time."""
+    for number in range(2):
+        shop.picture(f"photos/p{number}.png", number)
+    (shop.folder / "photos" / "broken.jpg").write_bytes(b"")
+    (shop.folder / "link").symlink_to(shop.folder / "photos")
+    folder = output.format(folder=shop.folder)
+    shop.out = shop.folder / folder.removeprefix("file://")
+    shop.write_job(
+        manifest.format(folder=shop.folder), input={"format": "glob"}, output={"directory": folder}
+    )
+    counts = []
+    for _ in range(3):
+        assert shop.run() == 3
+        counts.append(len(shop.rows()))
+    assert counts == [3, 3, 3]
+    assert (shop.out / "summary.json").exists() and (shop.out / "failures.jsonl").exists()
+
+
+def test_a_glob_follows_links_and_leaves_litter_out(shop: Shop) -> None:
+    for name in ("photos/a.png", "elsewhere/b.png", "photos/._a.png", "photos/.thumbnails/a.png",
+                 "photos/@eaDir/a.png", "photos/__MACOSX/a.png", "photos/.hidden.png"):  # fmt: skip
+        shop.picture(name)
+    (shop.folder / "photos" / "linked").symlink_to(shop.folder / "elsewhere")
+    (shop.folder / "photos" / "round").symlink_to(shop.folder / "photos")
+    (shop.folder / "elsewhere" / "back").symlink_to(shop.folder / "photos")
+    for manifest in ("photos/", "photos/**/*.png"):
+        shop.write_job(manifest, input={"format": "glob"})
+        assert shop.run() == 0
+        assert {Path(row["image"]).name for row in shop.rows().values()} == {"a.png", "b.png"}
+    shop.write_job("photos/.*", input={"format": "glob"})
+    assert shop.run() == 0
+    assert {Path(row["image"]).name for row in shop.rows().values()} == {"._a.png", ".hidden.png"}
+    # a list that names such a file means it
+    shop.manifest("image\nphotos/._a.png\nphotos/@eaDir/a.png\n")
+    shop.write_job()
+    assert shop.run() == 0 and len(shop.rows()) == 2
+
+
+def test_a_glob_that_matches_nothing_is_refused_unless_that_is_right(
+    filled_shop: FillShop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = filled_shop(1)
+    shop.write_job("images/*.png")
+    assert shop.run() == 0
+    before = shop.rows()
+    (shop.folder / "images" / "p0.png").rename(shop.folder / "p0.png")
+    assert shop.run() == 1
+    assert "no image matches; check the pattern" in capsys.readouterr().err
+    assert shop.rows() == before
+    assert shop.run("--set", "input.allow_empty=true") == 0
+    assert shop.rows() == {}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+@pytest.mark.parametrize("stream", ["stdout", "stderr", "both"])
+@pytest.mark.parametrize("arguments", [(), ("--check",), ("-vv",)])
+def test_a_reader_that_leaves_is_no_failure(
+    filled_shop: FillShop, stream: str, arguments: tuple[str, ...]
+) -> None:
+    """``run.py job.yaml | head -1``, and with ``2>&1``."""
+    shop = filled_shop(2)
+    (shop.folder / "images" / "p1.png").write_bytes(b"")
+    read, write = os.pipe()
+    os.close(read)  # as soon as that
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), str(shop.job), *arguments],
+        stdout=subprocess.PIPE if stream == "stderr" else write,
+        stderr=subprocess.PIPE if stream == "stdout" else write,
+        timeout=120,
+    )
+    os.close(write)
+    shown = (done.stdout or b"") + (done.stderr or b"")
+    assert done.returncode == (0 if "--check" in arguments else 3), shown
+    assert b"Broken" not in shown and b"Traceback" not in shown
+    if "--check" not in arguments:
+        assert len(shop.rows()) == 2 and (shop.out / "summary.json").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+@pytest.mark.parametrize("arguments", ["--help", "models"])
+def test_head_of_a_long_text(arguments: str) -> None:
+    done = subprocess.run(
+        f"{sys.executable} {ROOT / 'run.py'} {arguments} | head -c 10; exit ${{PIPESTATUS[0]}}",
+        shell=True, executable="/bin/bash", capture_output=True, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
