@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -86,6 +87,44 @@ def test_a_glob_that_matches_nothing_is_refused_unless_that_is_right(
     assert shop.rows() == before
     assert shop.run("--set", "input.allow_empty=true") == 0
     assert shop.rows() == {}
+
+
+def prove(shop: Shop) -> None:
+    """Each output has the size and the digest that the metadata gives it."""
+    for row in shop.rows().values():
+        for kind in ("cutout", "mask"):
+            data = (shop.out / row[kind]).read_bytes()
+            assert row[f"{kind}_bytes"] == len(data)
+            assert row[f"{kind}_sha256"] == hashlib.sha256(data).hexdigest()
+
+
+def test_the_metadata_has_size_and_digest_of_every_output(filled_shop: FillShop) -> None:
+    """Also of those that a later run copies under another name or encodes anew."""
+    shop = filled_shop(2)
+    assert shop.run() == 0
+    prove(shop)
+    shop.manifest("image,id\nimages/p0.png,one\nimages/p1.png,images/p1\nimages/p1.png,two\n")
+    assert shop.run() == 0
+    prove(shop)
+    assert shop.run("--set", "output.cutout_format=webp") == 0
+    assert {Path(row["cutout"]).suffix for row in shop.rows().values()} == {".webp"}
+    prove(shop)
+
+
+def test_a_damaged_output_is_not_copied(filled_shop: FillShop) -> None:
+    """Of the same size, so that only the digest tells; it is found when the bytes are read."""
+    shop = filled_shop(2)
+    assert shop.run() == 0
+    old = {name: row["run_id"] for name, row in shop.rows().items()}
+    cutout = shop.out / shop.rows()["images/p0"]["cutout"]
+    whole = cutout.read_bytes()
+    cutout.write_bytes(whole[:-20] + bytes(20))
+    shop.manifest("image,id\nimages/p0.png,one\nimages/p1.png,two\n")
+    assert shop.run() == 0
+    rows = shop.rows()
+    assert (shop.out / rows["one"]["cutout"]).read_bytes() == whole
+    assert rows["one"]["run_id"] not in old.values() and rows["two"]["run_id"] in old.values()
+    prove(shop)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -107,6 +108,8 @@ class _LookUp:
             try:
                 pending, found = look_up(row, self.backend, finished, output, self.allow)
                 return pending if found is None else _adopt(found, pending, self.backend, output)
+            except _DamagedError:
+                return pending
             except Exception as error:
                 return row.failed("read", error)
 
@@ -130,6 +133,8 @@ class _LookUpContent:
                 if found is not None and _is_there(found, output):
                     row = _adopt(found, picture.row, self.backend, output)
                     return Picture(row, limits=picture.limits)
+                return picture
+            except _DamagedError:
                 return picture
             except Exception as error:
                 return Picture(picture.row.failed("read", error), limits=picture.limits)
@@ -175,26 +180,42 @@ def _is_there(found: Row, output: Output) -> bool:
     return True
 
 
-def _adopt(found: Row, row: Row, backend: Backend, output: Output) -> Row:
-    """The finished row under the manifest's id, line and columns, its outputs named to match."""
+class _DamagedError(Exception):
+    """A finished row's output has other content than the ledger says."""
 
-    def named(name: str | None, new: str) -> str | None:
+
+def _adopt(found: Row, row: Row, backend: Backend, output: Output) -> Row:
+    """The finished row under the manifest's id, line and columns, its outputs named to match.
+
+    Raises:
+        _DamagedError: An output that would be copied is not what was written.
+    """
+
+    def named(
+        name: str | None, size: int | None, sha256: str | None, new: str
+    ) -> tuple[str | None, int | None, str | None]:
         if name is None or name == new:
-            return name
+            return name, size, sha256
         data = output.read(output.uri(name))
+        if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+            raise _DamagedError(name)
         if os.path.splitext(name)[1] != os.path.splitext(new)[1]:
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
             rgba = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA).astype(np.uint8)
             tags = tags_of(kind_of(data), data).kept(output.source_metadata)
             data = encode_cutout(rgba, output.cutout_format, tags)
         output.put(output.uri(new), data)
-        return new
+        return new, len(data), hashlib.sha256(data).hexdigest()
 
     keys = backend.fingerprinted(
         row._replace(source_sha256=row.source_sha256 or found.source_sha256)
     )
-    cutout = named(found.cutout, output.cutout(row.id))
-    same = cutout is None or found.cutout is None or cutout[-4:] == found.cutout[-4:]
+    cutout, cutout_bytes, cutout_sha256 = named(
+        found.cutout, found.cutout_bytes, found.cutout_sha256, output.cutout(row.id)
+    )
+    mask, mask_bytes, mask_sha256 = named(
+        found.mask, found.mask_bytes, found.mask_sha256, output.mask(row.id)
+    )
     return found._replace(
         id=row.id,
         image=row.image,
@@ -206,7 +227,9 @@ def _adopt(found: Row, row: Row, backend: Backend, output: Output) -> Row:
         quick_key=keys.quick_key,
         request_uuid=keys.request_uuid,
         cutout=cutout,
-        cutout_bytes=found.cutout_bytes if same else None,
-        cutout_sha256=found.cutout_sha256 if same else None,
-        mask=named(found.mask, output.mask(row.id)),
+        cutout_bytes=cutout_bytes,
+        cutout_sha256=cutout_sha256,
+        mask=mask,
+        mask_bytes=mask_bytes,
+        mask_sha256=mask_sha256,
     )
