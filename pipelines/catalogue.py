@@ -59,7 +59,13 @@ def output_of(job: Job) -> Output:
 def limits_of(job: Job) -> Limits:
     """The job's limits as the transforms take them."""
     given = job.input
-    return Limits(given.max_pixels, given.max_bytes, given.max_decode_seconds, given.damaged)
+    return Limits(
+        given.max_pixels,
+        given.max_bytes,
+        given.max_decode_seconds,
+        given.damaged,
+        given.read_timeout,
+    )
 
 
 def allow_of(job: Job) -> storage.AllowList:
@@ -139,7 +145,8 @@ class Catalogue(beam.PTransform):
         marks = Marks(output, self.run_id, heed=not self.fresh)
         stages = [read.stage, *marks.watch(RemoveBackground(backend).stage, write.stage)]
         if not self.fresh:
-            stages.insert(0, SkipFinished(finished, backend, allow=allow).stage)
+            skip = SkipFinished(finished, backend, allow=allow, read_timeout=job.input.read_timeout)
+            stages.insert(0, skip.stage)
             stages.insert(2, SkipSameContent(finished, backend).stage)
         return (
             rows

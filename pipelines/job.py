@@ -99,6 +99,9 @@ class Input(_Section):
     threads: int = Field(16, ge=1, le=256)
     """Images fetched at once, per process."""
 
+    read_timeout: float = Field(600, gt=0, le=86_400)
+    """Seconds in which an image must be fetched, with all retries and waits; or its row fails."""
+
     allow: list[str] = ["default"]
     """The places that rows may read from: `default`, protocols (`s3`, `file`), hosts
     (`https://cdn.example.com`, `https://*.example.com`; without a port, every port), buckets and

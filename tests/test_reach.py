@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.server
+import os
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Shop, encoded, product
+from tests.storage.test_deadlines import _Drip, _Server
 
 pytest.importorskip("aiohttp")
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
@@ -92,3 +95,26 @@ def test_a_remote_manifest_reads_no_local_file(
     ]  # fmt: skip
     assert not [name for name in shop.files("cutouts", "masks") if "secret" in name]
     assert "  not_allowed          3 failed" in capsys.readouterr().out
+
+
+def test_a_row_whose_source_never_comes_ends_within_its_time(shop: Shop) -> None:
+    """Servers that drip, in the headers and in the body, and a FIFO; the others are done."""
+    rows = [shop.picture(f"p{number}.png", number) for number in range(4)]
+    os.mkfifo(shop.folder / "fifo.png")
+    with _Server(("127.0.0.1", 0), _Drip) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        slow = [f"{url}/{kind}/{number}.png" for kind in ("body", "header", "silent")
+                for number in range(2)]  # fmt: skip
+        shop.manifest("image\n" + "\n".join([*slow, "fifo.png", *rows]) + "\n")
+        shop.write_job(input={"allow": ["default", url], "read_timeout": 2})
+        began = time.monotonic()
+        assert shop.run() == 3
+        assert time.monotonic() - began < 2 + 30, "rows do not wait for each other"
+        server.shutdown()
+    found = {row["line"]: row for row in shop.records()}
+    for line in range(2, 8):
+        assert found[line]["error_code"] == "storage_unavailable"
+        assert "not done within 2 s" in found[line]["error_message"]
+    assert found[8]["error_code"] == "invalid_uri" and "FIFO" in found[8]["error_message"]
+    assert [found[line]["status"] for line in range(9, 13)] == ["done"] * 4

@@ -63,6 +63,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
         (LOCAL, "sftp://me@intranet.example/a.jpg", True),
         (LOCAL, "zip://a.jpg::/shop/a.zip", True),
         (LOCAL, "http://127.0.0.1:8000/a.jpg", False),
+        (LOCAL, "http://localhost:8000/a.jpg", False),
+        (LOCAL, "https://shop.LOCALHOST./a.jpg", False),
         (LOCAL, "ftp://inside.example/a.jpg", False),
         (LOCAL, "sftp://cloud.example/a.jpg", False),
         (LOCAL, "sftp://127.0.0.1:22/a.jpg", False),
@@ -337,6 +339,43 @@ def test_archives_read_only_where_rows_may(http: str, tmp_path: Path) -> None:
     with pytest.raises(RowError) as caught:
         storage.read(f"zip://a.jpg::{http}/plain", allow=AllowList.of(REMOTE))
     assert caught.value.code is ErrorCode.NOT_ALLOWED
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("how", ["option", "environment"])
+def test_a_proxy_on_this_machine_may_be_used(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the user's; hosts behind it are checked by their names."""
+    import http.server
+    import threading
+
+    pytest.importorskip("aiohttp")
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            assert self.path == "http://photos.example/a.jpg"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(DATA)))
+            self.end_headers()
+            self.wfile.write(DATA)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        proxy = f"http://localhost:{server.server_port}"
+        options: dict[str, Any] = {"proxy": proxy}
+        if how == "environment":
+            monkeypatch.setenv("http_proxy", proxy)
+            options = {"client_kwargs": {"trust_env": True}}
+        allow = AllowList.of(LOCAL)
+        uri = "http://photos.example/a.jpg"
+        assert storage.read(uri, options={"http": options}, allow=allow) == DATA
+        for other in (f"{proxy}/a.jpg", "http://metadata.google.internal/a", "http://127.1/a"):
+            with pytest.raises(RowError) as caught:
+                storage.read(other, options={"http": options}, allow=allow)
+            assert caught.value.code is ErrorCode.NOT_ALLOWED
+        server.shutdown()
 
 
 @pytest.mark.servers

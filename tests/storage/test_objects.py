@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import pickle
 import tarfile
@@ -319,6 +320,19 @@ def test_a_missing_library_is_named(uri: str, advice: str, monkeypatch: pytest.M
         storage.read(uri)
     assert caught.value.code is ErrorCode.MISSING_DEPENDENCY
     assert f"pip install '{advice}'" in caught.value.message
+
+
+def test_a_key_file_may_be_given_by_its_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``${file:gcs.json}``; gcsfs takes a file's name or a mapping, and no content as text."""
+    key = {"type": "authorized_user", "client_id": "shop", "refresh_token": "hunter22"}
+    (tmp_path / "gcs.json").write_text(json.dumps(key) + "\n")
+    options = {"gs": {"token": f"${{file:{tmp_path}/gcs.json}}"}}
+    given = connections.options_of("gs", options)
+    assert connections._with_defaults("gs", given)["token"] == key
+    for token in ("anon", "/run/secrets/gcs.json"):
+        assert connections._with_defaults("gs", {"token": token})["token"] == token
 
 
 def test_options_that_a_store_does_not_take() -> None:

@@ -16,6 +16,7 @@ from alphabeam.transforms.images.source_tags import tags_of
 from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.pool import Overlap, Stage
 from alphabeam.transforms.rows import PENDING, Picture, Row
+from alphabeam.transforms.storage.deadlines import bounded
 from alphabeam.transforms.tags import Tags
 
 __all__ = ["ReadImages", "fetch"]
@@ -31,7 +32,7 @@ def fetch(
 
     Args:
         row: One that is not pending passes through.
-        limits: What to refuse.
+        limits: What to refuse, and how long to wait.
         storage_options: Options for fsspec, by protocol.
         allow: Where a row may read from.
 
@@ -44,12 +45,13 @@ def fetch(
     began = time.perf_counter()
     data, tags = b"", Tags()
     try:
-        if not row.source_version:
-            stat = storage.stat(row.image, options=storage_options, allow=allow)
-            row = row._replace(source_version=stat.version)
-        data = storage.read(
-            row.image, max_bytes=limits.max_bytes, options=storage_options, allow=allow
-        )
+        with bounded(limits.read_timeout):
+            if not row.source_version:
+                stat = storage.stat(row.image, options=storage_options, allow=allow)
+                row = row._replace(source_version=stat.version)
+            data = storage.read(
+                row.image, max_bytes=limits.max_bytes, options=storage_options, allow=allow
+            )
         row = row._replace(source_bytes=len(data), source_sha256=hashlib.sha256(data).hexdigest())
         info = inspect(data, limits)
         row = row._replace(source_format=info.format, width=info.width, height=info.height)

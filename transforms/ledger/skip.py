@@ -21,6 +21,7 @@ from alphabeam.transforms.ledger.finished import Finished, FinishedRows
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.pool import Overlap, Stage
 from alphabeam.transforms.rows import PENDING, Picture, Row
+from alphabeam.transforms.storage.deadlines import TOTAL_S
 
 if TYPE_CHECKING:
     from alphabeam.transforms.backends import Backend
@@ -46,6 +47,7 @@ class SkipFinished(beam.PTransform):
         backend: The backend that would do the work.
         threads: Rows looked up at once, per process.
         allow: Where rows may read from, as for ``ReadImages``.
+        read_timeout: Seconds in which the store must give a source's version.
     """
 
     def __init__(
@@ -55,9 +57,10 @@ class SkipFinished(beam.PTransform):
         *,
         threads: int = 16,
         allow: storage.AllowList = storage.ANYWHERE,
+        read_timeout: float = TOTAL_S,
     ) -> None:
         super().__init__()
-        self.stage = Stage(_LookUp(_finished(finished), backend, allow), threads)
+        self.stage = Stage(_LookUp(_finished(finished), backend, allow, read_timeout), threads)
 
     def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[Row]:
         """Builds the step."""
@@ -98,6 +101,7 @@ class _LookUp:
     finished: Finished
     backend: Backend
     allow: storage.AllowList
+    read_timeout: float
 
     def __call__(self) -> Callable[[Row], Row]:
         finished, output = self.finished.open(), self.finished.output
@@ -106,7 +110,9 @@ class _LookUp:
             if row.status != PENDING or not len(finished):
                 return row
             try:
-                pending, found = look_up(row, self.backend, finished, output, self.allow)
+                pending, found = look_up(
+                    row, self.backend, finished, output, self.allow, self.read_timeout
+                )
                 return pending if found is None else _adopt(found, pending, self.backend, output)
             except _DamagedError:
                 return pending
@@ -148,6 +154,7 @@ def look_up(
     finished: FinishedRows,
     output: Output,
     allow: storage.AllowList = storage.ANYWHERE,
+    read_timeout: float = TOTAL_S,
 ) -> tuple[Row, Row | None]:
     """Finds what an earlier run made of a row, without reading its source; see `SkipFinished`.
 
@@ -157,7 +164,7 @@ def look_up(
     Raises:
         RowError: The source cannot be found, or a store refuses an answer.
     """
-    stat = storage.stat(row.image, options=output.storage, allow=allow)
+    stat = storage.stat(row.image, options=output.storage, allow=allow, timeout=read_timeout)
     row = row._replace(source_version=stat.version)
     quick_key = backend.fingerprinted(row).quick_key
     found = finished.with_quick_key(quick_key) if quick_key else None

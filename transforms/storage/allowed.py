@@ -168,6 +168,8 @@ class AllowList:
             raise self._refusal(uri, store.entry, f"{store.host} is {_WHAT['metadata']}")
         if parsed(store.host) is not None:
             self._allowed([store], [store.host], uri)
+        elif _is_localhost(store.host):  # wherever it is looked up
+            self._allowed([store], ["127.0.0.1"], uri)
 
     def _allowed(self, stores: Sequence[_Store], addresses: Iterable[str], uri: str) -> list[str]:
         store = stores[0]
@@ -216,7 +218,7 @@ def _default(manifest: str) -> list[_Place]:
     store = _store(chain(manifest)[-1])
     if store.protocol == "file":
         return [_Place()]
-    named = store.host == "localhost" or parsed(store.host) is not None
+    named = _is_localhost(store.host) or parsed(store.host) is not None
     return [_Place(*store, named=named), *(_Place(name) for name in _HTTP)]
 
 
@@ -241,6 +243,10 @@ def _place(entry: str) -> _Place:
         raise _no_place(entry, "give a host like https://cdn.example.com or https://*.example.com")
     named = not store.host.startswith("*.")
     return _Place(*store, _folder("" if store.protocol in _HTTP else link.name), named)
+
+
+def _is_localhost(host: str) -> bool:
+    return host == "localhost" or host.endswith(".localhost")
 
 
 def _no_place(entry: str, fix: str) -> RowError:
