@@ -205,7 +205,11 @@ def test_a_job_writes_no_secret_of_a_url(
         f"http://[x/a.png?token={H}",
         f"../../../../a.png?token={H}",
     ]
-    _Photos.manifest = ("image\n" + "\n".join(f'"{row}"' for row in rows) + "\n").encode()
+    # columns of the user's own may have such URLs as well
+    page = f"https://s.example/p?w=1&token={H}"
+    notes = [f"see {row} there" if "://" in row else "" for row in rows]
+    lines = [f'"{row}","{page}","{note}"' for row, note in zip(rows, notes, strict=True)]
+    _Photos.manifest = ("image,page,note\n" + "\n".join(lines) + "\n").encode()
     monkeypatch.setenv("LIST", f"http://me:{H}@{photos}/00list.csv?X-Amz-Signature={H}&w=1")
     shop.write_job("${env:LIST}")
 
@@ -221,6 +225,7 @@ def test_a_job_writes_no_secret_of_a_url(
             at = text.find(H)
             assert at < 0, (name, text[max(0, at - 200) : at + 50])
     records = shop.records()
+    assert {dict(row["extra"])["page"] for row in records} == {"https://s.example/p?w=1"}
     assert len(records) == len(rows)
     done = sum(row["status"] == "done" for row in records)
     assert done >= len(QUERIES) // 2 + len(USERS) - 3, "the secrets did open the pictures"

@@ -8,6 +8,7 @@ made from it.
 from __future__ import annotations
 
 import io
+import re
 import typing
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
@@ -146,7 +147,10 @@ _AFTER: dict[str, Column] = {
     ),
     "run_id": Column(_TEXT, "The run that finished the row."),
     "finished_at": Column(pa.timestamp("us", tz="UTC"), "When it was finished, UTC."),
-    "extra": Column(pa.map_(_TEXT, _TEXT), "Every other column of the manifest."),
+    "extra": Column(
+        pa.map_(_TEXT, _TEXT),
+        "Every other column of the manifest; URLs in them without password, signature and tokens.",
+    ),
 }
 
 COLUMNS: dict[str, Column] = {
@@ -163,14 +167,31 @@ SCHEMA = pa.schema(
 
 
 def metadata_row(row: Row, run_id: str) -> Row:
-    """A row as the metadata holds it: with its run, and no secret in its URI."""
-    image = row.image
-    if "://" in image:
-        try:
-            image = storage.public(image)
-        except RowError:
-            image = storage.redact(image)
-    return row._replace(image=image, run_id=row.run_id or run_id)
+    """A row as the metadata holds it: with its run, and no secret in its URLs."""
+    image = _public(row.image) if "://" in row.image else row.image
+    extra = row.extra
+    if any("://" in value for value in extra.values()):
+        extra = {name: _URL.sub(_without_secret, value) for name, value in extra.items()}
+    return row._replace(image=image, extra=extra, run_id=row.run_id or run_id)
+
+
+_URL = re.compile(r"\S+://\S+")
+
+
+def _without_secret(found: re.Match[str]) -> str:
+    """A URL in a column of the user's own: as it is, unless there is a secret in it."""
+    text = found.group()
+    try:
+        return _public(text) if storage.has_secret(text) else text
+    except RowError:
+        return storage.redact(text)
+
+
+def _public(uri: str) -> str:
+    try:
+        return storage.public(uri)
+    except RowError:
+        return storage.redact(uri)
 
 
 def table_from_rows(rows: Sequence[Row]) -> pa.Table:
