@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,23 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     made: two xdist workers would collect tests of different names.
     """
     return argname if isinstance(val, bytes) and len(val) > 32 else None
+
+
+# What C libraries print by themselves; a picture's fault belongs into its row.
+_FROM_C = re.compile(
+    r"libpng (?:warning|error)|Corrupt JPEG data|Premature end of JPEG|JPEG datastream"
+    r"|TIFF(?:Read|Fetch|Fill|Open)\w*[:.]|\[ ?(?:WARN|ERROR):\d|libde265|OpenJPEG|Invalid SOS"
+)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that lets a C library print on the terminal fails."""
+    report = yield
+    printed = _FROM_C.search(report.capstderr + report.capstdout)
+    if report.when == "call" and report.passed and printed:
+        report.outcome = "failed"
+        report.longrepr = f"a C library printed on the terminal: {printed[0]}"
+    return report

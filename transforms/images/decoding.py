@@ -35,6 +35,7 @@ from alphabeam.transforms.images.raster import (
 )
 from alphabeam.transforms.images.tiff import decode_tiff, read_tiff
 from alphabeam.transforms.limits import MAX_PIXELS, Limits
+from alphabeam.transforms.pixels import to_8_bit
 
 __all__ = ["DAMAGED", "Decoded", "decode", "decode_fully", "inspect"]
 
@@ -189,7 +190,7 @@ def _open_heif(_: str, data: bytes, __: Limits) -> _Opened:
     def load() -> Raster:
         try:
             image = Image.frombuffer(
-                picture.mode, picture.size, picture.data, "raw", picture.mode, picture.stride
+                picture.mode, picture.size, picture.data, "raw", picture.mode, picture.stride, 1
             )
         except MemoryError:
             raise
@@ -262,6 +263,8 @@ def _open_by_pillow(kind: str, data: bytes, limits: Limits) -> _Opened:
             raise
         except Exception as error:  # broken files raise nearly anything
             raise broken("the image is broken or cut off", error) from None
+        if image.mode.startswith("I"):  # 16-bit grey of JPEG 2000
+            return Raster(to_8_bit(np.asarray(image)), profile, orientation=orientation)
         return Raster(image, profile, orientation=orientation)
 
     return _Opened(*image.size, orientation, load)

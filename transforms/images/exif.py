@@ -40,9 +40,11 @@ def is_adobe_rgb(exif: Image.Exif) -> bool:
     """
     try:
         space = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace)
+        if space != _UNCALIBRATED:
+            return bool(space == _ADOBE)
         index = exif.get_ifd(ExifTags.IFD.Interop).get(1)
-    except Exception:
+    except Exception:  # broken blocks raise nearly anything
         return False
     if isinstance(index, bytes):
         index = index.decode("latin-1")
-    return space == _ADOBE or (space == _UNCALIBRATED and str(index).strip("\0 ") == "R03")
+    return str(index).strip("\0 ") == "R03"

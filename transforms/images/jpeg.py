@@ -40,10 +40,8 @@ _ARITHMETIC = (9, 10)
 _PROGRESSIVE = (2, 10)
 
 # What libjpeg warns of and what spoils no pixel: odd headers, which some cameras write.
-_HARMLESS = re.compile(
-    "unknown JFIF revision|Unknown Adobe color transform|bad ICC marker|Invalid SOS parameters"
-)
-_WARNING = re.compile("Corrupt JPEG data|Premature end|Inconsistent progression")
+_HARMLESS = re.compile("unknown JFIF revision|Unknown Adobe color transform|Invalid SOS parameters")
+_DAMAGE = re.compile("Corrupt JPEG data|Premature end|Inconsistent progression|scans are missing")
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 
 
@@ -188,38 +186,58 @@ def _loaded(image: Image.Image) -> Image.Image:
 
 def _checked(data: bytes, space: str, limits: Limits) -> tuple[NDArray[np.uint8] | None, bool]:
     """Pixels, and whether some are damaged; no pixels if simplejpeg cannot decode such a file."""
-    problem = ""
-    if _misses_scans(data):
-        problem = "some of its scans are missing"
-    else:
+    problem = "some of its scans are missing" if _misses_scans(data) else ""
+    for _ in range(3 if not problem else 0):
         try:
             return simplejpeg.decode_jpeg(data, space, strict=True), False
         except ValueError as error:
             problem = str(error)
-        if problem.startswith("Premature end") and data.find(_END, data.rfind(_SCAN)) < 0:
-            try:  # with an end marker it may be whole
-                whole = data.rstrip(b"\xff") + _END
-                return simplejpeg.decode_jpeg(whole, space, strict=True), True
-            except ValueError as error:
-                problem = str(error)
-        if _is_harmless(problem, data):
-            return simplejpeg.decode_jpeg(data, space, strict=False), False
-        if not _WARNING.search(problem):
-            return None, False
-    if limits.damaged == "fail":
+        if not _HARMLESS.search(problem):
+            break
+        data = _with_usual_headers(data)
+    if problem.startswith("Premature end") and data.find(_END, data.rfind(_SCAN)) < 0:
+        try:  # with an end marker it may be whole
+            whole = data.rstrip(b"\xff") + _END
+            return simplejpeg.decode_jpeg(whole, space, strict=True), True
+        except ValueError as error:
+            problem = str(error)
+    if not _DAMAGE.search(problem):
+        return None, False
+    padding = _is_padding(problem, data)
+    if limits.damaged == "fail" and not padding:
         raise damaged(problem.removeprefix("Corrupt JPEG data: "))
     try:
-        return simplejpeg.decode_jpeg(data, space, strict=False), True
+        return simplejpeg.decode_jpeg(data, space, strict=False), not padding
     except ValueError as error:
         raise broken("the image is broken", error) from None
 
 
-def _is_harmless(problem: str, data: bytes) -> bool:
-    if _HARMLESS.search(problem):
-        return True
+def _with_usual_headers(data: bytes) -> bytes:
+    """The file with what libjpeg assumes in place of odd header values, which some cameras write.
+
+    simplejpeg cannot be told that a warning of such a value does no harm.
+    """
+    frame = _frame(data)
+    out = bytearray(data)
+    at = data.find(b"JFIF\0", 0, 64)
+    if at > 0:
+        out[at + 5] = 1
+    at = data.find(b"\xff\xee\0\x0eAdobe", 0, frame.end if frame else 0)
+    if at > 0 and out[at + 15] > 2:
+        out[at + 15] = 1
+    if frame is not None and not frame.is_progressive:
+        at, end = data.find(_SCAN, frame.end), data.find(_END, frame.end)
+        while at >= 0 and (end < 0 or at < end):
+            last = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+            out[last - 3 : last] = b"\0\x3f\0"
+            at = data.find(_SCAN, at + 2)
+    return bytes(out)
+
+
+def _is_padding(problem: str, data: bytes) -> bool:
+    """Whether the bytes that were left over before a marker are all alike: no data are."""
     found = _EXTRANEOUS.search(problem)
     if found is None:
         return False
-    # Padding before a marker is of one value; data that were left over are not.
     at = data.find(bytes([0xFF, int(found[2], 16)]), data.rfind(_SCAN))
     return at > 0 and len(set(data[max(0, at - int(found[1])) : at])) == 1

@@ -35,6 +35,7 @@ _PASSES = (  # Adam7: first column, first row, steps
     (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
     (0, 1, 1, 2),
 )  # fmt: skip
+_STEP = 64  # bytes of damaged data unpacked at once
 _STRIP = 1 << 20  # pixels brought to 8 bits at once
 
 
@@ -240,9 +241,11 @@ def _salvaged(png: Png) -> Png:
     for name, at, size in png.pixels:
         if name != b"IDAT" or unpacker.eof:
             continue
-        piece = png.data[at + 8 : min(at + 8 + size, len(png.data))]
-        try:
-            rows += unpacker.decompress(piece, png.expected - len(rows) + 1)
+        last = min(at + 8 + size, len(png.data))
+        try:  # in small steps: a step that fails is lost
+            for start in range(at + 8, last, _STEP):
+                piece = png.data[start : min(start + _STEP, last)]
+                rows += unpacker.decompress(piece, png.expected - len(rows) + 1)
         except zlib.error:
             break
     if not rows:

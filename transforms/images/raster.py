@@ -68,7 +68,7 @@ def broken(what: str, error: BaseException | None = None) -> RowError:
         error: What a decoder said, if that helps. It is left out where it quotes the file.
     """
     said = "" if error is None else str(error).strip(" .") or type(error).__name__
-    if "b'" in said or 'b"' in said or not said.isprintable() or len(said) > 120:
+    if "<" in said or "b'" in said or 'b"' in said or not said.isprintable() or len(said) > 120:
         said = ""
     return RowError(
         ErrorCode.TRUNCATED_IMAGE, f"{what}{f' ({said})' if said else ''}; upload it again"

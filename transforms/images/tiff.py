@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images.raster import Raster, broken, unsupported
@@ -230,30 +230,49 @@ def decode_tiff(data: bytes, page: TiffPage, limits: Limits) -> Raster:
         and not (page.big and page.order == ">")
         and not (page.photometric == _CMYK and page.samples > 4)
     )
+    known = page.photometric in _CHANNELS and page.packing in _BYTE_PACKINGS
     if usual:
-        return _by_pillow(data, page)
-    if page.photometric not in _CHANNELS or page.packing not in _BYTE_PACKINGS:
-        packing = _PACKINGS.get(page.packing, "")
-        raise unsupported(
-            f"a TIFF of {page.bits}-bit {_NAMES[page.photometric]} samples"
-            + (" in planes" if page.planar else "")
-            + (f", packed by {packing}" if packing else "")
-        )
+        try:
+            return _by_pillow(data, page)
+        except UnidentifiedImageError:  # an unusual number of samples, or packing
+            if not known or page.predictor == 3:
+                raise unsupported(_described_as(page)) from None
+    if not known:
+        raise unsupported(_described_as(page))
     if page.samples < colours:
         raise broken("the image's header is broken")
     samples = _samples(data, page, limits)
     return _raster(samples, page, colours)
 
 
+def _described_as(page: TiffPage) -> str:
+    packing = (
+        "" if page.packing in _BYTE_PACKINGS else _PACKINGS.get(page.packing, "an unknown method")
+    )
+    return (
+        f"a TIFF of {page.samples} {page.bits}-bit {_NAMES[page.photometric]} samples"
+        + (" in planes" if page.planar else "")
+        + (f", packed by {packing}" if packing else "")
+    )
+
+
 def _by_pillow(data: bytes, page: TiffPage) -> Raster:
+    """Decodes by Pillow.
+
+    Raises:
+        UnidentifiedImageError: Pillow does not know such a file.
+        RowError: ``truncated_image``.
+    """
     if not page.first:  # let the file begin with the right page
         place = struct.Struct(page.order + ("Q" if page.big else "I"))
         start = 8 if page.big else 4
         data = data[:start] + place.pack(page.offset) + data[start + place.size :]
+    if page.packing == 6:
+        raise UnidentifiedImageError
     try:
         image = Image.open(io.BytesIO(data), formats=("TIFF",))
         image.load()  # which turns it upright
-    except MemoryError:
+    except (MemoryError, UnidentifiedImageError):
         raise
     except Exception as error:  # broken files raise nearly anything
         raise broken("the image is broken or cut off", error) from None
@@ -308,6 +327,8 @@ def _samples(data: bytes, page: TiffPage, limits: Limits) -> NDArray[np.uint8]:
         # The last strip holds only the rows that are left; a tile is always whole.
         rows = tall if page.tiled else min(tall, page.height - top)
         start, size = page.offsets[number], page.sizes[number]
+        if page.packing == 1:  # whose size is known: the file may say less
+            size = max(size, rows * _stride(page, wide, page.samples // planes))
         block = _block(data[start : start + size], page, rows, wide, page.samples // planes)
         part = block[: page.height - top, : page.width - left]
         target = out[top : top + part.shape[0], left : left + part.shape[1]]
@@ -318,11 +339,16 @@ def _samples(data: bytes, page: TiffPage, limits: Limits) -> NDArray[np.uint8]:
     return out
 
 
+def _stride(page: TiffPage, columns: int, samples: int) -> int:
+    """Bytes of a row of a strip or tile."""
+    return (columns * samples * page.bits + 7) // 8
+
+
 def _block(
     packed: bytes, page: TiffPage, rows: int, columns: int, samples: int
 ) -> NDArray[np.uint8]:
     """One strip or tile, uint8 rows x columns x samples."""
-    stride = (columns * samples * page.bits + 7) // 8
+    stride = _stride(page, columns, samples)
     plain = _unpacked(packed, page, stride, rows)
     if page.bits == 16:
         wide = np.frombuffer(plain, f"{page.order}u2").reshape(rows, columns, samples)

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 
 from alphabeam.transforms.backends.picpik.budget import Budget
 from alphabeam.transforms.backends.picpik.purchases import Purchase, Purchases
-from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.errors import ErrorCode, RowError, is_out_of_memory
 from alphabeam.transforms.images import Decoded, decode_fully
 from alphabeam.transforms.ledger import Submission, Submissions
 from alphabeam.transforms.ledger.crashes import waiting, working
@@ -144,7 +144,7 @@ class Session:
                 remove_ms=1000 * (time.perf_counter() - began),
             )
         except Exception as error:
-            if not isinstance(error, RowError):
+            if not isinstance(error, RowError) and not is_out_of_memory(error):
                 _log.exception("row %s: a defect of alphabeam; please report it", row.id)
             row = row.failed(_stage(error), error)
         picture.row, picture.data = row, b""
