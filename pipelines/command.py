@@ -7,8 +7,8 @@ import logging
 import os
 import re
 import secrets
+import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -160,6 +160,7 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
     from alphabeam.pipelines.progress import Progress, ProgressBar
     from alphabeam.pipelines.report import summarize
     from alphabeam.pipelines.signals import end_on_signals
+    from alphabeam.pipelines.temporary import temporary_folder
     from alphabeam.transforms import lease
     from alphabeam.transforms.metadata import read_committed
     from alphabeam.transforms.metrics import read_metrics
@@ -172,7 +173,7 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
     beam_options = pipeline_options(job, beam_arguments)
     output = output_of(job)
     runner = beam_options.get_all_options()["runner"]
-    with tempfile.TemporaryDirectory(prefix="alphabeam-") as folder:
+    with temporary_folder() as folder:
         progress = Progress(os.path.join(folder, "progress"), run_id)
         catalogue = Catalogue(
             job,
@@ -184,7 +185,7 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
         )
         with (
             lease.acquire(output, run_id, take_over=options.take_over) as holder,
-            end_on_signals(job.name, partial(_end_in_order, holder, output)),
+            end_on_signals(job.name, partial(_end_in_order, holder, output, folder)),
             ProgressBar(progress, quiet=options.quiet),
         ):
             pipeline = beam.Pipeline(options=beam_options)
@@ -206,12 +207,13 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
     return OK if summary.failed <= job.max_failures else TOO_MANY_FAILURES
 
 
-def _end_in_order(holder: LeaseHolder, output: Output) -> None:
+def _end_in_order(holder: LeaseHolder, output: Output, folder: str) -> None:
     """What is left to do when the run and its workers have been stopped."""
     from alphabeam.transforms.ledger.crashes import remove_marks
 
     remove_marks(output, holder.lease.run_id)
     holder.end(interrupted=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class _NotConfirmedError(Exception):
