@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import random
 import subprocess
@@ -31,8 +32,10 @@ __all__ = [
     "PicpikShop",
     "bought_by_a_process",
     "check_every_row",
+    "kill_five_times",
     "pictures",
     "run_with_kills",
+    "set_environment",
 ]
 
 _ROOT = Path(__file__).parent.parent
@@ -46,12 +49,26 @@ SAME = (
 
 
 class PicpikShop(Shop):
-    """A shop whose job goes to an emulator; the keys come from files."""
+    """A shop whose job goes to an emulator; the keys come from files.
 
-    def __init__(self, folder: Path, emulator: Emulator, **backend: Any) -> None:
+    Args:
+        folder: Where its pictures, its manifest and its job lie.
+        emulator: The API.
+        store: A folder of a store for the output; None for one beside the job.
+        **backend: Settings of the backend.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        emulator: Emulator,
+        store: Output | None = None,
+        **backend: Any,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__(folder, "")
         self.emulator = emulator
+        self.output = store or Output(str(self.out))
         self.set(**backend)
 
     def set(self, **backend: Any) -> None:
@@ -67,7 +84,8 @@ class PicpikShop(Shop):
                 "private_key": f"${{file:{self.folder}/private_key}}",
                 **backend,
             },
-            "output": {"directory": "out"},
+            "output": {"directory": self.output.directory},
+            "storage": self.output.storage or {},
         }
         self.job.write_text(yaml.safe_dump(job))
 
@@ -89,9 +107,8 @@ class PicpikShop(Shop):
 
     def entries(self) -> Iterator[Submission]:
         """What the ledger knows of tasks."""
-        ledger = Submissions(Output(str(self.out)))
-        files = (self.out / "ledger" / "tasks").glob("*.json")
-        for fingerprint in sorted({path.name.partition(".")[0] for path in files}):
+        ledger = Submissions(self.output)
+        for fingerprint in sorted(self.output.task_files()):
             found = ledger.find(fingerprint)
             if found is not None:
                 yield found
@@ -118,6 +135,11 @@ def pictures(folder: Path, count: int) -> list[Row]:
     return rows
 
 
+def set_environment(variables: dict[str, str]) -> None:
+    """Sets variables in a process that was forked before they were known."""
+    os.environ.update(variables)
+
+
 def bought_by_a_process(
     backend: PicpikBackend, rows: list[Row], threads: int = 4
 ) -> list[str | None]:
@@ -126,6 +148,42 @@ def bought_by_a_process(
     with ThreadPoolExecutor(threads) as pool:
         done = pool.map(lambda row: remove(fetch(row, Limits())), rows)
         return [picture.row.error_code for picture in done]
+
+
+def kill_five_times(
+    backend: Callable[[], PicpikBackend], output: Output, rows: list[Row], emulator: Emulator
+) -> tuple[set[str], set[str], set[str]]:
+    """Lets processes do rows, each killed (SIGKILL) once it has bought some.
+
+    Args:
+        backend: Gives each process its backend.
+        output: Theirs.
+        rows: All of them, for each process.
+        emulator: The API.
+
+    Returns:
+        The rows whose purchase the ledger has as unknown, those whose task it knows, and those
+        that were bought.
+    """
+    processes = multiprocessing.get_context("forkserver")
+    for kill in range(5):
+        process = processes.Process(target=bought_by_a_process, args=(backend(), rows, 32))
+        before = len(emulator.tasks)
+        process.start()
+        while len(emulator.tasks) < before + 4 and process.is_alive():
+            time.sleep(0.002)
+        time.sleep(0.04 + kill / 12)
+        process.kill()
+        process.join()
+    time.sleep(1.0)  # what was on its way has arrived
+    ledger, some = Submissions(output), backend()
+    fingerprinted = [some.fingerprinted(row) for row in rows]
+    entries = {row.id: ledger.find(row.fingerprint or "") for row in fingerprinted}
+    return (
+        {id for id, entry in entries.items() if entry is not None and entry.is_unknown},
+        {id for id, entry in entries.items() if entry is not None and entry.task_uid},
+        {row.id for row in fingerprinted if emulator.tasks_by_request[row.request_uuid]},
+    )
 
 
 @dataclass

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -335,5 +336,34 @@ def test_the_journal_holds_what_no_group_has_taken_over(
     found = journal.find(f"{1:032x}")
     assert found is not None and (found.id, found.run_id) == ("i1", "r1")
     journal.settle(rows[:2])
-    journal.flush()
-    assert held() == ["i2"]
+    wait_for(lambda: held() == ["i2"], 10)  # by itself, though no row comes any more
+    journal.settle(rows[2:])
+    wait_for(lambda: not list((tmp_path / "ledger/rows/r1").iterdir()), 10)
+
+
+def test_a_journal_that_is_being_put_does_not_come_after_the_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a slow store, a put that has begun may end late; the rows' group waits for it."""
+    monkeypatch.setattr("alphabeam.transforms.ledger.journal._FLUSH_S", 0.01)
+    began, go_on = threading.Event(), threading.Event()
+    put = Output.put
+
+    def slow(self: Output, uri: str, data: bytes) -> None:
+        began.set()
+        go_on.wait(10)
+        put(self, uri, data)
+
+    monkeypatch.setattr(Output, "put", slow)
+    journal = Journal(Output(str(tmp_path)), "r1").open()
+    row = Row(id="i", image="i.jpg", line=1, status=DONE, fingerprint=f"{1:032x}")
+    journal.note(row)
+    assert began.wait(10)
+    settling = threading.Thread(target=journal.settle, args=([row],))
+    settling.start()
+    settling.join(0.2)
+    assert settling.is_alive()
+    go_on.set()
+    settling.join(10)
+    assert not settling.is_alive()
+    wait_for(lambda: not list((tmp_path / "ledger/rows/r1").iterdir()), 10)

@@ -23,7 +23,7 @@ from alphabeam.transforms.output import Output
 from alphabeam.transforms.picpik.emulator import Emulator, encode_png, running_emulator
 from alphabeam.transforms.processes import is_gone, this_process
 from alphabeam.transforms.rows import Picture, Row
-from tests.picpik_jobs import bought_by_a_process, pictures
+from tests.picpik_jobs import bought_by_a_process, kill_five_times, pictures
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.picpik_jobs"])
@@ -49,31 +49,19 @@ def ledger(tmp_path: Path) -> Submissions:
     return Submissions(Output(str(tmp_path / "out")))
 
 
-def test_after_kills_only_what_was_really_sent_is_unknown(
-    tmp_path: Path, ledger: Submissions
-) -> None:
+def test_after_kills_only_what_was_really_sent_is_unknown(tmp_path: Path) -> None:
     """Killed five times at 12 requests a second, while sixteen threads wait for their turns."""
     rows = pictures(tmp_path, 60)
     # answers come late, so that kills do find submissions on their way
     late = {"faults": {"RemoveBackground:answer_late": 0.4}, "late_seconds": 0.4, "seed": 3}
+    settings = {"requests_per_second": 12.0, "tasks_in_flight": 32, "heartbeat": 0.2}
     with running_emulator(**late) as emulator:
-        settings = {"requests_per_second": 12.0, "tasks_in_flight": 32, "heartbeat": 0.2}
-        for kill in range(5):
-            backend = backend_of(tmp_path, emulator, **settings)
-            process = PROCESSES.Process(target=bought_by_a_process, args=(backend, rows, 32))
-            before = len(emulator.tasks)
-            process.start()
-            while len(emulator.tasks) < before + 4 and process.is_alive():
-                time.sleep(0.002)
-            time.sleep(0.04 + kill / 12)
-            process.kill()
-            process.join()
-        time.sleep(1.0)  # what was on its way has arrived
-        fingerprinted = [backend.fingerprinted(row) for row in rows]
-        entries = {r.id: ledger.find(r.fingerprint or "") for r in fingerprinted}
-        bought = {r.id for r in fingerprinted if emulator.tasks_by_request[r.request_uuid]}
-    unknown = {id for id, entry in entries.items() if entry is not None and entry.is_unknown}
-    known = {id for id, entry in entries.items() if entry is not None and entry.task_uid}
+        unknown, known, bought = kill_five_times(
+            lambda: backend_of(tmp_path, emulator, **settings),
+            Output(str(tmp_path / "out")),
+            rows,
+            emulator,
+        )
     assert known <= bought
     assert bought - known <= unknown
     # An intent is durable before the last bytes leave, so a kill can hit the moment between. On a

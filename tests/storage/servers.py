@@ -125,6 +125,22 @@ def _python(source: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", textwrap.dedent(source), *arguments]
 
 
+_SECRETS = ("key", "secret", "connection_string")
+
+
+def references(options: Options, folder: Path) -> dict[str, Any]:
+    """The options as a job file gives them: secrets by reference, to files in a new folder."""
+    folder.mkdir(exist_ok=True)
+    given = {protocol: dict(values) for protocol, values in options.items()}
+    for protocol, values in given.items():
+        for name in _SECRETS:
+            if name in values:
+                path = folder / f"{protocol}-{name}"
+                path.write_text(values[name])
+                values[name] = f"${{file:{path}}}"
+    return given
+
+
 # ---- no server
 
 

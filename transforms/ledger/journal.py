@@ -80,16 +80,25 @@ class OpenJournal:
                 self._recent[row.fingerprint] = row
                 if len(self._recent) > _RECENT:
                     self._recent.popitem(last=False)
-            if self._timer is None:
-                self._timer = threading.Timer(_FLUSH_S, self.flush)
-                self._timer.daemon = True
-                self._timer.start()
+            self._schedule()
 
     def settle(self, rows: Iterable[Row]) -> None:
-        """Forgets rows that stand in a group of the ledger now."""
-        with self._lock:
+        """Forgets rows that stand in a group of the ledger now.
+
+        Waits for a put that is on its way: it would come after the commit, and leave rows of a
+        run that is whole in the ledger.
+        """
+        with self._flushing, self._lock:
             for row in rows:
                 self._open.pop((row.id, row.line), None)
+            if self._written:  # what was put holds the rows as well
+                self._schedule()
+
+    def _schedule(self) -> None:
+        if self._timer is None:
+            self._timer = threading.Timer(_FLUSH_S, self.flush)
+            self._timer.daemon = True
+            self._timer.start()
 
     def find(self, fingerprint: str) -> Row | None:
         """A row that this process finished in this run, if it is among the latest."""
@@ -102,10 +111,11 @@ class OpenJournal:
             with self._lock:
                 rows = [*self._open.values()]
                 self._timer = None
-            if not rows and not self._written:
-                return
             try:
-                self._output.put(self._uri, encode_table(table_from_rows(rows)))
+                if rows:
+                    self._output.put(self._uri, encode_table(table_from_rows(rows)))
+                elif self._written:
+                    self._output.delete([self._uri])
                 self._written = bool(rows)
             except RowError as error:  # the groups follow; only a kill in between would lose rows
                 _logger.warning("the journal could not be written: %s", error.message)
