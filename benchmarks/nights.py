@@ -42,6 +42,7 @@ from alphabeam.transforms.picpik.emulator import FAULTS, Faults, running_emulato
 from alphabeam.transforms.rows import DONE
 
 _DAY_AND_AN_HOUR_S = 25 * 3600.0
+_LOST_S = 3.0  # by a kill: two seconds, and a loaded machine's one
 _EXIT_S = 8.0  # after a signal: five seconds, and a loaded machine's three
 # Each kind of occasion is struck at 20 %, its faults in equal parts. `task_stuck` has a night of
 # its own.
@@ -167,6 +168,8 @@ def two_jobs(shop: Fortnight) -> None:
 def killed(shop: Fortnight) -> None:
     """All photos are new, and the job is killed many times; then it may end.
 
+    Redone is what had its cutout when the kill came, and was not in the ledger yet.
+
     A kill between an intent and its TaskUID leaves a task that may have been bought: the last run
     submits it again, and marks it.
     """
@@ -176,22 +179,27 @@ def killed(shop: Fortnight) -> None:
     sent, slow = shop.server.gets, 0.25
     sent.clear()
     shop.server.delay = slow
-    largest = 0
+    largest, redone = 0, 0.0
     for number in range(shop.kills):
         left = len(shop.seeds) - len(set(shop.in_ledger()))
         target = sum(sent.values()) + int(
             shop.random.random() * left * min(1.0, 5 / (shop.kills - number))
         )
+        began = time.time()
         process = shop.start()
         wait_for(lambda target=target: sum(sent.values()) >= target, process)  # type: ignore[misc]
         time.sleep(shop.random.random() * 2 * slow)
+        ended = time.time()
         kill(process)
         largest = max(largest, len(shop.in_ledger()))
+        redone = max(redone, ended - min(shop.finished_and_lost(began), default=ended))
     shop.server.delay = 0.0
     shop.job(resubmit_unknown=True)
     last = shop.run()
     again = sum(sent.values()) - len(shop.seeds)
     problems = []
+    if redone > _LOST_S:
+        problems.append(f"a kill lost {redone:.1f} s of finished work")
     if largest > 1.1 * len(shop.seeds):
         problems.append(f"the ledger had {largest} rows")
     if any(path.is_file() for path in (shop.out / "ledger/rows").rglob("*")):
@@ -202,7 +210,8 @@ def killed(shop: Fortnight) -> None:
         worked=len(shop.seeds),
         billed=(len(shop.seeds), len(shop.seeds) + shop.kills * 16),
         problems=tuple(problems),
-        note=f"{again} photos read again",
+        note=f"work redone after each kill (s, worst) {redone:.1f}, ledger rows / rows "
+        f"{largest / len(shop.seeds):.2f}, {again} photos read again",
     )
     shop.job(resubmit_unknown=False)
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import yaml
 from nights_photos import PhotoServer
 
+from alphabeam.transforms.output import Output
 from alphabeam.transforms.picpik.emulator import Emulator
 from alphabeam.transforms.rows import DONE, RESUBMITTED
 from tests.conftest import encoded, product, tiny_onnx
@@ -94,6 +95,8 @@ class Fortnight:
         (folder / "clock").mkdir()
         (folder / "clock/sitecustomize.py").write_text(_SHIFTED_CLOCK)
         self.place.mkdir()
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
         for number in range(rows):
             self.photograph(f"p{number}")
 
@@ -173,6 +176,7 @@ class Fortnight:
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join([str(self.folder / "clock"), str(_ROOT / "src")]),
                     "NIGHTS_CLOCK_SHIFT": str(self.clock.shift),
+                    "TMPDIR": str(self.temporary),
                 },
                 stdout=nowhere,
                 stderr=subprocess.PIPE,
@@ -190,6 +194,13 @@ class Fortnight:
             table = pq.read_table(path, columns=["id", "status"]).to_pylist()
             found += [row["id"] for row in table if row["status"] == DONE]
         return found
+
+    def finished_and_lost(self, since: float) -> list[float]:
+        """When cutouts were finished, seconds since the epoch, that the ledger does not have."""
+        output, known = Output(str(self.out)), set(self.in_ledger())
+        paths = [self.out / output.cutout(id) for id in self.seeds.keys() - known]
+        times = [path.stat().st_mtime for path in paths if path.exists()]
+        return [time for time in times if time >= since]
 
     def records(self) -> list[dict[str, Any]]:
         """The committed metadata."""
@@ -252,6 +263,9 @@ class Fortnight:
                 found.append(f"{bought} billed instead of {low} to {high}")
             found += self._bought_twice(by_id)
         found += self._left_behind()
+        if runs[-1].status in (0, 3):  # a run that was ended otherwise leaves it to the next
+            folders = [path.name for path in self.temporary.iterdir() if path.is_dir()]
+            found += [f"temporary folder {name} was left" for name in folders]
         if self.server.signature and any(self.server.signature in run.said for run in runs):
             found.append("a job said a signature")
         self.wrong += bool(found)

@@ -120,6 +120,20 @@ def test_an_end_that_came_before_its_mark_counts(tmp_path: Path) -> None:
         open_marks(tmp_path, "run3").begin("fault")
 
 
+def test_a_suspect_that_was_finished_when_its_process_was_killed_is_not_at_fault(
+    tmp_path: Path,
+) -> None:
+    """A job that is killed often, just after its start, comes to the same images each time."""
+    for number in range(6):
+        marks = open_marks(tmp_path, f"run{number}")
+        marks.begin("first")
+        if number:
+            marks.end("first")
+        marks.begin(f"next{number}")
+        die(marks)
+    open_marks(tmp_path, "last").begin("first")
+
+
 def test_suspects_are_worked_on_one_at_a_time(tmp_path: Path) -> None:
     gone = open_marks(tmp_path, "run0")
     gone.begin("a")

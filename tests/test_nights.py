@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -10,7 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow as pa
@@ -24,7 +27,7 @@ from alphabeam.transforms.metadata import rows_from_table
 from alphabeam.transforms.metadata.groups import WriteGroupsFn
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.rows import DONE, Row, now
-from tests.conftest import Shop
+from tests.conftest import Shop, encoded, product
 
 pytestmark = pytest.mark.slow
 
@@ -307,6 +310,73 @@ def test_the_ledger_does_not_grow_with_every_restart(stuck_shop: Shop) -> None:
         process.kill()
         process.communicate()
     assert sorted(finished_in_the_ledger(stuck_shop)) == ["images/p0", "images/p1"]
+
+
+class SlowPhotos(BaseHTTPRequestHandler):
+    """Serves a picture for each name, after a while."""
+
+    sent = 0
+
+    def do_GET(self) -> None:
+        number = int(self.path.strip("/").removesuffix(".png"))
+        time.sleep(0.15 if self.command == "GET" else 0.0)
+        data = encoded(product(number))
+        with contextlib.suppress(OSError):  # the job was killed
+            self.send_response(200)
+            self.send_header("ETag", f'"{number}"')
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data if self.command == "GET" else b"")
+        SlowPhotos.sent += self.command == "GET"
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""
+
+
+def test_kills_at_any_moment_cost_two_seconds_at_most_and_leave_nothing(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, kills, random = 30, 3, Random(5)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SlowPhotos)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    shop.manifest("id,image\n" + "".join(f"p{n},{address}/{n}.png\n" for n in range(count)))
+    shop.write_job(input={"threads": 2, "allow": ["http://127.0.0.1"]})
+    output = Output(str(shop.out))
+    redone, largest, SlowPhotos.sent = 0.0, 0, 0
+    for number in range(kills):
+        began = time.time()
+        process = start(shop)
+        target = SlowPhotos.sent + random.randrange(1, count // (kills - number + 1))
+        wait_for(lambda target=target: SlowPhotos.sent >= target)  # type: ignore[misc]
+        time.sleep(random.random())
+        ended = time.time()
+        process.kill()
+        process.communicate()
+        known = finished_in_the_ledger(shop)
+        largest = max(largest, len(known))
+        lost = [shop.out / output.cutout(f"p{n}") for n in range(count) if f"p{n}" not in known]
+        times = [path.stat().st_mtime for path in lost if path.exists()]
+        redone = max(redone, *(ended - time for time in times if time >= began), 0.0)
+    # What a worker that is killed leaves while the run goes on: nobody else looks for it.
+    left = shop.out / "cutouts" / f".alphabeam-{'0' * 32}.partial"
+    process = start(shop)
+    wait_for(lambda: (shop.out / "ledger/lease").exists() and SlowPhotos.sent >= target + 1)
+    left.write_bytes(b"half")
+    assert process.wait(120) == 0
+    server.shutdown()
+    server.server_close()
+    assert redone <= 3.0, "two seconds, and a loaded machine's one"
+    assert largest <= 1.1 * count
+    assert len(shop.rows()) == count
+    assert {row["status"] for row in shop.rows().values()} == {DONE}
+    assert SlowPhotos.sent - count <= kills * (3.0 / 0.15 * 2 + 8)
+    assert not list(shop.out.rglob("*.partial"))
+    assert not [path for path in (tmp_path / "temporary").iterdir() if path.is_dir()]
 
 
 # -------------------------------------------------------------------------------------- the journal

@@ -176,9 +176,14 @@ class OpenMarks:
             if self._active[key] < 1:
                 del self._active[key]
             self._changes += 1
-            self._schedule()
+            change = self._changes
+            suspect = bool(self._ends.seen[key])
+            if not suspect:
+                self._schedule()
             in_turn = key in self._in_turn
             self._in_turn.discard(key)
+        if suspect:  # at once: a process that is killed just after it must not count against it
+            self._write(change)
         if in_turn:
             with contextlib.suppress(RowError):
                 self._output.delete([self._turn_uri])
