@@ -73,12 +73,13 @@ def allow_of(job: Job) -> storage.AllowList:
     return storage.AllowList.of(job.input.manifest, job.input.allow)
 
 
-def backend_of(job: Job, threads: int = 0) -> LocalBackend | PicpikBackend:
+def backend_of(job: Job, threads: int = 0, work: str = "") -> LocalBackend | PicpikBackend:
     """The job's backend as the transforms take it.
 
     Args:
         job: The job.
         threads: Images matted at once per process; 0 for as many as cores.
+        work: The run whose budget it has; a new one's if empty.
     """
     settings = job.backend.model_dump(exclude={"kind", "confirm_over"})
     if job.backend.kind == "local":
@@ -91,6 +92,8 @@ def backend_of(job: Job, threads: int = 0) -> LocalBackend | PicpikBackend:
         )
     settings["retry_codes"] = tuple(settings["retry_codes"])
     settings["allowed_hosts"] = tuple(settings["allowed_hosts"])
+    if work:
+        settings["run"] = work
     return PicpikBackend(output_of(job), **settings)
 
 
@@ -103,6 +106,8 @@ class Catalogue(beam.PTransform):
         run_id: This run's name.
         threads: How many threads each process may use.
         redistribute: Spread the rows over workers; not for the local runner.
+        work: The first of the runs that were killed and that this one goes on for; empty for this
+            one. They have one budget.
         fresh: Do everything again, whatever the ledger says.
         progress: Gets the manifest's size and every finished row.
     """
@@ -111,6 +116,7 @@ class Catalogue(beam.PTransform):
     run_id: str
     threads: Threads
     redistribute: bool = False
+    work: str = ""
     fresh: bool = False
     progress: Progress | None = None
 
@@ -120,7 +126,7 @@ class Catalogue(beam.PTransform):
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[Committed]:
         """Builds the graph."""
         job, output = self.job, output_of(self.job)
-        backend = backend_of(job, self.threads.matting)
+        backend = backend_of(job, self.threads.matting, self.work)
         journal = Journal(output, self.run_id)
         finished = Finished(output, journal)
 

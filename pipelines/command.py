@@ -175,21 +175,24 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
     runner = beam_options.get_all_options()["runner"]
     with temporary_folder() as folder:
         progress = Progress(os.path.join(folder, "progress"), run_id)
-        catalogue = Catalogue(
-            job,
-            run_id,
-            threads_of(job),
-            redistribute=runner != "FnApiRunner",
-            fresh=options.fresh,
-            progress=progress if runner == "FnApiRunner" else None,
-        )
         with (
             lease.acquire(output, run_id, take_over=options.take_over) as holder,
             end_on_signals(job.name, partial(_end_in_order, holder, output, folder)),
             ProgressBar(progress, quiet=options.quiet),
         ):
+            work = holder.lease.work
+            if job.backend.kind == "picpik" and work != run_id:
+                _inherit(job, work)
             pipeline = beam.Pipeline(options=beam_options)
-            pipeline | "Catalogue" >> catalogue
+            pipeline | "Catalogue" >> Catalogue(
+                job,
+                run_id,
+                threads_of(job),
+                redistribute=runner != "FnApiRunner",
+                work=work,
+                fresh=options.fresh,
+                progress=progress if runner == "FnApiRunner" else None,
+            )
             result = pipeline.run()
             result.wait_until_finish()
             holder.sweep()
@@ -205,6 +208,16 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
     for line in summary.lines():
         print(line)
     return OK if summary.failed <= job.max_failures else TOO_MANY_FAILURES
+
+
+def _inherit(job: Job, work: str) -> None:
+    """Goes on with the budget of runs that were killed or stopped."""
+    from alphabeam.pipelines.catalogue import backend_of
+    from alphabeam.transforms.backends.picpik import PicpikBackend
+
+    backend = backend_of(job, work=work)
+    assert isinstance(backend, PicpikBackend)
+    backend.inherit()
 
 
 def _end_in_order(holder: LeaseHolder, output: Output, folder: str) -> None:

@@ -112,6 +112,17 @@ def test_what_killed_workers_were_writing_is_swept_at_a_runs_end(
     assert not any(path.exists() for path in left) and all(path.exists() for path in others)
 
 
+def test_a_run_goes_on_for_those_that_did_not_come_to_their_end(output: Output) -> None:
+    acquire(output, "first", sleep=no_sleep).end(interrupted=True)
+    with pytest.raises(KeyError), acquire(output, "second", sleep=no_sleep) as second:
+        assert second.lease.work == "first"
+        raise KeyError
+    with acquire(output, "third", sleep=no_sleep) as third:
+        assert third.lease.work == "first"
+    with acquire(output, "fourth", sleep=no_sleep) as fourth:
+        assert fourth.lease.work == "fourth", "the third one came to its end"
+
+
 def elsewhere(output: Output, **values: Any) -> Lease:
     """A lease of another machine."""
     with acquire(output, "theirs") as holder:

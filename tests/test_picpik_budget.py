@@ -13,12 +13,13 @@ import pytest
 
 from alphabeam.transforms import storage
 from alphabeam.transforms.backends.picpik import PicpikBackend
-from alphabeam.transforms.backends.picpik.budget import Budget, spending_in
+from alphabeam.transforms.backends.picpik.budget import Budget, Spending, spending_in
 from alphabeam.transforms.backends.picpik.presence import Presence, share
 from alphabeam.transforms.backends.picpik.tally import Tally
 from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.output import Output
 from alphabeam.transforms.picpik.emulator import running_emulator
-from tests.picpik_jobs import bought_by_a_process, pictures
+from tests.picpik_jobs import bought_by_a_process, kill_five_times, pictures
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.picpik_jobs"])
@@ -165,6 +166,49 @@ def test_a_budget_is_kept_to_whatever_the_number_of_processes(
 def test_a_new_run_has_a_budget_of_its_own(tmp_path: Path) -> None:
     first, second = (PicpikBackend(str(tmp_path), max_tasks=1) for _ in range(2))
     assert first.run != second.run
+
+
+def test_a_budget_goes_on_after_kills_and_counts_what_was_sent(tmp_path: Path) -> None:
+    rows = pictures(tmp_path, 40)
+    output = Output(str(tmp_path / "out"))
+    late = {"faults": {"RemoveBackground:answer_late": 0.4}, "late_seconds": 0.3, "seed": 3}
+    with running_emulator(**late) as emulator:
+        (tmp_path / "private_key").write_text(emulator.private_key)
+
+        def backend() -> PicpikBackend:
+            one = PicpikBackend(
+                output,
+                public_key=emulator.public_key,
+                private_key=f"${{file:{tmp_path}/private_key}}",
+                endpoint=emulator.endpoint,
+                requests_per_second=30.0,
+                heartbeat=0.2,
+                max_tasks=26,
+                run="20260101T000000Z-killed",
+            )
+            one.inherit()
+            return one
+
+        unknown, _, bought = kill_five_times(backend, output, rows, emulator)
+        assert 20 <= len(bought) <= 26
+        with PROCESSES.Pool(1) as pool:
+            (codes,) = pool.starmap(bought_by_a_process, [(backend(), rows, 16)])
+        never_sent = len(unknown - bought)  # a kill fell between an intent and its last bytes
+        assert emulator.billed == 26 - never_sent
+        assert set(emulator.tasks_by_request.values()) == {1}
+        assert codes.count("budget_spent") == 40 - 26
+        assert codes.count("submit_unknown") == len(unknown)
+
+
+def test_credits_of_killed_runs_count_at_the_price_that_was_seen() -> None:
+    spending = Spending()
+    for _ in range(5):
+        spending = spending.taken()
+    spending = spending.costing(10).costing(None)  # one is priced, one never will be; then killed
+    inherited = spending.inherited(sent=3)  # of the three that were open, one was sent
+    assert (inherited.tasks, inherited.open, inherited.unpriced) == (3, 0, 2)
+    assert inherited.credits + inherited.reserved == 30
+    assert Spending().inherited(sent=0) == Spending()
 
 
 def presence(folder: Path, clock: Callable[[], float]) -> Presence:

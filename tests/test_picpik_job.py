@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -376,3 +377,25 @@ def test_the_private_key_is_in_no_dataflow_job_description(
     staged = list(payloads(proto))  # what Dataflow stages beside the description
     assert any(b"PICPIK_SECRET" in data for data in staged)
     assert not any(SECRET.encode() in data for data in staged)
+
+
+def test_a_job_that_was_killed_goes_on_with_its_budget(
+    picpik: Callable[..., PicpikShop], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = picpik(5, {"max_tasks": 2}, faults={"task_stuck": 1.0})
+    process = shop.start()
+    while shop.emulator.billed < 2 and process.poll() is None:
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    shop.emulator.faults = Faults({})
+    for task in list(shop.emulator.tasks.values()):
+        task.fate = ""
+    assert shop.run("--yes") == 3
+    assert shop.emulator.billed == 2
+    assert summary(shop)["errors"] in (
+        {"budget_spent": 3},
+        {"budget_spent": 3, "submit_unknown": 1},
+    )
+    assert shop.run("--yes") == 3, "the one before came to its end, so this one has a new budget"
+    assert shop.emulator.billed == 4

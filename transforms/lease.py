@@ -59,6 +59,7 @@ class Lease:
         beats: Heartbeats so far.
         ended: The run is over.
         interrupted: It was ended by a signal or an error, and may have been writing.
+        work: The first of the runs that each took over from one that had not come to its end.
     """
 
     number: int
@@ -70,6 +71,7 @@ class Lease:
     beats: int = 0
     ended: bool = False
     interrupted: bool = False
+    work: str = ""
 
     @property
     def owner(self) -> str:
@@ -190,6 +192,8 @@ def acquire(
                 f"{newest.owner} is writing to {storage.redact(output.directory)}; "
                 "wait until it has ended, or take over with --take-over"
             )
+        unfinished = newest is not None and (newest.interrupted or not newest.ended)
+        before = newest.work or newest.run_id if newest is not None and unfinished else ""
         lease = Lease(
             newest.number + 1 if newest else 1,
             run_id,
@@ -197,12 +201,13 @@ def acquire(
             platform.node(),
             this_process(),
             time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            work=before or run_id,
         )
         _held_here.add(lease.nonce)
         if storage.create(output.lease(lease.number), lease.to_bytes(), options=output.storage):
             output.delete(uri for n, uri in _leases(output) if n < lease.number)
             holder = LeaseHolder(output, lease)
-            if newest is not None and (newest.interrupted or not newest.ended):
+            if unfinished:
                 _sweep(output, None if dead else _WATCH_S)
             return holder
         _held_here.discard(lease.nonce)  # another run took it at the same moment: find out which
@@ -266,7 +271,7 @@ def _lease_of(number: int, data: bytes) -> Lease:
         lease = replace(Lease(**json.loads(data)), number=number)
     except (TypeError, ValueError, RecursionError):
         lease = Lease(number, "", "", "", "", "")
-    texts = (lease.run_id, lease.nonce, lease.host, lease.process, lease.started_at)
+    texts = (lease.run_id, lease.nonce, lease.host, lease.process, lease.started_at, lease.work)
     if not all(isinstance(text, str) for text in texts):
         return Lease(number, "", "", "", "", "")
     return lease

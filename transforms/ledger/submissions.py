@@ -38,6 +38,7 @@ class Submission:
         unknown: How many of the earlier ones were cut off, and may have been billed as well.
         expired: How many of the earlier ones were bought, and their results' 24 hours were over.
         owner: The process that is submitting it; empty once that gave it up.
+        run: Whose budget it was taken from.
     """
 
     fingerprint: str
@@ -52,6 +53,7 @@ class Submission:
     expired: int = 0
     owner: str = ""
     quick_key: str = ""
+    run: str = ""
 
     @property
     def is_unknown(self) -> bool:
@@ -124,6 +126,15 @@ class Submissions:
                     found[entry.quick_key] = entry
         return found
 
+    def taken(self, run: str) -> int:
+        """How many submissions a run's budget has paid for, or may have.
+
+        Raises:
+            RowError: The store cannot be asked.
+        """
+        uris = [uri for found in self._output.task_files().values() for uri in found]
+        return sum(_run_of(data) == run for _, data in self._output.read_many(uris))
+
     def create(self, intent: Submission) -> bool:
         """Makes an intent durable, unless another worker's is there for the same attempt.
 
@@ -142,6 +153,12 @@ class Submissions:
 
     def _uri(self, submission: Submission) -> str:
         return self._output.task(submission.fingerprint, submission.attempts)
+
+
+def _run_of(data: bytes) -> str:
+    with suppress(TypeError, ValueError, KeyError):  # it is broken, or an earlier version's
+        return str(json.loads(data)["run"])
+    return ""
 
 
 def _encoded(submission: Submission) -> bytes:

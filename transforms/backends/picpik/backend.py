@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import math
 import threading
 import time
@@ -12,10 +13,11 @@ from dataclasses import dataclass, field
 
 from apache_beam.utils.shared import Shared
 
-from alphabeam.transforms.backends.picpik.budget import Budget, spending_in
+from alphabeam.transforms.backends.picpik.budget import Budget, Spending, spending_in
 from alphabeam.transforms.backends.picpik.presence import Presence, share
 from alphabeam.transforms.backends.picpik.purchases import would_buy
 from alphabeam.transforms.backends.picpik.session import Session
+from alphabeam.transforms.backends.picpik.tally import Tally
 from alphabeam.transforms.backends.settings import PicpikSettings
 from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.ledger import Submission, Submissions
@@ -26,13 +28,14 @@ from alphabeam.transforms.secret_refs import references, resolve
 
 __all__ = ["PicpikBackend"]
 
+_BEGAN = "%Y%m%dT%H%M%SZ"  # how the name of a run begins
 _KEPT_S = 2 * 24 * 3600.0  # after which what a run's processes shared is swept
 _SLACK_S = 10.0  # for the ledger itself
 _PIXELS_IN_FLIGHT = 400_000_000  # at 5 bytes each, should every result be waiting to be written
 
 
 def _new_run() -> str:
-    return f"{int(time.time()):010d}-{uuid.uuid4().hex[:12]}"
+    return f"{time.strftime(_BEGAN, time.gmtime())}-{uuid.uuid4().hex[:12]}"
 
 
 def _sweep(output: Output, run: str) -> None:
@@ -45,8 +48,10 @@ def _sweep(output: Output, run: str) -> None:
 
 
 def _began(run: str) -> float:
-    text = run.partition("-")[0]
-    return float(text) if text.isascii() and text.isdigit() else math.inf
+    try:
+        return float(calendar.timegm(time.strptime(run.partition("-")[0], _BEGAN)))
+    except (ValueError, OverflowError):
+        return math.inf
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,8 @@ class PicpikBackend(PicpikSettings):
         output: The job's output, or its folder: its ledger has the tasks.
         heartbeat: Seconds in which the processes of a run notice that another comes or goes.
         run: The run's name among those of its output. Whoever gets this value, or a copy of it,
-            shares one budget and one pace.
+            shares one budget and one pace; a run that goes on for one that was killed is given
+            that one's name, and `inherit` is called first.
 
     Raises:
         ValueError: The private key is given itself: it would stand in the graph.
@@ -121,6 +127,17 @@ class PicpikBackend(PicpikSettings):
             ca_bundle=self.ca_bundle,
         )
 
+    def inherit(self) -> None:
+        """Takes over the budget of the run of this name, whose processes are all gone.
+
+        Raises:
+            RowError: The ledger cannot be asked.
+        """
+        if (self.max_tasks, self.max_credits) == (None, None):
+            return
+        sent = self._ledger().taken(self.run)
+        self._spending().change(lambda spending: (spending.inherited(sent), None))
+
     def open(self) -> Callable[[Picture], Picture]:
         """What does the work on this worker; called once a process and step."""
         return self._session().remove
@@ -170,7 +187,7 @@ class PicpikBackend(PicpikSettings):
             Budget(
                 self.max_tasks,
                 self.max_credits,
-                spending=spending_in(output.shared(self.run, "spending"), output.storage),
+                spending=self._spending(),
                 longest_wait=self.task_timeout,
             ),
             fingerprinted=self.fingerprinted,
@@ -178,9 +195,14 @@ class PicpikBackend(PicpikSettings):
             max_upload_bytes=self.max_upload_bytes,
             task_timeout=self.task_timeout,
             resubmit_unknown=self.resubmit_unknown,
+            run=self.run,
             # All but the end of the request has left when an intent is written.
             intent_life=self.read_timeout + _SLACK_S,
         )
+
+    def _spending(self) -> Tally[Spending]:
+        output = Output.of(self.output)
+        return spending_in(output.shared(self.run, "spending"), output.storage)
 
     def _ledger(self) -> Submissions:
         return Submissions(Output.of(self.output))

@@ -63,6 +63,15 @@ class Spending:
             price=max(self.price or 1, credits),
         )
 
+    def inherited(self, sent: int) -> Spending:
+        """What a run finds that goes on where this spending's processes were killed.
+
+        Args:
+            sent: Tasks that they may have bought; others were taken, and not sent any more.
+        """
+        unseen = self.open + self.unpriced - (self.tasks - sent)
+        return dataclasses.replace(self, tasks=sent, open=0, unpriced=max(0, unseen))
+
 
 class Changing(Protocol):
     """Where the spending is kept; `Tally` is one."""

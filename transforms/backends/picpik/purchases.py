@@ -77,6 +77,7 @@ class Purchases:
         max_concurrency: Most submissions at one time.
         max_upload_bytes: Larger images are encoded again.
         resubmit_unknown: Submit again what may have been bought without its TaskUID being known.
+        run: Whose budget it is.
         intent_life: Seconds to wait for the TaskUID of a task that another process is buying.
     """
 
@@ -90,8 +91,10 @@ class Purchases:
         max_concurrency: int,
         max_upload_bytes: int,
         resubmit_unknown: bool,
+        run: str,
         intent_life: float,
     ) -> None:
+        self._run = run
         self._intent_life = intent_life
         self._client = client
         self._ledger = ledger
@@ -224,6 +227,7 @@ class Purchases:
                 unknown=found.unknown + found.is_unknown if found else 0,
                 expired=found.expired + expired if found else 0,
                 owner=this_process(),
+                run=self._run,
             ),
         )
         try:

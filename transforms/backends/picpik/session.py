@@ -72,6 +72,7 @@ class Session:
         max_upload_bytes: Larger images are encoded again.
         task_timeout: Seconds to wait for one task.
         resubmit_unknown: Submit again what may have been bought without its TaskUID being known.
+        run: Whose budget it is.
         intent_life: Seconds to wait for the TaskUID of a task that another process is buying.
     """
 
@@ -86,6 +87,7 @@ class Session:
         max_upload_bytes: int,
         task_timeout: float,
         resubmit_unknown: bool,
+        run: str,
         intent_life: float,
     ) -> None:
         self.client = client
@@ -101,6 +103,7 @@ class Session:
             max_concurrency=max_concurrency,
             max_upload_bytes=max_upload_bytes,
             resubmit_unknown=resubmit_unknown,
+            run=run,
             intent_life=intent_life,
         )
         self._locks = KeyedLocks()
