@@ -16,6 +16,7 @@ from alphabeam.transforms.storage.allowed import AllowList
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
+    from aiohttp.abc import ResolveResult
 
 __all__ = ["client_maker"]
 
@@ -34,7 +35,7 @@ def client_maker(
             options, those of the environment are known too.
     """
     import aiohttp
-    from aiohttp.abc import AbstractResolver, ResolveResult
+    from aiohttp.abc import AbstractResolver
 
     class Request(aiohttp.ClientRequest):
         """Made for the first request and for each redirect."""
