@@ -79,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="take the output from a run that has it; be sure that the run is dead",
     )
+    parser.add_argument(
+        "--prune",
+        action="store_true",
+        help="after the run, remove the outputs of rows that the manifest does not have any more",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="say more; twice: Beam's log too"
@@ -163,6 +168,7 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
     from alphabeam.pipelines.temporary import temporary_folder
     from alphabeam.transforms import lease
     from alphabeam.transforms.metadata import read_committed
+    from alphabeam.transforms.metadata.earlier import prune
     from alphabeam.transforms.metrics import read_metrics
 
     probe(job)
@@ -196,6 +202,8 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
             result = pipeline.run()
             result.wait_until_finish()
             holder.sweep()
+            if options.prune:
+                prune(output)
     summary = summarize(
         job,
         output,
@@ -203,6 +211,7 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
         read_metrics(result),
         started.isoformat(timespec="seconds"),
         time.perf_counter() - began,
+        pruned=options.prune,
     )
     summary.write(output)
     for line in summary.lines():

@@ -34,6 +34,10 @@ class Summary:
         errors: Failed rows by error code.
         credits: API credits that the rows cost.
         resubmitted: Rows submitted again though a first task may have been billed as well.
+        uncollected: API tasks in the ledger that were bought, and whose result no row has.
+        unknown: API tasks in the ledger that may have been bought.
+        orphaned: Finished rows of earlier runs that the manifest does not have any more.
+        pruned: Whether these, and their outputs, were removed.
         seconds: Wall time of the run.
         images_per_second: Rows that this run worked on, by wall time.
         started_at: UTC, ISO 8601.
@@ -52,6 +56,10 @@ class Summary:
     errors: Mapping[str, int]
     credits: int
     resubmitted: int
+    uncollected: int
+    unknown: int
+    orphaned: int
+    pruned: bool
     seconds: float
     images_per_second: float
     started_at: str
@@ -72,6 +80,16 @@ class Summary:
             text.append(
                 f"  {self.resubmitted} submitted again, perhaps billed twice: see the flags"
             )
+        if self.uncollected or self.unknown:
+            text.append(
+                f"  {self.uncollected} tasks bought and not collected, {self.unknown} perhaps "
+                "bought: their credits are not in the rows; see ledger/tasks"
+            )
+        if self.orphaned:
+            text.append(
+                f"  {self.orphaned} rows of earlier runs are not in the manifest any more"
+                + (", and were removed" if self.pruned else "; --prune removes their outputs")
+            )
         text += [f"  {code:<20} {count} failed" for code, count in sorted(self.errors.items())]
         text += [f"  {name:<10} {uri}" for name, uri in self.outputs.items()]
         return text
@@ -89,6 +107,8 @@ def summarize(
     metrics: Mapping[str, Any],
     started_at: str,
     seconds: float,
+    *,
+    pruned: bool = False,
 ) -> Summary:
     """Sums a run up.
 
@@ -99,6 +119,7 @@ def summarize(
         metrics: The run's metrics, from `alphabeam.transforms.metrics.read_metrics`.
         started_at: UTC, ISO 8601.
         seconds: Wall time.
+        pruned: Whether the orphaned rows were removed.
 
     Returns:
         The summary.
@@ -112,6 +133,8 @@ def summarize(
     }
     if failed:
         outputs["failures"] = output.failures
+    if committed.orphaned and not pruned:
+        outputs["orphaned"] = output.orphaned
     worked_on = committed.rows - committed.finished_before
     packages = ("apache-beam", "onnxruntime", "opencv-python-headless", "numpy", "pyarrow")
     return Summary(
@@ -125,6 +148,10 @@ def summarize(
         errors=dict(committed.errors),
         credits=committed.credits,
         resubmitted=committed.resubmitted,
+        uncollected=committed.uncollected,
+        unknown=committed.unknown,
+        orphaned=committed.orphaned,
+        pruned=pruned,
         seconds=round(seconds, 3),
         images_per_second=round(worked_on / seconds, 3) if seconds else 0.0,
         started_at=started_at,

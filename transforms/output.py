@@ -8,6 +8,7 @@ has to agree with another's. No other module knows a path of the output::
     metadata/RUN/part-00000.parquet, _SUCCESS
     summary.json                   counts, errors, pace, versions
     failures.jsonl                 the failed rows: a manifest that can be run again
+    orphaned.jsonl                 finished rows that the manifest does not have any more
     ledger/rows/RUN/*.parquet      rows that a run under way has finished
     ledger/earlier/RUN-*.parquet   finished rows that the last manifest did not have
     ledger/tasks/FINGERPRINT.json  tasks of the API; FINGERPRINT.2.json is the second attempt
@@ -98,6 +99,11 @@ class Output:
     def failures(self) -> str:
         """The failed rows of the last run."""
         return self.uri("failures.jsonl")
+
+    @property
+    def orphaned(self) -> str:
+        """The finished rows that the last run's manifest did not have."""
+        return self.uri("orphaned.jsonl")
 
     def metadata(self, run_id: str) -> str:
         """Folder of a run's metadata."""

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,6 +18,7 @@ from alphabeam.transforms import lease, storage
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.ledger.crashes import forget_marks
 from alphabeam.transforms.manifest.names import checksum, digest
+from alphabeam.transforms.metadata.earlier import keep_earlier
 from alphabeam.transforms.metadata.failures import failure_record
 from alphabeam.transforms.metadata.schema import (
     SCHEMA,
@@ -49,6 +49,9 @@ class Committed(NamedTuple):
         finished_before: Done rows that an earlier run had finished.
         resubmitted: Rows whose task was submitted again though an earlier submission, which was
             cut off, may have been billed.
+        uncollected: API tasks in the ledger that were bought, and whose result no row has.
+        unknown: API tasks in the ledger that may have been bought.
+        orphaned: Finished rows of earlier runs that the manifest does not have any more.
     """
 
     run_id: str
@@ -59,6 +62,9 @@ class Committed(NamedTuple):
     credits: int
     finished_before: int
     resubmitted: int = 0
+    uncollected: int = 0
+    unknown: int = 0
+    orphaned: int = 0
 
 
 class CommitError(Exception):
@@ -112,12 +118,17 @@ def _commit(groups: Iterable[str], output: Output, run_id: str) -> Committed:
         elif output.exists(output.failures):
             output.delete([output.failures])
     parts.prove()
-    committed = totals.committed(output.metadata(run_id))
+    uncollected, unknown = _count_open_tasks(output, [u for uris in tasks.values() for u in uris])
+    earlier = keep_earlier(output, run_id, finished=totals.finished, present=totals.present)
+    committed = totals.committed(output.metadata(run_id))._replace(
+        uncollected=uncollected, unknown=unknown, orphaned=earlier.orphaned
+    )
     text = json.dumps({**committed._asdict(), "parts": parts.number}, indent=2)
     lease.check(output, run_id)
     output.put(output.marker(run_id), text.encode())
     _logger.info("committed %d rows to %s", committed.rows, committed.folder)
-    _retire(output, run_id, totals.finished)
+    output.delete(earlier.replaced)
+    output.remove("run")
     output.delete(collected)
     forget_marks(output)
     return committed
@@ -178,6 +189,7 @@ class _Totals:
         self._resubmitted = 0
         self._lines = 0
         self.finished = array.array("Q")  # digests of the ids that are done
+        self.present = array.array("Q")  # and of all ids
 
     def add(self, table: pa.Table) -> None:
         self._statuses.update(table["status"].to_pylist())
@@ -188,6 +200,7 @@ class _Totals:
         flags = table["flags"].to_pylist()
         self._resubmitted += sum(RESUBMITTED in (some or ()) for some in flags)
         self._lines = checksum(table["line"].to_pylist(), self._lines)
+        self.present.extend(map(digest, table["id"].to_pylist()))
         done = table.filter(pc.equal(table["status"], DONE))
         self.finished.extend(map(digest, done["id"].to_pylist()))
 
@@ -223,50 +236,23 @@ class _Totals:
         )
 
 
-def _retire(output: Output, run_id: str, finished: array.array[int]) -> None:
-    """Removes what a whole run replaces: earlier metadata, and the ledger's groups.
-
-    A finished row stays until something newer of the same id is finished. So rows that failed in
-    this run, and rows that its manifest does not have, are kept in the ledger as an earlier run
-    finished them, and are not done, or paid for, again.
-    """
-    present = np.sort(np.frombuffer(finished, np.uint64))
-    mine = output.earlier(run_id, 0).removesuffix("00000.parquet")
-    files = (output.group_files(), output.committed_files(), output.earlier_files())
-    retired = [
-        uri
-        for found in files
-        for uri in reversed(found)
-        if f"/metadata/{run_id}/" not in uri and not uri.startswith(mine)
-    ]
-    kept = 0
-    others = [u for u in retired if u.endswith(".parquet") and f"/rows/{run_id}/" not in u]
-    for uri, data in output.read_many(others):
+def _count_open_tasks(output: Output, uris: list[str]) -> tuple[int, int]:
+    """Of tasks that gave no row its result: those surely bought, and those perhaps bought."""
+    bought = unknown = 0
+    for _, data in output.read_many(uris):
         try:
-            table = decode_table(data)
-        except pa.ArrowException:  # nothing can be kept of a broken file
-            _logger.warning("%s is no Parquet file; nothing of it is kept", storage.redact(uri))
-            continue
-        digests = np.fromiter(map(digest, table["id"].to_pylist()), np.uint64, table.num_rows)
-        done = pc.equal(table["status"], DONE).to_numpy(zero_copy_only=False)
-        keep = done & ~np.isin(digests, present)
-        if keep.any():
-            present = np.union1d(present, digests[keep])
-            output.put(output.earlier(run_id, kept), encode_table(table.filter(pa.array(keep))))
-            kept += 1
-    _logger.info(
-        "kept finished rows that this run did not finish anew in %d files; removed %d files of "
-        "earlier runs",
-        kept,
-        len(retired),
-    )
-    output.delete(retired)
-    output.remove("run")
+            entry = json.loads(data)
+            if not entry["ended"]:
+                bought += bool(entry["task_uid"])
+                unknown += not entry["task_uid"]
+        except (ValueError, TypeError, KeyError):
+            unknown += 1
+    return bought, unknown
 
 
 def _read_marker(data: bytes) -> Committed:
     values = json.loads(data)
-    return Committed(**{name: values[name] for name in Committed._fields})
+    return Committed(**{name: values[name] for name in Committed._fields if name in values})
 
 
 def read_committed(output: Output, run_id: str) -> Committed:
