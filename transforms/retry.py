@@ -135,7 +135,7 @@ class Retries:
         self._backoff = backoff
         self._deadline = deadline
         self._total = Deadline(backoff.total_seconds, clock=clock)
-        self._rng = rng or random.Random()
+        self._rng = rng
 
     def after_failure(self, retry_after: float | None = None) -> float | None:
         """Notes that an attempt failed.
@@ -149,6 +149,8 @@ class Retries:
         self.failures += 1
         if self.failures >= self._backoff.attempts:
             return None
+        # Seeding a generator costs more than most calls, which do not fail.
+        self._rng = self._rng or random.Random()
         wait = self._backoff.wait(self.failures, retry_after, self._rng)
         left = self._total.remaining()
         if self._deadline is not None:

@@ -193,21 +193,12 @@ class Row(NamedTuple):
         None where the store gives no version. Neither depends on the row's id or on its place in
         the manifest.
         """
-        parameters = {
-            p.name: getattr(self.parameters, p.name)
-            for p in sorted(PARAMETERS, key=lambda p: p.name)
-        }
-        late = {p.name: p.default for p in PARAMETERS if p.late}
-        work: list[Any] = [
-            backend,
-            model_sha256,
-            method,
-            [value for name, value in parameters.items() if name not in late],
-        ]
+        work: list[Any] = [backend, model_sha256, method]
+        work.append([getattr(self, name) for name in _FIRST])
         # A parameter that came later changes no fingerprint while it has its default.
-        set_late = [[n, parameters[n]] for n in sorted(late) if parameters[n] != late[n]]
-        if set_late:
-            work.append(set_late)
+        late = [[n, value] for n, default in _LATE if (value := getattr(self, n)) != default]
+        if late:
+            work.append(late)
         fingerprint = _key(["content", self.source_sha256, *work]) if self.source_sha256 else None
         quick = None
         if self.source_version:
@@ -223,6 +214,10 @@ class Row(NamedTuple):
             request_uuid=str(uuid.uuid5(_NAMESPACE, fingerprint)) if fingerprint else "",
             task_uid=self.task_uid or task_uid,
         )
+
+
+_FIRST = sorted(p.name for p in PARAMETERS if not p.late)
+_LATE = sorted((p.name, p.default) for p in PARAMETERS if p.late)
 
 
 def _key(parts: list[Any]) -> str:

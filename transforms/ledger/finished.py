@@ -7,6 +7,7 @@ import logging
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,14 +18,15 @@ from apache_beam.utils.shared import Shared
 from alphabeam.transforms import storage
 from alphabeam.transforms.ledger.journal import Journal, OpenJournal
 from alphabeam.transforms.manifest.names import digest
-from alphabeam.transforms.metadata.schema import SCHEMA, decode_table, rows_from_table
+from alphabeam.transforms.metadata.schema import SCHEMA, rows_from_table, with_all_columns
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.rows import DONE, Row
 
 __all__ = ["Finished", "FinishedRows"]
 
 _logger = logging.getLogger(__name__)
-_CACHED_TABLES = 8
+_CHUNK_ROWS = 256
+_CACHED_FILES, _CACHED_GROUPS, _CACHED_CHUNKS = 8, 4, 32
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Finished:
 class FinishedRows:
     """An index of the rows that a job's earlier runs finished.
 
-    Holds 48 bytes a row; the rows themselves are read back when asked for, a file at a time,
+    Holds 48 bytes a row; the rows themselves are read back when asked for, a few hundred at a time,
     which is quick because they stand in the order of the manifest.
 
     Args:
@@ -62,7 +64,10 @@ class FinishedRows:
     def __init__(self, output: Output, journal: OpenJournal | None = None) -> None:
         self._output = output
         self._journal = journal
-        self._tables: OrderedDict[int, pa.Table] = OrderedDict()
+        # A file's bytes, one of its row groups as a table, and a part of that as rows.
+        self._opened: OrderedDict[int, pq.ParquetFile] = OrderedDict()
+        self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
+        self._chunks: OrderedDict[tuple[int, int], list[Row]] = OrderedDict()
         self._lock = threading.Lock()
         self._files = [
             uri
@@ -124,17 +129,44 @@ class FinishedRows:
 
     def _row(self, place: int) -> Row:
         number, position = divmod(place, 1 << 32)
-        return next(rows_from_table(self._table(number).slice(position, 1)))
+        chunk, within = divmod(position, _CHUNK_ROWS)
+        with self._lock:  # neighbours ask for the same rows: one of them decodes these
+            rows = self._chunks.get((number, chunk))
+            if rows is None:
+                rows = self._decoded(number, chunk * _CHUNK_ROWS)
+                _keep(self._chunks, (number, chunk), rows, _CACHED_CHUNKS)
+        return rows[within]
 
-    def _table(self, number: int) -> pa.Table:
-        with self._lock:  # neighbours ask for the same file: one of them reads it
-            table = self._tables.get(number)
-            if table is None:
-                data = self._output.read(self._files[number])
-                table = self._tables[number] = decode_table(data)
-                if len(self._tables) > _CACHED_TABLES:
-                    self._tables.popitem(last=False)
-            return table
+    def _decoded(self, number: int, start: int) -> list[Row]:
+        """A chunk of a file's rows; it may lie in two of the file's row groups."""
+        file = self._opened.get(number)
+        if file is None:
+            data = self._output.read(self._files[number])
+            file = pq.ParquetFile(io.BytesIO(data))
+            _keep(self._opened, number, file, _CACHED_FILES)
+        tables, begin = [], 0
+        for group in range(file.num_row_groups):
+            end = begin + file.metadata.row_group(group).num_rows
+            if begin < start + _CHUNK_ROWS and start < end:
+                table = self._groups.get((number, group))
+                if table is None:
+                    table = with_all_columns(file.read_row_group(group))
+                    _keep(self._groups, (number, group), table, _CACHED_GROUPS)
+                low = max(start - begin, 0)
+                tables.append(table.slice(low, min(start + _CHUNK_ROWS, end) - begin - low))
+            begin = end
+        return [*rows_from_table(pa.concat_tables(tables))]
+
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+def _keep(cache: OrderedDict[_K, _V], key: _K, value: _V, most: int) -> None:
+    """Adds to a cache, and drops what was added first."""
+    cache[key] = value
+    if len(cache) > most:
+        cache.popitem(last=False)
 
 
 class _Keys:

@@ -115,6 +115,9 @@ def _parameters(values: Mapping[str, Any], defaults: MattingParameters) -> Matti
         raise RowError(ErrorCode.INVALID_PARAMETER, str(error)) from None
 
 
+_DEFAULTS = MattingParameters()
+
+
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
@@ -160,7 +163,7 @@ def row_from_record(
     Returns:
         A pending row, or a failed one that says what is wrong with the record.
     """
-    defaults = defaults or MattingParameters()
+    defaults = defaults or _DEFAULTS
     extra = {
         str(k): _text(v)
         for k, v in values.items()
@@ -195,4 +198,5 @@ def row_from_record(
         # The failures hold the values as they were given, so that they can be fixed there.
         given = {k: _text(v) for k, v in values.items() if k in _PARAMETERS and v is not None}
         return row._replace(extra={**extra, **given}).failed("manifest", error)
-    return row._replace(extra=extra).with_parameters(parameters)
+    row = row._replace(extra=extra)
+    return row if parameters is _DEFAULTS else row.with_parameters(parameters)

@@ -32,6 +32,7 @@ __all__ = [
     "metadata_row",
     "rows_from_table",
     "table_from_rows",
+    "with_all_columns",
 ]
 
 
@@ -166,6 +167,10 @@ SCHEMA = pa.schema(
 )
 
 
+# Of one Parquet file; what looks single rows up decodes one group at a time.
+_GROUP_ROWS = 4096
+
+
 def metadata_row(row: Row, run_id: str) -> Row:
     """A row as the metadata holds it: with its run, and no secret in its URLs."""
     image = _public(row.image) if "://" in row.image else row.image
@@ -224,7 +229,7 @@ def rows_from_table(table: pa.Table) -> Iterator[Row]:
 def encode_table(table: pa.Table) -> bytes:
     """A table as one Parquet file."""
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", row_group_size=_GROUP_ROWS)
     return sink.getvalue()
 
 
@@ -235,3 +240,15 @@ def decode_table(data: bytes) -> pa.Table:
         pa.ArrowException: The file is broken.
     """
     return pq.read_table(io.BytesIO(data), schema=SCHEMA)
+
+
+def with_all_columns(table: pa.Table) -> pa.Table:
+    """A table that another version wrote, as one of `SCHEMA`; columns that it lacks are null."""
+    has = set(table.column_names)
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in has
+        else pa.nulls(table.num_rows, field.type)
+        for field in SCHEMA
+    ]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)

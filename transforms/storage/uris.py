@@ -82,6 +82,7 @@ class Link(NamedTuple):
         return self.rest if self.plain else f"{self.protocol}://{self.rest}"
 
 
+@functools.lru_cache(maxsize=4096)  # each row's URI is taken apart a dozen times
 def chain(uri: str) -> tuple[Link, ...]:
     """Takes a URI apart, outermost link first; a URI that is no chain has one link.
 
