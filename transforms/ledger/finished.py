@@ -6,6 +6,7 @@ import io
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -18,13 +19,15 @@ from apache_beam.utils.shared import Shared
 from alphabeam.transforms import storage
 from alphabeam.transforms.ledger.journal import Journal, OpenJournal
 from alphabeam.transforms.manifest.names import digest
-from alphabeam.transforms.metadata.schema import SCHEMA, rows_from_table, with_all_columns
+from alphabeam.transforms.metadata.schema import rows_from_table, with_all_columns
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.rows import DONE, Row
 
 __all__ = ["Finished", "FinishedRows"]
 
 _logger = logging.getLogger(__name__)
+_INDEXED = ["id", "status", "fingerprint", "quick_key"]
+_BATCH_ROWS = 8192
 _CHUNK_ROWS = 256
 _CACHED_FILES, _CACHED_GROUPS, _CACHED_CHUNKS = 8, 4, 32
 
@@ -76,24 +79,26 @@ class FinishedRows:
             if uri.endswith(".parquet")
         ]
         by_print, by_quick_key, by_id = _Keys(), _Keys(), _Keys()
-        columns = ["id", "status", "fingerprint", "quick_key"]
         for number, (uri, data) in enumerate(output.read_many(self._files)):
+            start = number << 32
             try:
-                table = pq.read_table(io.BytesIO(data), columns=columns, schema=SCHEMA)
+                for table in _batches(data):
+                    status = pc.equal(table["status"], DONE)
+                    done = np.flatnonzero(status.to_numpy(zero_copy_only=False))
+                    table = table.take(pa.array(done))
+                    places = done.astype(np.uint64) + np.uint64(start)
+                    start += len(status)
+                    prints = table["fingerprint"].to_pylist()
+                    # What version 0.1 called the fingerprint is the quick key of today.
+                    quick_keys = pc.coalesce(table["quick_key"], table["fingerprint"])
+                    by_print.add([_key(text) for text in prints], places)
+                    by_quick_key.add([_key(text) for text in quick_keys.to_pylist()], places)
+                    by_id.add([digest(text) for text in table["id"].to_pylist()], places)
             except pa.ArrowException:
                 raise ValueError(
                     f"{storage.redact(uri)}: this file of the ledger is broken; delete it, and "
                     "the images in it are done again"
                 ) from None
-            done = np.flatnonzero(pc.equal(table["status"], DONE).to_numpy(zero_copy_only=False))
-            table = table.take(pa.array(done))
-            places = done.astype(np.uint64) + np.uint64(number << 32)
-            prints = table["fingerprint"].to_pylist()
-            # What version 0.1 called the fingerprint is the quick key of today.
-            quick_keys = pc.coalesce(table["quick_key"], table["fingerprint"]).to_pylist()
-            by_print.add([_key(text) for text in prints], places)
-            by_quick_key.add([_key(text) for text in quick_keys], places)
-            by_id.add([digest(text) for text in table["id"].to_pylist()], places)
         self._by_print, self._by_quick_key, self._by_id = (
             keys.sort() for keys in (by_print, by_quick_key, by_id)
         )
@@ -200,6 +205,14 @@ class _Keys:
         start = int(np.searchsorted(self._keys, np.uint64(key), side="left"))
         stop = int(np.searchsorted(self._keys, np.uint64(key), side="right"))
         return [int(place) for place in self._places[start:stop][::-1]]
+
+
+def _batches(data: bytes) -> Iterator[pa.Table]:
+    """What the index is made of, in parts of one of the ledger's files."""
+    file = pq.ParquetFile(io.BytesIO(data))
+    there = [name for name in _INDEXED if name in file.schema_arrow.names]
+    for batch in file.iter_batches(_BATCH_ROWS, columns=there, use_threads=False):
+        yield with_all_columns(pa.Table.from_batches([batch])).select(_INDEXED)
 
 
 def _whole(output: Output) -> list[str]:

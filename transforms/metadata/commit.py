@@ -32,7 +32,7 @@ from alphabeam.transforms.rows import DONE, FAILED, RESUBMITTED
 __all__ = ["CommitError", "Committed", "commit", "read_committed"]
 
 _logger = logging.getLogger(__name__)
-_PART_ROWS = 100_000
+_PART_ROWS = 25_000
 _LEASE_WAIT_S = 30.0
 
 

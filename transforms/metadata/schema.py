@@ -239,7 +239,7 @@ def decode_table(data: bytes) -> pa.Table:
     Raises:
         pa.ArrowException: The file is broken.
     """
-    return pq.read_table(io.BytesIO(data), schema=SCHEMA)
+    return with_all_columns(pq.ParquetFile(io.BytesIO(data)).read(use_threads=False))
 
 
 def with_all_columns(table: pa.Table) -> pa.Table:
