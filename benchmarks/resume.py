@@ -74,8 +74,8 @@ def make(folder: Path, rows: int) -> Path:
                 run_id="earlier",
                 finished_at=now(),
             )
-            for name, data in ((row.cutout, b"cutout"), (row.mask, b"mask")):
-                path = folder / "out" / str(name)
+            for written, data in ((row.cutout, b"cutout"), (row.mask, b"mask")):
+                path = folder / "out" / str(written)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
             part.append(row)
