@@ -134,6 +134,20 @@ def test_a_suspect_that_was_finished_when_its_process_was_killed_is_not_at_fault
     open_marks(tmp_path, "last").begin("first")
 
 
+def test_an_image_that_was_worked_on_to_its_end_is_suspected_no_more(tmp_path: Path) -> None:
+    for number in range(6):
+        marks = open_marks(tmp_path, f"run{number}")
+        marks.begin("image")
+        if number % 2:  # every other run comes to its end, and loses it before it is in the ledger
+            marks.clear("image")
+            marks.end("image")
+            marks.begin(f"another{number}")
+            die(marks)
+            continue
+        die(marks)
+    open_marks(tmp_path, "last").begin("image")
+
+
 def test_suspects_are_worked_on_one_at_a_time(tmp_path: Path) -> None:
     gone = open_marks(tmp_path, "run0")
     gone.begin("a")

@@ -107,7 +107,10 @@ class _End:
 
         def work(picture: Picture) -> Any:
             try:
-                return inner(picture)
+                done = inner(picture)
+                if _here.marks is not None:
+                    _here.marks.clear(_here.key)
+                return done
             finally:
                 _leave()
 
@@ -132,12 +135,14 @@ class OpenMarks:
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._turn = threading.Lock()
+        self._clearing = threading.Lock()
         self._active: Counter[str] = Counter()
         self._in_turn: set[str] = set()
         self._changes = 0
         self._written = -1
         self._timer: threading.Timer | None = None
         self._others: dict[str, bytes] = {}
+        self._dead: dict[str, bytes] = {}
         self._ends = _Ends([])
         self._look()
         watcher = threading.Thread(target=_watch, args=(weakref.ref(self),), daemon=True)
@@ -188,6 +193,23 @@ class OpenMarks:
             with contextlib.suppress(RowError):
                 self._output.delete([self._turn_uri])
             self._turn.release()
+
+    def clear(self, key: str) -> None:
+        """Takes an image that was worked on to its end out of the marks of processes that are gone.
+
+        It was not the reason: a job that is killed often comes to the same images each time.
+        """
+        with self._clearing:
+            if not self._ends.seen[key]:
+                return
+            for uri, data in self._dead.items():
+                with contextlib.suppress(RowError, ValueError, TypeError, KeyError):
+                    mark = json.loads(data)
+                    if key in mark["images"]:
+                        mark["images"].remove(key)
+                        self._dead[uri] = self._others[uri] = json.dumps(mark).encode()
+                        self._output.put(uri, self._dead[uri])
+            self._ends = _Ends(self._dead.values())
 
     def _schedule(self) -> None:
         if self._timer is None:
@@ -240,14 +262,16 @@ class OpenMarks:
 
     def _look(self) -> None:
         """Reads what processes that are gone have left."""
-        found = {uri: data for uri, data in _read(self._output).items() if uri != self._uri}
-        mine = self._output.mark(self._run_id).removesuffix(".json")
-        self._ends = _Ends(
-            data
-            for uri, data in found.items()
-            if not uri.startswith(mine) or self._others.get(uri) == data
-        )
-        self._others = found
+        with self._clearing:
+            found = {uri: data for uri, data in _read(self._output).items() if uri != self._uri}
+            mine = self._output.mark(self._run_id).removesuffix(".json")
+            self._dead = {
+                uri: data
+                for uri, data in found.items()
+                if not uri.startswith(mine) or self._others.get(uri) == data
+            }
+            self._ends = _Ends(self._dead.values())
+            self._others = found
 
 
 class _Ends:
