@@ -7,7 +7,6 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -27,7 +26,7 @@ from tests.images.odd.base import (
     turned,
     wide,
 )
-from tests.images.odd.writers import psd
+from tests.images.odd.writers import bmp, psd
 
 
 def others() -> Iterator[Odd]:
@@ -50,7 +49,8 @@ def others() -> Iterator[Odd]:
         ("BMP", "8-bit grey", encoded(grey(), "BMP"), as_rgb(grey())),
         ("BMP", "1-bit", encoded(Image.fromarray(grey() > 100), "BMP"),
          as_rgb((grey() > 100) * np.uint8(255))),
-        ("BMP", "32-bit", cv2.imencode(".bmp", rgba[..., [2, 1, 0, 3]])[1].tobytes(), rgba),
+        ("BMP", "32-bit, alpha", bmp(rgba, 3), rgba),
+        ("BMP", "32-bit, its fourth byte unused", bmp(rgba * [1, 1, 1, 0], 0), truth),
         ("AVIF", "8-bit", encoded(truth, "AVIF", quality=95, subsampling="4:4:4"), truth),
         ("AVIF", "alpha", encoded(rgba, "AVIF", quality=95, subsampling="4:4:4"), rgba),
         ("JPEG 2000", "RGB", encoded(truth, "JPEG2000"), truth),

@@ -223,6 +223,20 @@ def tiff(*pages: Page, order: str = "<", big: bool = False) -> bytes:
     return bytes(out)
 
 
+# --------------------------------------------------------------------------------------------- BMP
+
+
+def bmp(rgba: np.ndarray, packing: int) -> bytes:
+    """A 32-bit BMP (version 4); ``packing`` 3 says which bits are alpha, 0 that none are."""
+    height, width = rgba.shape[:2]
+    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000) if packing == 3 else (0, 0, 0, 0)
+    size = height * width * 4
+    info = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, packing, size, 0, 0, 0, 0)
+    info += struct.pack("<4I", *masks) + b"BGRs" + bytes(48)
+    pixels = rgba[::-1, :, [2, 1, 0, 3]].astype(np.uint8).tobytes()
+    return struct.pack("<2sIII", b"BM", 122 + size, 0, 122) + info + pixels
+
+
 # --------------------------------------------------------------------------------------------- PSD
 
 
