@@ -18,9 +18,15 @@ from PIL import Image, ImageCms, ImageOps, features
 
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images import decode, fetch, inspect
+from alphabeam.transforms.images.kinds import kind_of
+from alphabeam.transforms.images.source_tags import tags_of
 from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.rows import FAILED, PENDING, Row
+from alphabeam.transforms.tags import Tags
 from tests.conftest import encoded, product
+from tests.images.odd import odd_pictures
+from tests.images.odd.others import heifs
+from tests.images.odd.writers import png
 
 
 def smooth(height: int = 40, width: int = 60) -> np.ndarray:
@@ -604,3 +610,49 @@ def test_fetch_failures_are_the_rows(tmp_path: Path) -> None:
         assert (picture.row.status, picture.row.error_stage) == (FAILED, "read"), name
         assert picture.row.error_code == code, picture.row.error_message
         assert picture.data == b""
+
+
+# ------------------------------------------------------------------- damage of any kind, everywhere
+
+
+def test_random_damage_gives_a_picture_or_one_of_our_errors(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Of every odd picture; neither a crash nor a word of a library's own is let through."""
+    rng = np.random.default_rng(7)
+    odds = [odd for odd in odd_pictures() if 40 < len(odd.data) < 100_000]
+    capfd.readouterr()
+    for odd in odds:
+        data = bytearray(odd.data)
+        head = min(len(data), 400)
+        for at in (int(rng.integers(head)), int(rng.integers(len(data)))):
+            data[at : at + 2] = rng.integers(0, 256, 2).astype(np.uint8).tobytes()
+        for damaged in ("fail", "flag"):
+            limits = Limits(1_000_000, damaged=damaged)  # type: ignore[arg-type]
+            try:
+                pixels = decode(bytes(data), limits)
+                tags_of(kind_of(bytes(data)), bytes(data))
+            except RowError as error:
+                assert error.message.isprintable() and "<_io" not in error.message, odd
+            else:
+                assert pixels.dtype == np.uint8 and pixels.shape[2] in (3, 4), odd
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_item_of_a_heif_that_is_no_text_is_refused() -> None:
+    """pi-heif 1.4.0 crashes on it, and takes the process with it."""
+    (odd,) = (odd for odd in heifs() if odd.variant == "HEIC, orientation 6")
+    assert odd.data.count(b"\0\0Exif\0") == 1
+    broken = odd.data.replace(b"\0\0Exif\0", b"\0\0\xffxif\0")
+    assert refused(broken)[0] is ErrorCode.TRUNCATED_IMAGE
+    assert tags_of("heif", broken) == Tags()
+
+
+def test_a_16_bit_png_with_a_filter_that_does_not_exist() -> None:
+    for interlaced in (False, True):
+        data = png(np.full((9, 9, 3), 7, np.uint16), 16, 2, interlaced=interlaced, filter=0)
+        at = data.index(b"IDAT") + 4
+        rows = bytearray(zlib.decompress(data[at : data.index(b"IEND") - 8]))
+        rows[-(1 + 9 * 6)] = 9
+        broken = data[: at - 8] + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+        assert refused(broken)[0] is ErrorCode.TRUNCATED_IMAGE

@@ -21,6 +21,7 @@ from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images.colour import adobe_rgb, finished
 from alphabeam.transforms.images.containers import jpeg2000_profile, nclx_profile
 from alphabeam.transforms.images.exif import is_adobe_rgb, orientation_in, orientation_of
+from alphabeam.transforms.images.heif import decode_heif, read_heif
 from alphabeam.transforms.images.jpeg import check_frame, decode_jpeg
 from alphabeam.transforms.images.kinds import kind_of
 from alphabeam.transforms.images.png import decode_png, read_png
@@ -33,6 +34,7 @@ from alphabeam.transforms.images.raster import (
     check_time,
     unsupported,
 )
+from alphabeam.transforms.images.silence import silence
 from alphabeam.transforms.images.tiff import decode_tiff, read_tiff
 from alphabeam.transforms.limits import MAX_PIXELS, Limits
 from alphabeam.transforms.pixels import to_8_bit
@@ -46,6 +48,7 @@ DAMAGED = "damaged_source"
 Image.init()
 # It warns of odd images too; what matters of that is a row's error.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+silence()
 
 _PILLOW = {
     "jpeg": ("JPEG", "MPO"), "webp": ("WEBP",), "bmp": ("BMP",), "gif": ("GIF",),
@@ -176,29 +179,9 @@ def _open_psd(_: str, data: bytes, __: Limits) -> _Opened:
 
 
 def _open_heif(_: str, data: bytes, __: Limits) -> _Opened:
-    import pi_heif
-
-    try:
-        # Turned upright by libheif, of the primary picture. Only its header is read here.
-        picture: Any = pi_heif.open_heif(io.BytesIO(data))
-        width, height = picture.size
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise broken("the image's header is broken or cut off", error) from None
-
-    def load() -> Raster:
-        try:
-            image = Image.frombuffer(
-                picture.mode, picture.size, picture.data, "raw", picture.mode, picture.stride, 1
-            )
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise broken("the image is broken or cut off", error) from None
-        return Raster(image, picture.info.get("icc_profile") or nclx_profile(data))
-
-    return _Opened(width, height, 1, load)
+    picture = read_heif(data)
+    width, height = picture.size
+    return _Opened(width, height, 1, lambda: decode_heif(data, picture))
 
 
 def _open_jpegxl(_: str, data: bytes, __: Limits) -> _Opened:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from alphabeam.transforms.images.colour import profile_of_codes, profile_of_gamma
 from alphabeam.transforms.images.exif import orientation_in
-from alphabeam.transforms.images.raster import Raster, broken, damaged, unsupported
+from alphabeam.transforms.images.raster import Raster, broken, damaged, unsupported, words_of
 from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.pixels import to_8_bit
 
@@ -96,17 +96,23 @@ class Png:
         return None
 
     @property
-    def expected(self) -> int:
-        """Bytes of the inflated pixels, filter bytes included."""
+    def layout(self) -> list[tuple[int, int, int]]:
+        """Where the inflated rows are: start, bytes of a row with its filter, rows; by pass."""
         bits = self.depth * _CHANNELS[self.colour]
-        passes = _PASSES if self.interlaced else ((0, 0, 1, 1),)
-        total = 0
-        for left, top, across, down in passes:
+        found, at = [], 0
+        for left, top, across, down in _PASSES if self.interlaced else ((0, 0, 1, 1),):
             columns = -(-(self.width - left) // across)
             rows = -(-(self.height - top) // down)
             if columns > 0 and rows > 0:
-                total += rows * (1 + (columns * bits + 7) // 8)
-        return total
+                size = 1 + (columns * bits + 7) // 8
+                found.append((at, size, rows))
+                at += size * rows
+        return found
+
+    @property
+    def expected(self) -> int:
+        """Bytes of the inflated pixels, filter bytes included."""
+        return sum(size * rows for _, size, rows in self.layout)
 
 
 def read_png(data: bytes) -> Png:
@@ -118,7 +124,7 @@ def read_png(data: bytes) -> Png:
     """
     if data[12:16] == b"CgBI":
         raise unsupported("Apple's optimised PNG (CgBI)", "save it as a plain PNG")
-    if len(data) < 33 or data[12:16] != b"IHDR" or not _is_whole(data, 8, 13):
+    if len(data) < 33 or data[8:16] != b"\0\0\0\x0dIHDR" or not _is_whole(data, 8, 13):
         raise broken("the image's header is broken or cut off")
     width, height, depth, colour, packing, filtering, interlace = struct.unpack(
         ">IIBBBBB", data[16:29]
@@ -163,7 +169,7 @@ def decode_png(png: Png, limits: Limits) -> Raster:
         try:
             image, alpha = _pixels(png)
         except ValueError as error:
-            problem = str(error)
+            problem = str(error) or "its pixels cannot be decoded"
     if problem:
         if limits.damaged == "fail":
             raise damaged(problem)
@@ -190,7 +196,7 @@ def _pixels(png: Png) -> tuple[Image.Image | NDArray[np.uint8], NDArray[np.uint8
     except MemoryError:
         raise
     except Exception as error:  # broken files raise nearly anything
-        raise ValueError(str(error).strip(" .") or type(error).__name__) from None
+        raise ValueError(words_of(error)) from None
     return opened, None
 
 
@@ -273,18 +279,20 @@ def _decode_16_bit(png: Png) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | Non
         ValueError: The pixels cannot be decoded.
     """
     # libpng, in OpenCV, would print what it finds wrong, so it only gets what is right.
-    unpacker, left = zlib.decompressobj(), png.expected
+    unpacker, done, expected = zlib.decompressobj(), 0, png.expected
     try:
         for name, at, size in png.pixels:
             rest = png.data[at + 8 : at + 8 + size] if name == b"IDAT" else b""
-            while rest and left >= 0:
-                left -= len(unpacker.decompress(rest, 1 << 20))
+            while rest and done <= expected:
+                piece = unpacker.decompress(rest, 1 << 20)
+                _check_filters(piece, done, png.layout)
+                done += len(piece)
                 rest = unpacker.unconsumed_tail
     except zlib.error as error:
         raise ValueError(str(error)) from None
-    if left > 0:
+    if done < expected:
         raise ValueError("some of its pixels are missing")
-    if left or not unpacker.eof or unpacker.unused_data:
+    if done > expected or not unpacker.eof or unpacker.unused_data:
         png = _salvaged(png)  # more than its pixels: harmless
     clean = np.frombuffer(_clean(png, transparency=False), np.uint8)
     wide = cv2.imdecode(clean, cv2.IMREAD_UNCHANGED)
@@ -303,6 +311,15 @@ def _decode_16_bit(png: Png) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | Non
     if wide.ndim == 2 or png.colour == 4:
         return _narrow(wide if wide.ndim == 2 else wide[:, :, 0]), alpha
     return _narrow(wide[:, :, 2::-1]), alpha
+
+
+def _check_filters(piece: bytes, at: int, layout: list[tuple[int, int, int]]) -> None:
+    """Looks at the filters of the rows that begin in a piece of the inflated pixels."""
+    for start, size, rows in layout:
+        first = start + max(0, -((start - at) // size)) * size
+        last = min(start + size * rows, at + len(piece))
+        if first < last and max(piece[first - at : last - at : size]) > 4:
+            raise ValueError("a row's filter is none of PNG's")
 
 
 def _opaque(where: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -61,7 +61,7 @@ def read_psd(data: bytes) -> Psd:
         at += 6 + (data[at + 6] + 2) // 2 * 2  # the name, padded
         size = int.from_bytes(data[at : at + 4], "big")
         if number == _VERSION_INFO and size >= 5:
-            flattened = bool(data[at + 8])
+            flattened = data[at + 8 : at + 9] != b"\0"
         at += 4 + (size + 1) // 2 * 2
     # Section of layers: its length, that of the layers, their number; negative for transparency.
     size = int.from_bytes(data[end : end + 4], "big")

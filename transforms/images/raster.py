@@ -21,6 +21,7 @@ __all__ = [
     "damaged",
     "unsupported",
     "upright",
+    "words_of",
 ]
 
 
@@ -67,20 +68,25 @@ def broken(what: str, error: BaseException | None = None) -> RowError:
         what: What is wrong with it.
         error: What a decoder said, if that helps. It is left out where it quotes the file.
     """
-    said = "" if error is None else str(error).strip(" .") or type(error).__name__
-    if "<" in said or "b'" in said or 'b"' in said or not said.isprintable() or len(said) > 120:
-        said = ""
+    said = "" if error is None else words_of(error)
     return RowError(
         ErrorCode.TRUNCATED_IMAGE, f"{what}{f' ({said})' if said else ''}; upload it again"
     )
+
+
+def words_of(error: BaseException) -> str:
+    """What a decoder said; empty where it quotes the file, or speaks to programmers."""
+    said = str(error).strip(" .") or type(error).__name__
+    odd = "<" in said or "b'" in said or 'b"' in said or not said.isprintable()
+    return "" if odd or len(said) > 120 else said
 
 
 def damaged(said: str) -> RowError:
     """The error for damage of which ``input.damaged: flag`` would take what is left."""
     return RowError(
         ErrorCode.TRUNCATED_IMAGE,
-        f"the image is damaged or cut off ({said}); upload it again, or set input.damaged: flag "
-        "to take what is left of it",
+        f"the image is damaged or cut off{f' ({said})' if said else ''}; upload it again, or set "
+        "input.damaged: flag to take what is left of it",
     )
 
 

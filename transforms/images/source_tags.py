@@ -16,6 +16,7 @@ from typing import Any
 from PIL import ExifTags, Image, IptcImagePlugin
 
 from alphabeam.transforms.images.exif import parsed
+from alphabeam.transforms.images.heif import read_heif
 from alphabeam.transforms.images.png import Png, read_png
 from alphabeam.transforms.tags import Tags
 
@@ -92,9 +93,7 @@ def _of_png(png: Png) -> Tags:
 
 
 def _of_heif(data: bytes) -> Tags:
-    import pi_heif
-
-    info = pi_heif.open_heif(io.BytesIO(data)).info
+    info = read_heif(data).info
     block = info.get("exif")
     exif = parsed(block) if block else Image.Exif()
     dpi = _exif_resolution(exif)

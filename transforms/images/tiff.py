@@ -8,7 +8,6 @@ to unpack for a whole picture, are put together here from their strips or tiles.
 from __future__ import annotations
 
 import io
-import logging
 import struct
 import time
 from collections.abc import Iterator
@@ -109,8 +108,6 @@ def read_tiff(data: bytes) -> TiffPage:
     """
     import tifffile
 
-    # It logs what it finds odd; what matters of that is a row's error.
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             pages = list(_pages(file))

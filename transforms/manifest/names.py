@@ -12,7 +12,8 @@ __all__ = ["IMAGE_EXTENSIONS", "checksum", "default_id", "digest", "file_name", 
 
 IMAGE_EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp"),
-    *(".tif", ".tiff", ".bmp", ".gif", ".avif"),
+    *(".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif", ".hif"),
+    *(".jp2", ".j2k", ".jpf", ".psd", ".jxl"),
 )
 
 _MASK = 2**64 - 1
