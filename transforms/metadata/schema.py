@@ -103,7 +103,9 @@ _BEFORE: dict[str, Column] = {
     "width": Column(pa.int32(), "Width of the upright image, pixels."),
     "height": Column(pa.int32(), "Height of the upright image, pixels."),
     "source_format": Column(
-        _TEXT, "Format of the source, by content: jpeg, png, webp, tiff, bmp, gif, avif."
+        _TEXT,
+        "Format of the source, by content: jpeg, png, webp, tiff, bmp, gif, avif, heif, "
+        "jpeg2000, psd, jpegxl.",
     ),
     "source_bytes": Column(pa.int64(), "Encoded size of the source, bytes."),
     "source_sha256": Column(_TEXT, "SHA-256 of the source's bytes, hex."),
