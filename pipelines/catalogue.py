@@ -41,6 +41,9 @@ def manifest_of(job: Job) -> Manifest:
             output.failures,
         ),
         allow_empty=job.input.allow_empty,
+        delimiter=job.input.delimiter,
+        encoding=job.input.encoding,
+        columns={**job.input.columns},
     )
 
 

@@ -24,7 +24,14 @@ from alphabeam.transforms.cutouts import write_cutout
 from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.images import fetch
 from alphabeam.transforms.ledger import FinishedRows, look_up
-from alphabeam.transforms.manifest import Manifest, ManifestError, Survey, read_shard, survey
+from alphabeam.transforms.manifest import (
+    Manifest,
+    ManifestError,
+    Survey,
+    parts_of,
+    read_shard,
+    survey,
+)
 from alphabeam.transforms.rows import FAILED, PENDING, Row
 from alphabeam.transforms.secret_refs import references, resolve
 
@@ -56,7 +63,8 @@ def probe(job: Job) -> LocalBackend | PicpikBackend:
         backend.core()
     manifest = manifest_of(job)
     if manifest.kind != "glob":
-        storage.open_input(manifest.uri, options=manifest.storage_options).close()
+        for part in parts_of(manifest)[:1]:
+            storage.open_input(part.uri, options=part.storage_options).close()
     output = output_of(job)
     uri = output.uri(".alphabeam-probe")
     output.put(uri, b"alphabeam tries whether it may write here\n")

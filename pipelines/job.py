@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from alphabeam.transforms.backends.settings import LocalSettings, PicpikSettings
+from alphabeam.transforms.manifest import Manifest
 from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.secret_refs import inline_secrets
 from alphabeam.transforms.settings import settings_of
@@ -78,10 +79,23 @@ class Input(_Section):
     """What is read."""
 
     manifest: str = Field(min_length=1)
-    """The manifest: a path relative to the job file, or any fsspec URL; for a glob, the pattern."""
+    """The manifest: a path relative to the job file, or any fsspec URL; a folder or a pattern for
+    several part files; for a glob, the pattern of the images."""
 
     format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "list", "glob"] = "auto"
     """The manifest's format; `auto` goes by the name."""
+
+    delimiter: str = Field("auto", pattern=r"^(auto|tab|[^\"\r\n])$")
+    """What stands between a CSV's fields: one character, `tab`, or `auto` for what its header or
+    its line `sep=;` shows."""
+
+    encoding: str = "auto"
+    """A text manifest's encoding as Python names it (`utf-8`, `cp1252`, `shift_jis` …); `auto` for
+    what its content shows."""
+
+    columns: dict[Literal["image", "id"], str] = {}
+    """The manifest's own names for `image` and `id`, such as `{image: Foto 2, id: SKU}`; needed
+    only where the names are not known, or several are."""
 
     max_pixels: int = Field(100_000_000, ge=1, le=178_000_000)
     """Largest width times height of an image; larger ones fail before they are decoded."""
@@ -109,6 +123,12 @@ class Input(_Section):
     a local file; else for the manifest's own store, `http` and `https`, and for no local files.
     This machine (loopback), link-local addresses and a cloud's metadata service are read from only
     if they are listed by name, such as `http://127.0.0.1:8000`."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        Manifest("m.csv", encoding=value)
+        return value
 
     allow_empty: bool = False
     """Take a manifest without rows for right, though the last run's had some."""

@@ -26,7 +26,8 @@ SEEN = """
 import json
 from alphabeam.pipelines.job import schema_text
 from alphabeam.pipelines.reference import parameter_table
-from alphabeam.transforms.manifest.rows import columns_of, row_from_record
+from alphabeam.transforms.manifest.columns import columns_of
+from alphabeam.transforms.manifest.rows import row_from_record
 from alphabeam.transforms.metadata import SCHEMA, failure_record, rows_from_table, table_from_rows
 from alphabeam.transforms.rows import Row
 

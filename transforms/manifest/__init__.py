@@ -12,6 +12,7 @@ with `row_from_record` and go on from there.
 from __future__ import annotations
 
 from alphabeam.transforms.manifest.names import file_name
+from alphabeam.transforms.manifest.parts import parts_of
 from alphabeam.transforms.manifest.rows import row_from_record
 from alphabeam.transforms.manifest.shards import Survey, read_shard, survey
 from alphabeam.transforms.manifest.source import Manifest, ManifestError, ManifestFormat, Shard
@@ -25,6 +26,7 @@ __all__ = [
     "Shard",
     "Survey",
     "file_name",
+    "parts_of",
     "read_shard",
     "row_from_record",
     "survey",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -13,32 +14,13 @@ import numpy as np
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.manifest.names import default_id
-from alphabeam.transforms.manifest.source import ManifestError
 from alphabeam.transforms.parameters import PARAMETERS, Box, MattingParameters
 from alphabeam.transforms.rows import FAILURE_COLUMNS, Row
 from alphabeam.transforms.settings import Setting
 
-__all__ = ["columns_of", "row_from_record"]
+__all__ = ["own_id", "row_from_record"]
 
 _PARAMETERS = {p.name: p for p in PARAMETERS}
-# The API's own spellings (ErodeSize) and ours (erode_size) meet when case and "_" are dropped.
-_KNOWN_COLUMNS = {name.replace("_", ""): name for name in (*_PARAMETERS, "image", "id")}
-
-
-def columns_of(names: Iterable[str], where: str) -> dict[str, str]:
-    """Maps a manifest's own column names to ours; unknown ones are carried through."""
-    mapped: dict[str, str] = {}
-    for name in names:
-        known = _KNOWN_COLUMNS.get(name.strip().lower().replace("_", ""))
-        if known in mapped.values():
-            raise ManifestError(
-                f"{where}: two columns mean {known!r} ({name!r} is the second); leave one out"
-            )
-        mapped[name] = known or name.strip()
-    if "image" not in mapped.values():
-        found = ", ".join(repr(n) for n in mapped) or "none"
-        raise ManifestError(f"{where}: there is no column 'image'; the columns are {found}")
-    return mapped
 
 
 def _shown(value: Any) -> str:
@@ -116,16 +98,58 @@ def _parameters(values: Mapping[str, Any], defaults: MattingParameters) -> Matti
 
 
 _DEFAULTS = MattingParameters()
+_SHORT_BYTES = 64  # what is longer is no digest or UUID, but a file
 
 
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, (bytes, bytearray)):
-        return bytes(value).decode("utf-8", "replace")
+        try:
+            return bytes(value).decode()
+        except UnicodeDecodeError:
+            return value.hex() if len(value) <= _SHORT_BYTES else f"{len(value)} bytes"
     if isinstance(value, (dict, list, bool)):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return json.dumps(value, ensure_ascii=False, default=_text)
     return str(value)
+
+
+def own_id(values: Mapping[str, Any]) -> str:
+    """The id that a record gives itself; empty if it gives none.
+
+    A whole number is written without a point and an exponent, whatever type its column has:
+    1001.0 of a column of doubles is 1001. NaN, which is what spreadsheets' libraries make of an
+    empty cell, is no id.
+    """
+    value = values.get("id")
+    if isinstance(value, (float, Decimal, np.floating)):
+        if value != value:
+            return ""
+        exact = Decimal(value) if isinstance(value, Decimal) else Decimal(repr(float(value)))
+        if exact.is_finite():
+            whole = exact == exact.to_integral_value() and exact.adjusted() < 40
+            return f"{exact.quantize(Decimal(1)) if whole else exact:f}"
+    return "" if value is None else _text(value).strip()
+
+
+def _image(value: Any, line: int) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, (bytes, bytearray)):
+        try:
+            return bytes(value).decode().strip()
+        except UnicodeDecodeError:
+            raise RowError(
+                ErrorCode.MANIFEST_ROW,
+                f"line {line}: 'image' holds {len(value)} bytes that are no text; give a path or "
+                "a URI",
+            ) from None
+    if isinstance(value, (dict, list, tuple)):
+        raise RowError(
+            ErrorCode.MANIFEST_ROW,
+            f"line {line}: 'image' is {_shown(value)}; give one path or URI as text",
+        )
+    return _text(value).strip()
 
 
 def _check_text(image: str, line: int) -> None:
@@ -172,10 +196,13 @@ def row_from_record(
         and k not in ("image", "id")
         and k not in FAILURE_COLUMNS
     }
-    raw_image = values.get("image")
-    image = _text(raw_image).strip() if raw_image is not None else ""
-    raw_id = values.get("id")
-    id = _text(raw_id).strip() if raw_id is not None else ""
+    id = own_id(values)
+    try:
+        image = _image(values.get("image"), line)
+    except RowError as error:
+        return Row(id=id or f"line-{line}", image="", line=line, extra=extra).failed(
+            "manifest", error
+        )
     shown = image.encode("utf-8", "backslashreplace").decode()
     if "://" in folder and "://" not in shown:
         shown = storage.redact(shown)  # a part of a URL, if it cannot be resolved

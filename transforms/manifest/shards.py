@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import array
+import logging
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -19,12 +21,16 @@ from alphabeam.transforms.manifest.names import (
     file_name,
     suffix,
 )
-from alphabeam.transforms.manifest.records import End, Record, parquet_records, text_records
-from alphabeam.transforms.manifest.rows import row_from_record
+from alphabeam.transforms.manifest.parquet import parquet_records
+from alphabeam.transforms.manifest.parts import has_pattern, matches, part_of, parts_of
+from alphabeam.transforms.manifest.records import End, Record, text_records
+from alphabeam.transforms.manifest.rows import own_id, row_from_record
 from alphabeam.transforms.manifest.source import Manifest, ManifestError, Shard
-from alphabeam.transforms.rows import Row
+from alphabeam.transforms.rows import FAILED, Row
 
 __all__ = ["Collisions", "Survey", "read_shard", "survey"]
+
+_logger = logging.getLogger(__name__)
 
 _SHARD_ROWS = 2048
 _LEAST_SHARDS = 64
@@ -83,26 +89,64 @@ def survey(manifest: Manifest) -> Survey:
     """
     if manifest.kind == "glob":
         return _survey_glob(manifest)
-    version = storage.stat(manifest.uri, options=manifest.storage_options).version
     names = _Names()
-    folder = manifest.folder
+    parts = parts_of(manifest)
+    whole = parts == [manifest]
+    rows, lines, version, first = 0, 0, "", 1
+    shards: list[Shard] = []
+    for part in parts:
+        version = storage.stat(part.uri, options=part.storage_options).version
+        found = _survey_file(part, names, manifest.folder, first)
+        rows, lines = rows + found.rows, (lines + found.lines) & (2**64 - 1)
+        if not whole:
+            found.shards[:] = [
+                shard._replace(part=part.uri, first=first, version=version)
+                for shard in found.shards
+            ]
+        shards += found.shards
+        first = found.next_line
+        _check_version(part, version)
+        if found.left_out:
+            _logger.warning(
+                "%s: %d products without an image are left out", part.shown, found.left_out
+            )
+    surveyed = names.survey(rows, shards)
+    return replace(surveyed, lines=lines, version=version if whole else "")
+
+
+class _File(NamedTuple):
+    """What one pass over one file tells."""
+
+    rows: int
+    lines: int
+    shards: list[Shard]
+    next_line: int
+    left_out: int
+
+
+def _survey_file(manifest: Manifest, names: _Names, folder: str, first: int) -> _File:
     parquet = manifest.kind == "parquet"
     shards: list[Shard] = []
     begin: End | None = None  # where the shard at hand begins, and its rows so far
-    rows, rows_in_shard, lines = 0, 0, 0
-    end = End(0, 1)
+    rows, rows_in_shard, lines, left_out = 0, 0, 0, 0
+    end = End(0, first)
     for record, behind in (
-        parquet_records(manifest, None, only_names=True) if parquet else text_records(manifest)
+        parquet_records(manifest, None, only_names=True, first=first)
+        if parquet
+        else text_records(manifest, first=first)
     ):
         if parquet and behind.offset != end.offset:  # the first row of another row group
             shards.append(Shard(behind.offset - 1, behind.offset, record.line))
         elif not parquet and begin is None:
             begin = end
-        rows += 1
         rows_in_shard += 1
-        lines = checksum((record.line,), lines)
         end = behind
-        if record.error is None:
+        if record.left_out:
+            left_out += 1
+        else:
+            rows += 1
+            lines = checksum((record.line,), lines)
+        if record.error is None and not record.left_out:
             named = {name: record.values.get(name) for name in ("image", "id")}
             names.add(row_from_record(named, folder=folder, line=record.line), record)
         if begin and end.seekable and rows_in_shard >= _SHARD_ROWS // _LEAST_SHARDS:
@@ -110,9 +154,7 @@ def survey(manifest: Manifest) -> Survey:
             begin, rows_in_shard = None, 0
     if begin:
         shards.append(Shard(begin.offset, end.offset if end.seekable else None, begin.line))
-    _check_version(manifest, version)
-    surveyed = names.survey(rows, shards if parquet else _coalesced(shards))
-    return replace(surveyed, lines=lines, version=version)
+    return _File(rows, lines, shards if parquet else _coalesced(shards), end.line, left_out)
 
 
 def _check_version(manifest: Manifest, version: str) -> None:
@@ -136,11 +178,8 @@ def _coalesced(shards: list[Shard]) -> list[Shard]:
 
 
 def _survey_glob(manifest: Manifest) -> Survey:
-    pattern = manifest.uri
-    if storage.is_local(pattern) and os.path.isdir(os.path.expanduser(pattern)):
-        pattern = pattern.rstrip("/") + "/"
-    uris = storage.glob(pattern, options=manifest.storage_options)
-    if any(c in manifest.uri.rsplit("/", 1)[-1] for c in "*?["):
+    uris = matches(manifest)
+    if has_pattern(manifest.uri.rsplit("/", 1)[-1]):
         chosen = [uri for uri in uris if not uri.endswith("/")]
     else:  # a folder: its images, not the read-me beside them
         chosen = [u for u in uris if os.path.splitext(u)[1].lower() in IMAGE_EXTENSIONS]
@@ -169,9 +208,9 @@ class _Names:
         self._lines = array.array("Q")
 
     def add(self, row: Row, record: Record | None) -> None:
-        own_id = record is not None and bool(str(record.values.get("id") or "").strip())
+        named = record is not None and bool(own_id(record.values))
         self._names.append(digest(file_name(row.id, keep=True).casefold()))
-        self._uris.append(0 if own_id else digest(row.image) | 1)
+        self._uris.append(0 if named else digest(row.image) | 1)
         self._lines.append(row.line)
 
     def survey(self, rows: int, shards: list[Shard]) -> Survey:
@@ -207,36 +246,48 @@ def read_shard(
         One row a record.
     """
     collisions = collisions or Collisions()
-    if collisions.version and manifest.kind != "glob":
-        _check_version(manifest, collisions.version)
+    file = part_of(manifest, shard.part) if shard.part else manifest
+    version = shard.version or collisions.version
+    if version and manifest.kind != "glob":
+        _check_version(file, version)
     records: Iterable[Record]
     if manifest.kind == "glob":
         records = (Record(shard.line + i, {"image": u}) for i, u in enumerate(shard.uris))
     elif manifest.kind == "parquet":
-        records = (record for record, _ in parquet_records(manifest, shard))
+        records = (record for record, _ in parquet_records(file, shard))
     else:
-        records = (record for record, _ in text_records(manifest, shard))
+        records = (record for record, _ in text_records(file, shard, shard.first))
     folder = manifest.folder
     for record in records:
+        if record.left_out:
+            continue
         if record.error is not None:
             row = Row(id=f"line-{record.line}", image="", line=record.line)
-            yield row.failed("manifest", record.error)
+            yield _placed(row.failed("manifest", record.error), shard)
             continue
         row = row_from_record(
             record.values, folder=folder, defaults=manifest.defaults, line=record.line
         )
         if collisions.first_lines:
-            own_id = bool(str(record.values.get("id") or "").strip())
-            row = _distinct(row, own_id, collisions)
-        yield row
+            row = _distinct(row, bool(own_id(record.values)), collisions)
+        yield _placed(row, shard)
 
 
-def _distinct(row: Row, own_id: bool, collisions: Collisions) -> Row:
+def _placed(row: Row, shard: Shard) -> Row:
+    """The row; a failed one of a manifest of several files says which of them it stands in."""
+    if not shard.part or row.status != FAILED:
+        return row
+    name = storage.redact(shard.part.rsplit("/", 1)[-1])
+    where = f"{row.error_message} ({name}, line {row.line - shard.first + 1})"
+    return row._replace(error_message=where[:1000])
+
+
+def _distinct(row: Row, named: bool, collisions: Collisions) -> Row:
     name = digest(file_name(row.id, keep=True).casefold())
     first = collisions.first_lines.get(name)
     if first is None:
         return row
-    if not own_id and name in collisions.ambiguous:
+    if not named and name in collisions.ambiguous:
         first = collisions.first_uses.get(digest(row.image) | 1, row.line)
         row = row._replace(id=f"{row.id}-{suffix(row.image)}")
     if first == row.line or row.error_code is not None:
@@ -246,6 +297,13 @@ def _distinct(row: Row, own_id: bool, collisions: Collisions) -> Row:
         RowError(
             ErrorCode.DUPLICATE_ID,
             f"line {row.line}: the id {row.id!r} stands on line {first} already; "
-            "ids must be unique (letter case does not count)",
+            f"ids must be unique (letter case does not count){_shortened(row.id)}",
         ),
     )
+
+
+def _shortened(id: str) -> str:
+    """What became of a long number that a spreadsheet shows as 4.00638E+12."""
+    if re.fullmatch(r"\d[.,]\d+[Ee]\+\d+", id.strip()) is None:
+        return ""
+    return "; a spreadsheet has shortened it: format the column as text, and export it again"

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from alphabeam.transforms import storage
 from alphabeam.transforms.parameters import MattingParameters
 
-__all__ = ["Manifest", "ManifestError", "ManifestFormat", "Shard"]
+__all__ = ["Manifest", "ManifestError", "ManifestFormat", "Shard", "braced", "table_extension"]
 
 ManifestFormat = Literal["auto", "csv", "tsv", "jsonl", "parquet", "list", "glob"]
 
@@ -44,6 +44,9 @@ class Manifest:
         storage_options: Options for fsspec, by protocol.
         exclude: What a glob leaves out: objects, and folders with a ``/`` at their ends.
         allow_empty: Whether a glob may match nothing.
+        delimiter: What stands between a CSV's fields; ``auto`` for what its header shows.
+        encoding: Python's name of a text's encoding; ``auto`` for what its content shows.
+        columns: The manifest's own names for ours, such as ``{"image": "Foto 2"}``.
     """
 
     uri: str
@@ -52,6 +55,9 @@ class Manifest:
     storage_options: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False)
     exclude: tuple[str, ...] = ()
     allow_empty: bool = False
+    delimiter: str = "auto"
+    encoding: str = "auto"
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.format not in get_args(ManifestFormat):
@@ -59,6 +65,14 @@ class Manifest:
                 f"manifest format {self.format!r} is not one of "
                 f"{', '.join(get_args(ManifestFormat))}"
             )
+        if self.delimiter not in ("auto", "tab") and len(self.delimiter) != 1:
+            raise ValueError(f"delimiter {self.delimiter!r} is not one character, tab or auto")
+        try:
+            "".encode("utf-8" if self.encoding == "auto" else self.encoding)
+        except LookupError:
+            raise ValueError(
+                f"encoding {self.encoding!r} is not known; try utf-8 or cp1252"
+            ) from None
 
     @property
     def shown(self) -> str:
@@ -77,12 +91,11 @@ class Manifest:
         uri = self.uri
         if uri.lower().startswith(("http://", "https://")):
             uri = re.split("[?#]", uri, maxsplit=1)[0]  # a query is no pattern
-        name = uri.rsplit("/", 1)[-1].lower()
-        stem = re.sub(r"\.(gz|gzip|zst|zstd)$", "", name)
-        extension = os.path.splitext(stem)[1]
-        if extension in _EXTENSIONS:
+        uri = re.sub(r"\?versionId=[^/]*$", "", uri)
+        extension = table_extension(uri.rstrip("/"))
+        if extension:
             return _EXTENSIONS[extension]
-        if any(c in uri for c in "*?[") or uri.endswith("/"):
+        if any(c in uri for c in "*?[") or len(braced(uri)) > 1 or uri.endswith("/"):
             return "glob"
         if storage.is_local(self.uri) and os.path.isdir(os.path.expanduser(self.uri)):
             return "glob"
@@ -94,13 +107,32 @@ class Manifest:
     @property
     def folder(self) -> str:
         """What relative image URIs and default ids are relative to."""
+        fixed = re.split(r"[*?\[]|\{(?=[^{}/]*,)", self.uri, maxsplit=1)[0]
         if self.kind == "glob":
-            fixed = re.split(r"[*?\[]", self.uri, maxsplit=1)[0]
             if fixed == self.uri:
                 return fixed
             folder, slash, _ = fixed.rpartition("/")
             return folder or slash or "."
+        if fixed != self.uri and not self.uri.lower().startswith(("http://", "https://")):
+            folder, slash, _ = re.sub(r"\?versionId=[^/]*$", "", fixed).rpartition("/")
+            return folder or slash or "."
         return storage.parent(self.uri)
+
+
+def table_extension(uri: str) -> str:
+    """The extension that tells a manifest's format; empty if there is none."""
+    name = uri.rsplit("/", 1)[-1].lower()
+    extension = os.path.splitext(re.sub(r"\.(gz|gzip|zst|zstd)$", "", name))[1]
+    return extension if extension in _EXTENSIONS else ""
+
+
+def braced(pattern: str) -> list[str]:
+    """The patterns that one with braces stands for: ``a.{jpg,png}`` is ``a.jpg`` and ``a.png``."""
+    found = re.search(r"\{([^{}]*,[^{}]*)\}", pattern)
+    if found is None:
+        return [pattern]
+    before, after = pattern[: found.start()], pattern[found.end() :]
+    return [one for choice in found[1].split(",") for one in braced(f"{before}{choice}{after}")]
 
 
 class Shard(NamedTuple):
@@ -111,9 +143,15 @@ class Shard(NamedTuple):
         end: One past its last byte; None means to the end.
         line: Line (text) or row (Parquet, glob) number of its first record, from 1.
         uris: A glob's URIs themselves.
+        part: The file, of a manifest of several.
+        first: Number of this file's first line: lines are counted through all parts.
+        version: This file's version.
     """
 
     start: int
     end: int | None
     line: int
     uris: tuple[str, ...] = ()
+    part: str = ""
+    first: int = 1
+    version: str = ""

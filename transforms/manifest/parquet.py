@@ -1,0 +1,132 @@
+"""The records of a Parquet manifest; one value that cannot be held costs nothing but itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from alphabeam.transforms import storage
+from alphabeam.transforms.manifest.columns import columns_of
+from alphabeam.transforms.manifest.records import End, Record, bad_record, record_of
+from alphabeam.transforms.manifest.source import Manifest, ManifestError, Shard
+
+__all__ = ["parquet_records"]
+
+
+# What `as_py` raises for a value that Python cannot hold: a date after 9999, nanoseconds without
+# pandas, a zone that this machine does not know, bytes that are no text.
+_UNHELD = (ValueError, OverflowError, TypeError, LookupError, ImportError, pa.ArrowException)
+
+
+def parquet_records(
+    manifest: Manifest, shard: Shard | None, only_names: bool = False, first: int = 1
+) -> Iterator[tuple[Record, End]]:
+    """Like `text_records`."""
+    stream = storage.open_input(manifest.uri, options=manifest.storage_options)
+    try:
+        try:
+            file = pq.ParquetFile(stream)
+        except pa.ArrowException as error:
+            reason = str(error).splitlines()[0]
+            raise ManifestError(f"{manifest.shown}: not a Parquet file: {reason}") from None
+        schema = file.schema_arrow
+        columns = columns_of(schema.names, manifest.shown, manifest.columns)
+        _check_types(schema, columns, manifest.shown)
+        wanted = [
+            name for name, ours in columns.items() if not only_names or ours in ("id", "image")
+        ]
+        groups = range(file.num_row_groups) if shard is None else (shard.start,)
+        line = first if shard is None else shard.line
+        for group in groups:
+            for batch in file.iter_batches(1024, row_groups=[group], columns=wanted):
+                for values, wrong in _rows(batch, columns):
+                    record = bad_record(line, wrong) if wrong else record_of(line, values, columns)
+                    yield record, End(group + 1, line + 1)
+                    line += 1
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ManifestError(f"{manifest.shown}: the Parquet file is broken: {reason}") from None
+    finally:
+        stream.close()
+
+
+def _check_types(schema: pa.Schema, columns: Mapping[str, str], shown: str) -> None:
+    """Makes sure that images may be URIs."""
+    name = next(name for name in columns if columns[name] == "image")
+    kind = schema.field(name).type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_struct(kind) and {field.name for field in kind} == {"bytes", "path"}:
+        raise ManifestError(
+            f"{shown}: column {name!r} holds the images themselves ({kind}); write each one's "
+            "'bytes' to a file, and give the files' URIs"
+        )
+    if pa.types.is_nested(kind) or pa.types.is_temporal(kind) or pa.types.is_floating(kind):
+        raise ManifestError(
+            f"{shown}: column {name!r} is of type {kind}; a path or URI as text is needed"
+        )
+
+
+def _rows(
+    batch: pa.RecordBatch, columns: Mapping[str, str]
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """The values of each row by our column names, and what is wrong with it."""
+    try:
+        records = batch.to_pylist()
+    except _UNHELD:  # search for it value by value
+        for number in range(batch.num_rows):
+            yield _row(batch, number, columns)
+        return
+    for record in records:
+        yield {columns[name]: value for name, value in record.items()}, ""
+
+
+def _row(
+    batch: pa.RecordBatch, number: int, columns: Mapping[str, str]
+) -> tuple[dict[str, Any], str]:
+    values: dict[str, Any] = {}
+    error = ""
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        ours, scalar = columns[name], column[number]
+        try:
+            values[ours] = scalar.as_py()
+        except _UNHELD as reason:
+            if ours in ("image", "id"):
+                error = f"column {name!r}: {' '.join(str(reason).split())[:100]}"
+            values[ours] = _held(scalar)
+    return values, error
+
+
+def _held(scalar: Any) -> Any:
+    """A value of which Python cannot hold a part, with that part as text."""
+    try:
+        return scalar.as_py()
+    except _UNHELD:
+        pass
+    kind = scalar.type
+    if pa.types.is_struct(kind):
+        return {field.name: _held(scalar[number]) for number, field in enumerate(kind)}
+    if pa.types.is_map(kind):
+        return [[_held(pair["key"]), _held(pair["value"])] for pair in scalar.values]
+    if pa.types.is_nested(kind):
+        return [_held(item) for item in scalar.values]
+    if pa.types.is_dictionary(kind):
+        return _held(scalar.value)
+    zone = ""
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        scalar, zone = scalar.cast(pa.timestamp(kind.unit)), "Z"  # stored as UTC
+    if pa.types.is_duration(kind):
+        return f"{scalar.value} {kind.unit}"
+    try:
+        text = str(scalar.cast(pa.string()).as_py())
+        if "out of range" not in text:
+            return text + zone
+    except _UNHELD:
+        pass
+    try:
+        return bytes(scalar.cast(pa.binary()).as_py()).decode("utf-8", "replace")
+    except _UNHELD:
+        return f"{scalar.value} {kind}"
