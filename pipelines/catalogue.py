@@ -43,7 +43,7 @@ def manifest_of(job: Job) -> Manifest:
         allow_empty=job.input.allow_empty,
         delimiter=job.input.delimiter,
         encoding=job.input.encoding,
-        columns={**job.input.columns},
+        columns={str(ours): theirs for ours, theirs in job.input.columns.items()},
     )
 
 
