@@ -20,7 +20,7 @@ from tests.conftest import Shop, encoded, product
 
 FillShop = Callable[..., Shop]
 
-# A run in which a picture of 77 x 60 pixels ends its process, as a lack of memory would.
+# A run in which a picture of 77 x 60 pixels ends its process, as a fault in a decoder would.
 _RUN = """
 import os, signal, sys
 from alphabeam.transforms.matting import MattingCore
@@ -31,7 +31,7 @@ def deadly(core, pixels, parameters):
     if pixels.shape[1] == 77:
         with open(sys.argv[1], "a") as tries:
             tries.write("try\\n")
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSEGV)  # as a fault in a decoder does
     return remove(core, pixels, parameters)
 
 MattingCore.remove = deadly
@@ -59,7 +59,7 @@ def test_an_image_that_ends_its_process_is_given_up_after_three_tries(
     shop = filled_shop(8)
     (shop.folder / "images/p3.png").write_bytes(encoded(product(3, width=77)))
     for end in range(1, 4):
-        assert run(shop) == -signal.SIGKILL
+        assert run(shop) == -signal.SIGSEGV
         assert tries(shop) == end
     assert shop.run() == 3
     rows = shop.rows()
@@ -203,3 +203,36 @@ def test_a_broken_mark_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixt
         output.put(output.mark(f"broken{len(data)}"), data)
     open_marks(tmp_path, "run").begin("a")
     assert "is broken" in caplog.text
+
+
+def test_an_end_by_somebody_else_does_not_count(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from alphabeam.transforms.ledger.crashes import OpenMarks
+from alphabeam.transforms.output import Output
+
+marks = OpenMarks(Output(sys.argv[1]), sys.argv[2])
+marks.begin("a")
+os.kill(os.getpid(), int(sys.argv[3]))
+"""
+    for number, ending in enumerate([signal.SIGKILL] * 4 + [signal.SIGSEGV] * 3):
+        command = [sys.executable, "-c", code, str(tmp_path), f"run{number}", str(int(ending))]
+        assert subprocess.run(command, check=False).returncode == -ending
+    with pytest.raises(RowError, match="ended 3 times"):
+        open_marks(tmp_path, "last").begin("a")
+
+
+def test_a_lack_of_memory_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from alphabeam.transforms import witness
+
+    faults = tmp_path / "alphabeam-faults-x"
+    faults.touch()
+    seen = {**witness.witness(), "faults": str(faults), "memory_kills": "7"}
+    monkeypatch.setattr(witness, "_memory_kills", lambda: "7")
+    assert witness.was_killed(seen)
+    monkeypatch.setattr(witness, "_memory_kills", lambda: "8")
+    assert not witness.was_killed(seen)
+    monkeypatch.setattr(witness, "_memory_kills", lambda: "7")
+    assert not witness.was_killed({**seen, "process": "another machine:1:2:3"})
+    faults.write_text("Fatal Python error: Segmentation fault")
+    assert not witness.was_killed(seen)

@@ -9,7 +9,9 @@ Ordinarily a mark is written every two seconds, which costs next to nothing, and
 just before the end. Once there are marks of processes that are gone, each image is marked before
 it is worked on, and those that have been in such a mark are worked on one at a time, so that the
 one at fault is not confused with those beside it. An image is given up, as ``crashed``, if its
-process ended three times: two of them seen, the third seen or possibly missed.
+process ended three times: two of them seen, the third seen or possibly missed. The end of a
+process that somebody killed does not count, where that can be told; see
+`alphabeam.transforms.witness`.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.pool import Stage
 from alphabeam.transforms.rows import PENDING, Picture
+from alphabeam.transforms.witness import forget_witness, was_killed, witness
 
 __all__ = ["Marks", "OpenMarks", "forget_marks", "remove_marks", "waiting", "working"]
 
@@ -292,7 +295,9 @@ class _Ends:
                 mark = json.loads(data)
                 images, exact = [str(key) for key in mark["images"]], bool(mark["exact"])
                 ends = int(mark["ends"])
-            except (ValueError, TypeError, KeyError):
+                if was_killed(mark["witness"]):
+                    continue
+            except (ValueError, TypeError, KeyError, AttributeError):
                 _logger.warning("a mark under ledger/working is broken; it is left out")
                 continue
             self.seen.update({key: ends for key in images})
@@ -312,12 +317,16 @@ class _Ends:
 
 def forget_marks(output: Output) -> None:
     """Removes all marks when a run is whole; keeps which images were given up."""
-    ends = _Ends(_read(output).values())
+    marks = _read(output).values()
+    ends = _Ends(marks)
     given_up = sorted(filter(ends.too_many, ends.seen))
     keep = output.mark(_GIVEN_UP)
     if given_up:
         output.put(keep, _encoded(given_up, True, _ENDS))
     output.delete(uri for uri in output.mark_files() if not given_up or uri != keep)
+    for data in marks:
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+            forget_witness(json.loads(data)["witness"])
 
 
 def remove_marks(output: Output, run_id: str) -> None:
@@ -388,7 +397,10 @@ def _watch(marks: weakref.ref[OpenMarks]) -> None:
 
 
 def _encoded(keys: list[str], exact: bool, ends: int = 1) -> bytes:
-    return json.dumps({"images": keys, "exact": exact, "ends": ends}).encode()
+    seen = dict(witness()) if ends == 1 else {}
+    return json.dumps(
+        {"images": keys, "exact": exact, "ends": ends, "witness": seen}, indent=1
+    ).encode()
 
 
 def _read(output: Output) -> dict[str, bytes]:
