@@ -71,7 +71,7 @@ def forget_witness(seen: Mapping[str, str]) -> None:
 
 def _folder() -> Path:
     # Not the temporary folder of a run, which the next one removes before it looks at the marks.
-    return platformdirs.user_cache_path("alphabeam") / "faults"
+    return platformdirs.user_cache_path("alphabeam", appauthor=False) / "faults"
 
 
 def _new_file() -> str:
