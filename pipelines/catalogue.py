@@ -132,6 +132,7 @@ class Catalogue(beam.PTransform):
         backend = backend_of(job, self.threads.matting, self.work)
         journal = Journal(output, self.run_id)
         finished = Finished(output, journal)
+        marks = Marks(output, self.run_id, heed=not self.fresh)
 
         rows = pbegin | "ReadManifest" >> ReadManifest(
             manifest_of(job),
@@ -144,6 +145,7 @@ class Catalogue(beam.PTransform):
             threads=job.input.threads,
             storage_options=output.storage,
             allow=allow,
+            marks=marks,
         )
         write = WriteCutouts(
             output,
@@ -151,7 +153,6 @@ class Catalogue(beam.PTransform):
             pixels_in_flight=job.engine.pixels_in_flight,
             journal=journal,
         )
-        marks = Marks(output, self.run_id, heed=not self.fresh)
         stages = [read.stage, *marks.watch(RemoveBackground(backend).stage, write.stage)]
         if not self.fresh:
             skip = SkipFinished(finished, backend, allow=allow, read_timeout=job.input.read_timeout)

@@ -236,3 +236,23 @@ def test_a_lack_of_memory_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not witness.was_killed({**seen, "process": "another machine:1:2:3"})
     faults.write_text("Fatal Python error: Segmentation fault")
     assert not witness.was_killed(seen)
+
+
+def test_a_header_that_ends_the_process_is_found_too(
+    filled_shop: FillShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark is there while the header is read, and gone once the row is through."""
+    from alphabeam.transforms.images import reading
+
+    shop = filled_shop(1)
+    seen: list[int] = []
+    inspect = reading.inspect
+
+    def look(data: bytes, limits: object) -> object:
+        seen.append(len([*(shop.out / "ledger/working").glob("*.json")]))
+        return inspect(data, limits)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reading, "inspect", look)
+    assert shop.run() == 0
+    assert seen == [1]
+    assert not [*(shop.out / "ledger/working").glob("*.json")]

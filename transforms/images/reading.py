@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 
@@ -19,6 +20,9 @@ from alphabeam.transforms.rows import PENDING, Picture, Row
 from alphabeam.transforms.storage.deadlines import bounded
 from alphabeam.transforms.tags import Tags
 
+if TYPE_CHECKING:
+    from alphabeam.transforms.ledger.crashes import Marks, OpenMarks
+
 __all__ = ["ReadImages", "fetch"]
 
 
@@ -27,6 +31,7 @@ def fetch(
     limits: Limits,
     storage_options: Mapping[str, Mapping[str, Any]] | None = None,
     allow: storage.AllowList = storage.ANYWHERE,
+    marks: OpenMarks | None = None,
 ) -> Picture:
     """Fetches one image's bytes and reads its header.
 
@@ -35,6 +40,7 @@ def fetch(
         limits: What to refuse, and how long to wait.
         storage_options: Options for fsspec, by protocol.
         allow: Where a row may read from.
+        marks: Where the image is marked while its header is read.
 
     Returns:
         The picture, its row filled in with the source's size, format, digest and version. A
@@ -53,9 +59,10 @@ def fetch(
                 row.image, max_bytes=limits.max_bytes, options=storage_options, allow=allow
             )
         row = row._replace(source_bytes=len(data), source_sha256=hashlib.sha256(data).hexdigest())
-        info = inspect(data, limits)
+        with marks.held(row.source_sha256 or "") if marks else nullcontext():
+            info = inspect(data, limits)
+            tags = tags_of(info.format, data)
         row = row._replace(source_format=info.format, width=info.width, height=info.height)
-        tags = tags_of(info.format, data)
     except Exception as error:
         row, data = row.failed("read", error), b""
     return Picture(row._replace(read_ms=1000 * (time.perf_counter() - began)), data, limits, tags)
@@ -77,6 +84,7 @@ class ReadImages(beam.PTransform):
         storage_options: Options for fsspec, by protocol.
         allow: Where rows may read from: ``storage.AllowList.of(manifest)``. By default from every
             store, but not from this machine's own servers or a cloud's metadata service.
+        marks: Of the run, so that an image whose header ends the process is found.
     """
 
     def __init__(
@@ -87,9 +95,10 @@ class ReadImages(beam.PTransform):
         depth: int = 32,
         storage_options: Mapping[str, Mapping[str, Any]] | None = None,
         allow: storage.AllowList = storage.ANYWHERE,
+        marks: Marks | None = None,
     ) -> None:
         super().__init__()
-        self.stage = Stage(_Open(limits or Limits(), storage_options, allow), threads, depth)
+        self.stage = Stage(_Open(limits or Limits(), storage_options, allow, marks), threads, depth)
 
     def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[Picture]:
         """Builds the step."""
@@ -101,6 +110,8 @@ class _Open:
     limits: Limits
     storage_options: Mapping[str, Mapping[str, Any]] | None = field(repr=False)
     allow: storage.AllowList
+    marks: Marks | None
 
     def __call__(self) -> Callable[[Row], Picture]:
-        return lambda row: fetch(row, self.limits, self.storage_options, self.allow)
+        marks = None if self.marks is None else self.marks.open()
+        return lambda row: fetch(row, self.limits, self.storage_options, self.allow, marks)

@@ -93,7 +93,7 @@ class _Begin:
             if row.status != PENDING or not row.source_sha256:
                 return inner(picture)
             try:
-                _enter(marks, row.source_sha256[:32])
+                _enter(marks, row.source_sha256)
             except RowError as error:
                 return Picture(row.failed("remove", error), limits=picture.limits)
             return inner(picture)
@@ -150,6 +150,15 @@ class OpenMarks:
         self._look()
         watcher = threading.Thread(target=_watch, args=(weakref.ref(self),), daemon=True)
         watcher.start()
+
+    @contextlib.contextmanager
+    def held(self, key: str) -> Iterator[None]:
+        """Marks an image while the ``with`` lasts; see `begin`."""
+        self.begin(key)
+        try:
+            yield
+        finally:
+            self.end(key)
 
     def begin(self, key: str) -> None:
         """Marks an image before it is worked on; a suspect waits until it is its turn.
