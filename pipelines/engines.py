@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from alphabeam.pipelines.job import Job
+from alphabeam.transforms.cores import cores
 
-__all__ = ["Threads", "cores", "pipeline_options", "processes_of", "threads_of"]
+__all__ = ["Threads", "pipeline_options", "processes_of", "threads_of"]
 
 _CORES_PER_PROCESS = 8  # beyond it, the interpreter lock costs more than another model in memory
 
@@ -25,13 +25,6 @@ class Threads(NamedTuple):
 
     matting: int
     encoding: int
-
-
-def cores() -> int:
-    """The cores that this process may use, which in a container are fewer than the machine's."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def processes_of(job: Job) -> int:

@@ -47,6 +47,23 @@ class _Section(BaseModel):
         extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _words_for_truth(cls, values: Any) -> Any:
+        """Takes what YAML 1.1 reads as true and false, where that is wanted."""
+        if not isinstance(values, dict):
+            return values
+        truths = {name for name, field in cls.model_fields.items() if field.annotation is bool}
+        return {
+            name: _TRUTHS.get(value.lower(), value)
+            if name in truths and isinstance(value, str)
+            else value
+            for name, value in values.items()
+        }
+
+
+_TRUTHS = {"yes": True, "on": True, "no": False, "off": False}
+
 
 def _section_of(cls: type) -> type[_Section]:
     """A section with the settings of a settings class; see `alphabeam.transforms.settings`."""

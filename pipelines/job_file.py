@@ -32,6 +32,45 @@ class JobFileError(Exception):
     """The job file or a ``--set`` is wrong; each line of the message is one complaint."""
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as its version 1.2 and as people read it; YAML 1.1, which PyYAML knows, errs.
+
+    There ``010`` is 8, ``1:30`` is 90, ``no`` is false also where a name is wanted, ``1e3`` is a
+    text and ``2024-01-01`` a date. Here they are 10, a text, a text, 1000 and a text.
+    """
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [pair for pair in pairs if pair[0].endswith((":null", ":merge"))]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_TYPES = {
+    "bool": ("tTfF", r"true|True|TRUE|false|False|FALSE"),
+    "int": ("-+0123456789", r"[-+]?(0x[0-9a-fA-F]+|[0-9][0-9_]*)"),
+    "float": (
+        "-+.0123456789",
+        r"[-+]?(([0-9][0-9_]*)?\.[0-9]+|[0-9][0-9_]*\.?)([eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+    ),
+}
+for _name, (_first, _pattern) in _TYPES.items():
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_name}", re.compile(f"(?:{_pattern})$"), list(_first)
+    )
+
+
+def _whole_number(loader: _Loader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node)).replace("_", "")
+    return int(text, 16 if "x" in text else 10)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
+
+
+def _yaml(text: str) -> Any:
+    return yaml.load(text, _Loader)
+
+
 class _Positions:
     """Where every key and value of a YAML document stands."""
 
@@ -117,8 +156,8 @@ def parse_job(text: str, name: str = "job.yaml", settings: Sequence[str] = ()) -
 
 def _parse_yaml(text: str, name: str, positions: _Positions) -> dict[str, Any]:
     try:
-        node = yaml.compose(text, yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        node = yaml.compose(text, _Loader)
+        values = _yaml(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
@@ -126,8 +165,9 @@ def _parse_yaml(text: str, name: str, positions: _Positions) -> dict[str, Any]:
         raise JobFileError(f"{where}: not YAML: {reason or 'broken'}") from None
     except yaml.YAMLError as error:
         raise JobFileError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
-    except ValueError as error:  # a date such as 2026-13-01
-        raise JobFileError(f"{name}: not YAML: {error}; put the value into quotes") from None
+    except ValueError as error:  # a number of thousands of digits; a tag that does not fit
+        reason = str(error).splitlines()[0]
+        raise JobFileError(f"{name}: not YAML: {reason}; put the value into quotes") from None
     if not isinstance(values, dict):
         raise JobFileError(
             f"{name}:1:1: a job file is a mapping with 'input' and 'output'; this one is "
@@ -152,7 +192,7 @@ def _apply(setting: str, values: dict[str, Any], positions: _Positions) -> None:
     if not equals or not all(path):
         raise JobFileError(f"--set {key}: write key=value, for example --set matting.erode_size=5")
     try:
-        value = yaml.safe_load(text)
+        value = text if _is_plain_text(path, text) else _yaml(text)
     except (yaml.YAMLError, ValueError) as error:
         reason = _unquoted(getattr(error, "problem", None) or "broken")
         raise JobFileError(f"--set {key}: the value is not YAML: {reason}") from None
@@ -163,6 +203,15 @@ def _apply(setting: str, values: dict[str, Any], positions: _Positions) -> None:
         place = place[part]
     place[path[-1]] = value
     positions.set(tuple(path), f"--set {key}")
+
+
+def _is_plain_text(path: Sequence[str], text: str) -> bool:
+    """Whether a value needs no quotes, since a text is wanted: a pattern such as ``*.jpg``."""
+    model: Any = Job
+    for part in path:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = field.annotation if field else None
+    return model is str and text.strip()[:1] not in ("", '"', "'")
 
 
 def _resolve_environment(
@@ -202,8 +251,8 @@ def _resolve_environment(
 def _number_or_truth(text: str) -> Any:
     """What a value that is one reference stands for; what is no number is text."""
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = _yaml(text)
+    except (yaml.YAMLError, ValueError):
         return text
     return value if isinstance(value, (bool, int, float)) else text
 

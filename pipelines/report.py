@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
-from alphabeam.pipelines.engines import cores
 from alphabeam.pipelines.job import Job
+from alphabeam.transforms.cores import cores
 from alphabeam.transforms.metadata import Committed
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.rows import DONE, FAILED

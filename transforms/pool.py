@@ -14,7 +14,6 @@ Not for work that only computes in Python: threads gain nothing there.
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +27,7 @@ from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
 from alphabeam.transforms import metrics
+from alphabeam.transforms.cores import cores
 
 __all__ = ["BoundedPool", "InFlight", "Overlap", "Stage"]
 
@@ -155,7 +155,7 @@ class Stage:
     @property
     def workers(self) -> int:
         """The threads, resolved on this machine."""
-        return self.threads or os.cpu_count() or 1
+        return self.threads or cores()
 
     @property
     def room(self) -> int:

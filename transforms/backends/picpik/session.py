@@ -11,7 +11,6 @@ results are long gone (they live 24 hours).
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 
 from alphabeam.transforms.backends.picpik.budget import Budget
 from alphabeam.transforms.backends.picpik.purchases import Purchase, Purchases
+from alphabeam.transforms.cores import cores
 from alphabeam.transforms.errors import ErrorCode, RowError, is_out_of_memory
 from alphabeam.transforms.images import Decoded, decode_fully
 from alphabeam.transforms.ledger import Submission, Submissions
@@ -108,7 +108,7 @@ class Session:
         )
         self._locks = KeyedLocks()
         # Most of the threads wait for the API; few of them may hold decoded pictures.
-        self._decoding = threading.Semaphore(os.cpu_count() or 1)
+        self._decoding = threading.Semaphore(cores())
 
     def remove(self, picture: Picture) -> Picture:
         """Fills in a picture's alpha, cutout and row, or fails its row."""
