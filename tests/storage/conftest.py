@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from alphabeam.transforms.storage import faults
+from alphabeam.transforms.storage import faults, http
 from tests.storage import servers
 
 
@@ -40,6 +40,8 @@ class Stores:
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Transient faults are tried again at once."""
+    monkeypatch.setattr(http, "THROTTLED_WAIT_S", 0)
+    http.forget_paces()
     monkeypatch.setattr(faults, "BACKOFF", dataclasses.replace(faults.BACKOFF, base=0.01))
 
 

@@ -114,6 +114,26 @@ async def later(request: web.Request) -> web.Response:
     return web.Response(status=429, headers={"Retry-After": asked})
 
 
+_asked: list[float] = []
+
+
+async def limited(request: web.Request) -> web.Response:
+    """429 without a Retry-After for more than five requests in a second."""
+    now = time.monotonic()
+    _asked[:] = [moment for moment in _asked if moment > now - 1]
+    if len(_asked) >= 5:
+        await _count(request)
+        return web.Response(status=int(request.query.get("status", "429")))
+    _asked.append(now)
+    return web.Response(body=DATA[:100])
+
+
+async def dated(request: web.Request) -> web.Response:
+    """No etag, but a date."""
+    await _count(request)
+    return web.Response(body=DATA, headers={"Last-Modified": "Mon, 02 Nov 2026 08:00:00 GMT"})
+
+
 async def cut(request: web.Request) -> web.StreamResponse:
     """Promises more than it sends, twice."""
     if await _count(request) > 2:
@@ -188,6 +208,8 @@ def main() -> None:
         "/flaky": flaky,
         "/thrice": thrice,
         "/later/{form}": later,
+        "/limited/{name}": limited,
+        "/dated": dated,
         "/cut": cut,
         "/stall": stall,
         "/unreliable/{name}": unreliable,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -13,7 +15,11 @@ import pytest
 
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.images import fetch
+from alphabeam.transforms.limits import Limits
+from alphabeam.transforms.rows import Row
 from alphabeam.transforms.storage import connections, faults
+from alphabeam.transforms.storage import http as storage_http
 from alphabeam.transforms.storage.uris import quoted_url
 from tests.storage import servers
 from tests.storage.http_server import DATA
@@ -266,3 +272,82 @@ def test_concurrency_bounds_what_is_read_ahead(http: str) -> None:
     assert len(asked) <= 8 + 3
     reading.close()
     assert len(asked) <= 8 + 3
+
+
+def counted(http: str, path: str) -> int:
+    return int(json.loads(storage.read(f"{http}/seen")).get(path, 0))
+
+
+@pytest.mark.parametrize("path", ["plain", "dated", "chunked", "redirect"])
+def test_one_request_gives_bytes_and_version(http: str, path: str) -> None:
+    before = counted(http, f"/{path}")
+    data, version = storage.read_with_version(f"{http}/{path}")
+    assert data == DATA
+    assert path in ("chunked", "redirect") or counted(http, f"/{path}") == before + 1
+    assert version == storage.stat(f"{http}/{path}").version
+    assert (version != "") == (path != "chunked")
+
+
+def test_an_image_costs_one_request(http: str) -> None:
+    before = counted(http, "/plain")
+    allow = storage.AllowList.of("m.csv", [http])
+    picture = fetch(Row(id="a", image=f"{http}/plain"), Limits(), allow=allow)
+    assert picture.row.source_version == storage.stat(f"{http}/plain").version
+    assert counted(http, "/plain") == before + 2, "the second is the check of this test"
+
+
+def test_bytes_and_version_of_another_store(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"x")
+    assert storage.read_with_version(str(path)) == (b"x", storage.stat(str(path)).version)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_host_that_refuses_is_asked_less_often(
+    http: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """40 images from a server that takes 5 requests a second, and says no word of waiting."""
+    monkeypatch.setattr(storage_http, "THROTTLED_WAIT_S", 1.0)
+    monkeypatch.setattr(faults, "BACKOFF", dataclasses.replace(faults.BACKOFF, base=0.2))
+    uris = [f"{http}/limited/{number}?status={status}" for number in range(40)]
+    outcomes = dict(storage.read_many(uris, concurrency=8))
+    assert [type(outcome) for outcome in outcomes.values()] == [bytes] * 40
+    refused = sum(json.loads(storage.read(f"{http}/seen")).get(uri[len(http) :], 0) for uri in uris)
+    assert refused < 60, "it is not hammered"
+
+
+def test_a_ceiling_for_each_host(http: str) -> None:
+    options = {"http": {"requests_per_second": 20}}
+    began = time.monotonic()
+    for _ in range(9):
+        storage.read(f"{http}/plain", options=options)
+    assert time.monotonic() - began >= 0.39
+    for wrong in (0, -1, "many", True):
+        with pytest.raises(RowError, match=r"requests_per_second: .* is no number over 0"):
+            storage.read(f"{http}/plain", options={"http": {"requests_per_second": wrong}})
+
+
+def test_an_accident_slows_nothing_down(http: str) -> None:
+    storage.read(f"{http}/flaky?accident")
+    began = time.monotonic()
+    for _ in range(20):
+        storage.read(f"{http}/plain")
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("how", ["read", "open"])
+def test_requests_say_who_asks(http: str, how: str) -> None:
+    agent = sent(f"{http}/headers", {}, how)["user-agent"]
+    assert re.fullmatch(r"alphabeam/\d+\.\d+\.\d+", agent)
+    assert sent(f"{http}/headers", {"127.0.0.1": {"user-agent": "us"}}, how)["user-agent"] == "us"
+
+
+def test_a_403_says_what_to_set(http: str) -> None:
+    with pytest.raises(RowError) as caught:
+        storage.read(f"{http}/status/403")
+    host = http.removeprefix("http://")
+    assert caught.value.message.endswith(
+        "if the server wants a token, a Referer or another User-Agent, set "
+        f"storage.http.headers: {{{host}: {{Authorization: ${{env:TOKEN}}}}}}"
+    )

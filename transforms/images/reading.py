@@ -52,12 +52,14 @@ def fetch(
     data, tags = b"", Tags()
     try:
         with bounded(limits.read_timeout):
-            if not row.source_version:
-                stat = storage.stat(row.image, options=storage_options, allow=allow)
-                row = row._replace(source_version=stat.version)
-            data = storage.read(
-                row.image, max_bytes=limits.max_bytes, options=storage_options, allow=allow
-            )
+            most = limits.max_bytes
+            if row.source_version:
+                data = storage.read(row.image, max_bytes=most, options=storage_options, allow=allow)
+            else:
+                data, version = storage.read_with_version(
+                    row.image, max_bytes=most, options=storage_options, allow=allow
+                )
+                row = row._replace(source_version=version)
         row = row._replace(source_bytes=len(data), source_sha256=hashlib.sha256(data).hexdigest())
         with marks.held(row.source_sha256 or "") if marks else nullcontext():
             info = inspect(data, limits)

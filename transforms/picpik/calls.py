@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from alphabeam.transforms import counts
 from alphabeam.transforms.errors import ErrorCode
+from alphabeam.transforms.pace import Pace
 from alphabeam.transforms.picpik.answers import TransientFaultError
 from alphabeam.transforms.picpik.errors import (
     AnswerInvalidError,
@@ -18,7 +19,6 @@ from alphabeam.transforms.picpik.errors import (
     PicpikError,
     SubmitUnknownError,
 )
-from alphabeam.transforms.picpik.pace import Pace
 from alphabeam.transforms.picpik.transport import AnswerTooLargeError, ExchangeFailedError
 from alphabeam.transforms.retry import Backoff, Retries
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import urllib3
 
+from alphabeam.transforms.pace import Pace
 from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.picpik.answers import TransientFaultError, read_answer, transient_status
 from alphabeam.transforms.picpik.calls import Calls
@@ -20,7 +21,6 @@ from alphabeam.transforms.picpik.connections import connections, tls_context
 from alphabeam.transforms.picpik.download import ResultFetcher
 from alphabeam.transforms.picpik.endpoint import split_endpoint
 from alphabeam.transforms.picpik.errors import AnswerInvalidError, ApiRefusedError, KeysRefusedError
-from alphabeam.transforms.picpik.pace import Pace
 from alphabeam.transforms.picpik.signature import sign
 from alphabeam.transforms.picpik.tasks import TaskDetail, is_task_uid, read_task
 from alphabeam.transforms.picpik.transport import exchange

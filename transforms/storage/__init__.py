@@ -19,7 +19,7 @@ from alphabeam.transforms.storage.faults import StorageOptions
 from alphabeam.transforms.storage.info import Stat, exists, stat
 from alphabeam.transforms.storage.listing import glob
 from alphabeam.transforms.storage.listing import list_objects as list
-from alphabeam.transforms.storage.reading import open_input, read, read_many
+from alphabeam.transforms.storage.reading import open_input, read, read_many, read_with_version
 from alphabeam.transforms.storage.uris import (
     canonical,
     has_secret,
@@ -54,6 +54,7 @@ __all__ = [
     "put",
     "read",
     "read_many",
+    "read_with_version",
     "redact",
     "remove_folders",
     "resolve",

@@ -107,6 +107,20 @@ def _with_defaults(protocol: str, given: dict[str, Any]) -> dict[str, Any]:
         options["headers"] = http_headers.checked(given.get("headers"))
         client = dict(given.get("client_kwargs") or {})
         http_headers.refuse_for_all(client)
+        named = {str(name).lower() for name in client.get("headers") or ()}
+        if "user-agent" not in named:
+            client["headers"] = {
+                "User-Agent": http_headers.USER_AGENT,
+                **(client.get("headers") or {}),
+            }
+        most = options.get("requests_per_second")
+        if most is not None and (
+            isinstance(most, bool) or not isinstance(most, (int, float)) or not most > 0
+        ):
+            raise RowError(
+                ErrorCode.INVALID_PARAMETER,
+                f"storage.http.requests_per_second: {most!r} is no number over 0",
+            )
         silence_s = float(options.pop("timeout", _READ_S))
         client.setdefault(
             "timeout",
@@ -161,6 +175,8 @@ def _layer(link: Link, uri: str, options: StorageOptions | None) -> _Layer:
     prefix = spelled.removesuffix(_STAND_IN)
     name = link.name if link.authority else link.name.lstrip("/")
     path = prefix + name if name else prefix.rstrip("/") or prefix
+    if protocol in ("s3", "s3a") and "?versionId=" in name:
+        kwargs["version_aware"] = True
     # what stands in the URL is meant for this object, so it wins
     return _Layer(protocol, {**kwargs, **from_url}, prefix, path)
 
@@ -218,13 +234,16 @@ def _connect(
         kwargs["fs"] = _connect(links[1:], layers[:-1], options, allow)
     elif protocol in ("http", "https"):
         trace = http_headers.sender(kwargs.pop("headers"))
+        most = kwargs.pop("requests_per_second", None)
         kwargs["client_kwargs"] = {**kwargs["client_kwargs"], "trace_configs": [trace]}
         if allow is not None:
             kwargs["get_client"] = client_maker(allow, kwargs.get("proxy"))
     fs = get_filesystem_class(protocol)(**kwargs, skip_instance_cache=True)
     if isinstance(getattr(fs, "dircache", None), DirCache):
         fs.dircache = DirCache(use_listings_cache=False)
-    if protocol in ("s3", "s3a"):
+    if protocol in ("http", "https"):
+        fs.requests_per_second = most
+    elif protocol in ("s3", "s3a"):
         fs.retries = 1
     elif protocol == "webdav":
         _take_names_literally(fs.client)

@@ -287,13 +287,18 @@ def _below(error: BaseException) -> Fault:
     return fault if fault is not None else Fault(ErrorCode.NOT_FOUND, _reason(error))
 
 
-def _hint(code: ErrorCode, protocol: str) -> str:
+def _hint(code: ErrorCode, protocol: str, host: str = "") -> str:
     if code is ErrorCode.MISSING_DEPENDENCY:
         package = capabilities(protocol).package
         if package:
             return f"pip install '{package}'"
         return f"install the library that fsspec needs for {protocol}://"
     local = protocol in ("file", "local")
+    if code is ErrorCode.ACCESS_DENIED and protocol in ("http", "https"):
+        return (
+            "if the server wants a token, a Referer or another User-Agent, set "
+            f"storage.http.headers: {{{host}: {{Authorization: ${{env:TOKEN}}}}}}"
+        )
     return {
         ErrorCode.NOT_FOUND: "check the name, and that it is there",
         ErrorCode.ACCESS_DENIED: "check the permissions"
@@ -342,7 +347,8 @@ def as_row_error(
     protocol = (
         links[0].protocol if fault.code is ErrorCode.MISSING_DEPENDENCY else links[-1].protocol
     )
-    hint = _hint(fault.code, protocol)
+    host = links[-1].authority.rpartition("@")[2]
+    hint = _hint(fault.code, protocol, host)
     message = f"cannot {verb} {redact(uri)}: {reason}{tries}"
     return RowError(fault.code, f"{message}; {hint}" if hint else message)
 

@@ -13,6 +13,7 @@ no secret, such as ``User-Agent``, may be given without a host.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from alphabeam.transforms.errors import ErrorCode, RowError
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from aiohttp import TraceConfig
     from yarl import URL
 
-__all__ = ["checked", "refuse_for_all", "sender"]
+__all__ = ["USER_AGENT", "checked", "refuse_for_all", "sender"]
+
+USER_AGENT = f"alphabeam/{metadata.version('alphabeam')}"
 
 _Headers = dict[str, dict[str, str]]  # host, or "" for every host -> name -> value
 

@@ -13,12 +13,13 @@ from alphabeam.transforms.storage.allowed import AllowList
 from alphabeam.transforms.storage.connections import Place, borrow
 from alphabeam.transforms.storage.deadlines import TOTAL_S
 from alphabeam.transforms.storage.faults import StorageOptions, retry, too_large
+from alphabeam.transforms.storage.info import stat
 from alphabeam.transforms.storage.local import read_local
 from alphabeam.transforms.storage.renaming import read_ftp, read_sftp
 from alphabeam.transforms.storage.streams import open_stream
-from alphabeam.transforms.storage.uris import is_local
+from alphabeam.transforms.storage.uris import chain, is_local
 
-__all__ = ["open_input", "read", "read_many"]
+__all__ = ["open_input", "read", "read_many", "read_with_version"]
 
 
 def read(
@@ -43,25 +44,56 @@ def read(
             MISSING_DEPENDENCY or STORAGE_UNAVAILABLE.
     """
     return retry(
-        lambda: _read_once(uri, max_bytes, options, allow), "read", uri, options, timeout=timeout
+        lambda: _read_once(uri, max_bytes, options, allow)[0],
+        "read",
+        uri,
+        options,
+        timeout=timeout,
     )
+
+
+def read_with_version(
+    uri: str,
+    *,
+    max_bytes: int | None = None,
+    options: StorageOptions | None = None,
+    timeout: float | None = TOTAL_S,
+    allow: AllowList | None = None,
+) -> tuple[bytes, str]:
+    """Reads an object, with its version as :func:`stat` gives it; by one request where that tells.
+
+    Args and exceptions are those of :func:`read`.
+    """
+    if chain(uri)[0].protocol in ("http", "https"):
+        return retry(
+            lambda: _read_once(uri, max_bytes, options, allow),
+            "read",
+            uri,
+            options,
+            timeout=timeout,
+        )
+    # The version first: bytes that come later are at least as new.
+    version = stat(uri, options=options, timeout=timeout, allow=allow).version
+    data = read(uri, max_bytes=max_bytes, options=options, timeout=timeout, allow=allow)
+    return data, version
 
 
 def _read_once(
     uri: str, max_bytes: int | None, options: StorageOptions | None, allow: AllowList | None
-) -> bytes:
+) -> tuple[bytes, str]:
+    """The bytes, and from HTTP the version."""
     if is_local(uri):
         if allow is not None:
             allow.check(uri)
-        return read_local(uri, max_bytes)
+        return read_local(uri, max_bytes), ""
     with borrow(uri, options, allow=allow) as place:
         if place.protocol in ("http", "https"):
-            found: bytes = http.request(place, http.get, uri, max_bytes)
+            found: tuple[bytes, str] = http.request(place, http.get, uri, max_bytes)
             return found
         data = _read_place(place, uri, max_bytes)
     if max_bytes is not None and len(data) > max_bytes:
         raise too_large(uri, max_bytes)
-    return data
+    return data, ""
 
 
 def _read_place(place: Place, uri: str, max_bytes: int | None) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from alphabeam.transforms.picpik.pace import Pace
+from alphabeam.transforms.pace import Pace
 
 
 class Clock:
