@@ -18,6 +18,7 @@ import pytest
 
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.manifest import Manifest, read_shard, row_from_record, survey
 from alphabeam.transforms.storage import connections, faults
 from tests.storage.conftest import Stores
 
@@ -348,3 +349,30 @@ def test_a_secret_that_cannot_be_resolved() -> None:
         storage.read("ftp://127.0.0.1/a", options=options)
     assert caught.value.code is ErrorCode.INVALID_PARAMETER
     assert "ALPHABEAM_NO_SUCH_VARIABLE is not set" in caught.value.message
+
+
+@pytest.mark.servers
+def test_a_version_of_an_object(stores: Stores) -> None:
+    store = stores["s3"]
+    boto3 = pytest.importorskip("boto3")
+    s3 = boto3.client(
+        "s3", endpoint_url=store.options["s3"]["endpoint_url"], region_name="us-east-1",
+        aws_access_key_id="test", aws_secret_access_key="test",
+    )  # fmt: skip
+    s3.create_bucket(Bucket="versions")
+    s3.put_bucket_versioning(Bucket="versions", VersioningConfiguration={"Status": "Enabled"})
+    ids = [
+        s3.put_object(Bucket="versions", Key="m.csv", Body=b"image\n%d.jpg\n" % n)["VersionId"]
+        for n in range(2)
+    ]
+    found = []
+    for id in ids:
+        uri = f"s3://versions/m.csv?versionId={id}"
+        assert storage.stat(uri, options=store.options).size == 12
+        manifest = Manifest(uri, storage_options=store.options)
+        assert manifest.kind == "csv"
+        surveyed = survey(manifest)
+        found += [row.image for shard in surveyed.shards for row in read_shard(manifest, shard)]
+        assert storage.read(uri, options=store.options).startswith(b"image")
+    assert found == ["s3://versions/0.jpg", "s3://versions/1.jpg"]
+    assert row_from_record({"image": "s3://b/a.jpg?versionId=x"}).id == "b/a"

@@ -82,6 +82,7 @@ def _cut(text: str, most: int) -> str:
 def default_id(uri: str, folder: str) -> str:
     """The URI without scheme and extension, relative to the manifest's folder where it is below."""
     prefix = folder.rstrip("/") + "/"
+    uri = uri.partition("?versionId=")[0] if uri.startswith(("s3://", "s3a://")) else uri
     relative = uri[len(prefix) :] if uri.startswith(prefix) else uri.split("://", 1)[-1]
     stem, extension = os.path.splitext(relative)
     return (stem if extension.lower() in IMAGE_EXTENSIONS else relative).strip("/") or "image"
