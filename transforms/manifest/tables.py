@@ -108,7 +108,7 @@ def header_of(
             where = f"{shown}:{first.number - number + 1}"
             header = _header(record, where, one, given)
         except ManifestError as error:
-            width = len(record.fields) if isinstance(record.fields, list) else 0
+            width = first.text.count(one) + 1
             if width > most or wrong is None:
                 most, wrong = width, error
             continue
