@@ -274,6 +274,11 @@ def _print_models() -> int:
 
 def _reason(error: BaseException) -> str:
     """One line on what went wrong; Beam wraps a worker's exception in its whole traceback."""
+    if "Channel closed prematurely" in str(error):  # all that Beam says of a worker that is gone
+        return (
+            "a worker process ended: it was killed, or ran out of memory; start the job again, "
+            "and it goes on where it was"
+        )
     lines = [line for line in str(error).splitlines() if line.strip()]
     wrapped = next((line for line in reversed(lines) if re.match(r"\w[\w.]*: ", line)), "")
     if len(lines) > 1 and wrapped:

@@ -202,3 +202,10 @@ def test_beam_options_behind_two_dashes(filled_shop: FillShop) -> None:
     shop = filled_shop(2)
     assert main([str(shop.job), "--quiet", "--", "--direct_runner_bundle_repeat=2"]) == 0
     assert len(shop.rows()) == 2
+
+
+def test_a_worker_that_is_gone_is_said_in_plain_words() -> None:
+    from alphabeam.pipelines.command import _reason
+
+    beams = "Channel closed prematurely.\nTraceback (most recent call last):\n  File x\nE: y"
+    assert _reason(RuntimeError(beams)).startswith("a worker process ended: it was killed, or ran")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from alphabeam.transforms.cutouts import WriteCutouts
     from alphabeam.transforms.errors import ErrorCode, RowError
     from alphabeam.transforms.images import ReadImages
-    from alphabeam.transforms.ledger import SkipFinished
+    from alphabeam.transforms.ledger import Finished, Journal, Marks, SkipFinished, SkipSameContent
     from alphabeam.transforms.limits import Limits
     from alphabeam.transforms.manifest import Manifest, ManifestError, ReadManifest
     from alphabeam.transforms.matting import MattingCore
@@ -36,10 +36,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Committed",
     "ErrorCode",
+    "Finished",
+    "Journal",
     "Limits",
     "LocalBackend",
     "Manifest",
     "ManifestError",
+    "Marks",
     "MattingCore",
     "MattingParameters",
     "Output",
@@ -51,6 +54,7 @@ __all__ = [
     "Row",
     "RowError",
     "SkipFinished",
+    "SkipSameContent",
     "WriteCutouts",
     "WriteMetadata",
     "__version__",
@@ -60,7 +64,7 @@ _MODULES = {
     "cutouts": ("WriteCutouts",),
     "errors": ("ErrorCode", "RowError"),
     "images": ("ReadImages",),
-    "ledger": ("SkipFinished",),
+    "ledger": ("Finished", "Journal", "Marks", "SkipFinished", "SkipSameContent"),
     "limits": ("Limits",),
     "backends.local": ("LocalBackend",),
     "manifest": ("Manifest", "ManifestError", "ReadManifest"),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from alphabeam.transforms import counts
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.picpik import (
@@ -64,8 +65,10 @@ def test_a_submission_not_carried_out(fault: str, error: type[RowError] | None, 
     ) as emulator:
         client = client_of(emulator, sleep=sleeps.append, retry_codes={77})
         if error is None:
+            counts.take()
             submit(client, png)
             assert emulator.requests["RemoveBackground"] == 2
+            assert counts.take()["api_retries"] == 1
             assert emulator.billed == 1
             if fault.startswith("http_429_"):
                 assert max(sleeps) > 1.5  # a date has whole seconds, so up to one is lost

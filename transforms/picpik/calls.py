@@ -149,7 +149,6 @@ class Calls:
                 self._backoff.attempts,
                 wait,
             )
-            counts.add("api_retries")
             self._sleep(wait)
             self._throttled(wait)
 
