@@ -190,11 +190,44 @@ def test_stray_components_go_and_subjects_stay():
     cv2.circle(coarse, (160, 50), 14, 160, -1)
     cv2.circle(alpha, (90, 150), 12, 30, -1)  # a faint area
     cv2.circle(coarse, (90, 150), 12, 230, -1)
-    out = drop_stray_components(alpha, coarse)
+    busy = np.random.default_rng(0).integers(0, 255, (*alpha.shape, 3), np.uint8)
+    out, dropped = drop_stray_components(alpha, coarse, busy)
     expected = alpha.copy()
     expected[160:180, 20:40] = expected[30:70, 140:180] = expected[135:165, 75:105] = 0
     assert np.array_equal(out, expected)
     assert alpha[170, 30] == 200, "the input is left alone"
+    assert dropped == pytest.approx((14 / 40) ** 2, rel=0.15), "the speck and the veil do not count"
+
+
+@pytest.mark.parametrize("seen", ["undecided", "hollow"])
+def test_products_on_an_even_background_stay_though_the_network_is_undecided(seen):
+    """Six equal products: the network is sure of one, and sees through the middle of others."""
+    rgb = np.full((240, 360, 3), (244, 246, 245), np.uint8)
+    alpha, coarse = np.zeros((2, 240, 360), np.uint8)
+    for row in (60, 180):
+        for column in (60, 180, 300):
+            cv2.circle(rgb, (column, row), 40, (30, 70, 160), -1)
+            cv2.circle(alpha, (column, row), 40, 255, -1)
+            cv2.circle(coarse, (column, row), 40, 255 if column == 60 else 150, -1)
+            if seen == "hollow" and column == 300:
+                cv2.circle(alpha, (column, row), 25, 0, -1)
+    cv2.ellipse(rgb, (180, 118), (50, 9), 0, 0, 360, (150, 152, 151), -1)  # a shadow: no colour
+    cv2.ellipse(alpha, (180, 118), (50, 9), 0, 0, 360, 120, -1)
+    cv2.ellipse(coarse, (180, 118), (50, 9), 0, 0, 360, 120, -1)
+    out, dropped = drop_stray_components(alpha, coarse, rgb)
+    products = (rgb == (30, 70, 160)).all(2)
+    assert (out[products] == 255).all()
+    assert not out[~products].any(), "the shadow goes"
+    assert 0 < dropped < 0.1
+
+
+def test_what_is_dropped_is_flagged():
+    from alphabeam.transforms.matting.quality import flags
+
+    alpha = np.zeros((100, 100), np.uint8)
+    alpha[20:80, 20:80] = 255
+    assert "component_dropped" not in flags(alpha, 1.0, 0.001)
+    assert "component_dropped" in flags(alpha, 1.0, 0.02)
 
 
 @given(plane=planes)
@@ -256,7 +289,7 @@ def test_a_small_component_cut_by_the_frame_is_dropped_beside_a_whole_one(main_i
     alpha[0 if main_is_cut else 20 : 100, 50:110] = 255
     alpha[60:80, 0:8] = 255  # cut off by the frame
     alpha[60:80, 130:138] = 255  # as small, but whole
-    out = drop_stray_components(alpha, alpha)
+    out, _ = drop_stray_components(alpha, alpha, np.full((*alpha.shape, 3), 200, np.uint8))
     assert (out[60:80, 0:8] == (255 if main_is_cut else 0)).all()
     out[60:80, 0:8] = alpha[60:80, 0:8]
     assert np.array_equal(out, alpha)

@@ -1,10 +1,12 @@
-"""Connected components of alpha: removes stray ones that the network does not support."""
+"""Connected components of alpha: removes stray ones, which neither network nor colours support."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from alphabeam.transforms.matting.background_colour import distance_to_background
 
 __all__ = ["drop_stray_components", "max_pool", "touches_frame"]
 
@@ -17,23 +19,35 @@ _DECIDED_SHARE = 0.4
 _SPECK_SHARE = 0.9
 _SPECK = 0.001  # a smaller fraction of the largest component's area is a speck
 _FAINT = 40  # a component with a lower mean alpha is dropped whatever the network says
+# Where the background is even, a component stays if _FOREIGN_SHARE of it has a colour that no light
+# makes of the background's: a product among several, about which the network is undecided.
+_EVEN = 0.04  # 90 % of an even background's pixels are within it of its median colour (RGB of 0..1)
+_FOREIGN = 0.1  # a foreign colour is farther from it
+_FOREIGN_SHARE = 0.4
+_SAMPLE = 1 << 14  # of the background's pixels
 _NEIGHBOUR = 0.1  # of the largest component's area: smaller ones cut by the frame may be neighbours
 _PIXELS = 1 << 20  # components are found at this size at most, for speed
 
 
-def drop_stray_components(alpha: NDArray[np.uint8], coarse: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def drop_stray_components(
+    alpha: NDArray[np.uint8], coarse: NDArray[np.uint8], rgb: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], float]:
     """Clears components that the network does not support. The largest one always stays.
 
     The network is decided about a second part of the subject, and undecided about objects that
-    happen to be in the photo. A small component that the frame cuts off is a neighbouring object,
-    however decided the network is, unless the frame cuts the largest component too.
+    happen to be in the photo. On an even background, what has a colour of its own is taken for a
+    part of the subject however undecided the network is. A small component that the frame cuts off
+    is a neighbouring object, however decided the network is, unless the frame cuts the largest
+    component too.
 
     Args:
         alpha: uint8 HxW.
         coarse: uint8 HxW, the network's alpha at full size.
+        rgb: uint8 HxWx3, the picture.
 
     Returns:
-        uint8 HxW; ``alpha`` itself if nothing is dropped.
+        uint8 HxW, ``alpha`` itself if nothing is dropped; and the area of what was dropped by that
+        of what stays, of components that are more than specks or a veil.
     """
     small, network, step = alpha, coarse, 1
     while small.size > _PIXELS and min(small.shape) > 1:
@@ -41,19 +55,68 @@ def drop_stray_components(alpha: NDArray[np.uint8], coarse: NDArray[np.uint8]) -
     visible = (small > _VISIBLE).view(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(visible, connectivity=8)
     if count <= 2:  # the background and one component
-        return alpha
-    stray = _find_stray(small, network, labels, stats)
-    if not stray.any():
-        return alpha
+        return alpha, 0.0
+    stray, veil, doubtful = _find_stray(small, network, labels, stats)
+    solid = np.zeros_like(small)
+    if doubtful.any():
+        kept, solid = _foreign(rgb[::step, ::step], labels, doubtful, ~stray)
+        stray &= ~kept
+    if not stray.any() and not solid.any():
+        return alpha, 0.0
     clear = stray[labels].view(np.uint8)
     # A component's faint edge, below _VISIBLE, goes with it; another component's edge does not.
     clear = cv2.dilate(clear, np.ones((5, 5), np.uint8))
     clear &= (stray[labels] | (labels == 0)).view(np.uint8)
     if step > 1:
-        clear = np.repeat(np.repeat(clear, step, 0), step, 1)[: alpha.shape[0], : alpha.shape[1]]
+        clear, solid = (
+            np.repeat(np.repeat(mask, step, 0), step, 1)[: alpha.shape[0], : alpha.shape[1]]
+            for mask in (clear, solid)
+        )
     out = alpha.copy()
     out[clear > 0] = 0
-    return out
+    out[solid > 0] = 255
+    area = stats[:, cv2.CC_STAT_AREA]
+    return out, float(area[stray & ~veil].sum() / area[1:][~stray[1:]].sum())
+
+
+def _foreign(
+    rgb: NDArray[np.uint8],
+    labels: NDArray[np.int32],
+    asked: NDArray[np.bool_],
+    sure: NDArray[np.bool_],
+) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+    """Which of some components have a colour of their own on an even background.
+
+    Args:
+        rgb: uint8 HxWx3.
+        labels: int32 HxW.
+        asked: bool n, the components in question.
+        sure: bool n, those that stay as they are.
+
+    Returns:
+        bool n; and uint8 HxW, 1 where these components are solid: the inner part of what has such
+        a colour and is connected with them, which the network may have seen through.
+    """
+    found, solid = np.zeros(len(asked), bool), np.zeros(labels.shape, np.uint8)
+    around = rgb[labels == 0]
+    around = around[:: max(1, len(around) // _SAMPLE)].astype(np.float32).T / 255
+    background = np.asarray(np.median(around, axis=1, keepdims=True), np.float32)
+    if np.percentile(distance_to_background(around, background), 90) > _EVEN:
+        return found, solid
+    colours = rgb.reshape(-1, 3).astype(np.float32).T / 255
+    foreign = (distance_to_background(colours, background) > _FOREIGN).reshape(labels.shape)
+    for label in np.flatnonzero(asked):
+        found[label] = foreign[labels == label].mean() > _FOREIGN_SHARE
+    if found.any():
+        # An outline is left as it was solved.
+        inner = cv2.erode(foreign.view(np.uint8), np.ones((5, 5), np.uint8))
+        _, parts = cv2.connectedComponents(inner, connectivity=8)
+        theirs = np.zeros(int(parts.max()) + 1, bool)
+        theirs[parts[found[labels]]] = True
+        theirs[parts[(labels > 0) & sure[labels]]] = False
+        theirs[0] = False
+        solid = theirs[parts].view(np.uint8)
+    return found, solid
 
 
 def max_pool(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -89,8 +152,13 @@ def _find_stray(
     coarse: NDArray[np.uint8],
     labels: NDArray[np.int32],
     stats: NDArray[np.int32],
-) -> NDArray[np.bool_]:
-    """Which labels (of which 0 is the background) are to be dropped, bool n."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which labels (of which 0 is the background) are to be dropped.
+
+    Returns:
+        Three arrays, bool n: those to be dropped; of all, those that are specks or a veil; of those
+        to be dropped, those of which only the network says so, and their colours may say more.
+    """
     count = len(stats)
     area = stats[:, cv2.CC_STAT_AREA]
     decided, half_decided = (
@@ -104,9 +172,13 @@ def _find_stray(
     stray: NDArray[np.bool_] = np.where(
         is_speck, half_decided < _SPECK_SHARE, decided < _DECIDED_SHARE
     )
+    veil = is_speck | (opacity < _FAINT)
     stray |= opacity < _FAINT
     cut = touches_frame(stats, alpha.shape)
     if not cut[main]:
-        stray |= cut & (area < _NEIGHBOUR * largest)
+        neighbour = cut & (area < _NEIGHBOUR * largest)
+        stray |= neighbour
+    else:
+        neighbour = np.zeros(count, bool)
     stray[[0, main]] = False
-    return stray
+    return stray, veil, stray & ~veil & ~neighbour

@@ -124,14 +124,15 @@ class MattingCore:
         height, width = rgb.shape[:2]
         box = clip_box(params.box, (height, width))
         coarse = coarse_alpha(self.network, rgb, box)
-        alpha = _limit(self._alpha(rgb, own_alpha, coarse, params), box, own_alpha)
+        alpha, dropped = self._alpha(rgb, own_alpha, coarse, params)
+        alpha = _limit(alpha, box, own_alpha)
         rgba = None if params.only_mask else straight_alpha(rgb, alpha)
         if rgba is not None and own_alpha is not None:
             # Where the input is translucent, its colours are the foreground's already.
             translucent = (own_alpha < 255) & (alpha > 0)
             rgba[translucent, :3] = image[translucent, :3]
         certainty = confidence(coarse.alpha)
-        found = flags(alpha, certainty)
+        found = flags(alpha, certainty, dropped)
         if params.keep_shadow:
             shadow = _limit(find_shadow(rgb, alpha), box, own_alpha)
             alpha, rgba = add_shadow(alpha, rgba, shadow)
@@ -144,10 +145,13 @@ class MattingCore:
         own_alpha: NDArray[np.uint8] | None,
         coarse: CoarseAlpha,
         params: MattingParameters,
-    ) -> NDArray[np.uint8]:
-        """The subject's alpha, uint8 HxW; 0 everywhere if the network sees no subject."""
+    ) -> tuple[NDArray[np.uint8], float]:
+        """The subject's alpha, uint8 HxW, 0 everywhere if the network sees no subject.
+
+        With it the area of dropped components, by the subject's.
+        """
         if float(coarse.alpha.max()) <= 0.5:
-            return np.zeros(rgb.shape[:2], np.uint8)
+            return np.zeros(rgb.shape[:2], np.uint8), 0.0
         full = coarse.full()
         hair: HairOptimization = params.hair_optimization
         if hair == "auto" and _hairiness(coarse.alpha) > _HAIRY:
@@ -161,10 +165,10 @@ class MattingCore:
             peak = int(full.max())
             trimap[(full >= max(peak - 5, 128)) & (trimap == UNKNOWN)] = FOREGROUND
         alpha = refine_alpha(rgb, trimap, coarse, refiner=self._refiner, solve=hair != "off")
-        alpha = drop_stray_components(alpha, full)
+        alpha, dropped = drop_stray_components(alpha, full, rgb)
         alpha[alpha < _CLEAR] = 0
         alpha[alpha > _SOLID] = 255
-        return alpha
+        return alpha, dropped
 
 
 def _check_image(image: object) -> None:

@@ -16,6 +16,7 @@ FLAGS = (
     "nearly_empty",  # the mean alpha is under 0.5 %
     "touches_border",  # alpha is over 1/2 on over 0.5 % of the image's border
     "several_subjects",  # a second component of over 5 % of the largest one's area
+    "component_dropped",  # components of over 0.5 % of the subject's area were taken for stray ones
     "low_confidence",  # the confidence is under 0.8
     "very_soft",  # over 35 % of the visible pixels are neither clear nor solid
     "tiny_subject",  # the subject's box is under 1 % of the image
@@ -26,6 +27,7 @@ FLAGS = (
 _NEARLY_EMPTY = 0.005
 _BORDER = 0.005
 _SECOND = 0.05
+_DROPPED = 0.005
 _CONFIDENT = 0.8
 _SOFT = 0.35
 _TINY = 0.01
@@ -53,12 +55,13 @@ def confidence(coarse: NDArray[np.float32]) -> float:
     return float(weighted / coarse.sum(dtype=np.float64))
 
 
-def flags(alpha: NDArray[np.uint8], confidence: float) -> tuple[str, ...]:
+def flags(alpha: NDArray[np.uint8], confidence: float, dropped: float = 0.0) -> tuple[str, ...]:
     """The flags of a result.
 
     Args:
         alpha: uint8 HxW.
         confidence: The network's confidence, 0..1.
+        dropped: Area of the components that were dropped, by that of the subject.
 
     Returns:
         Some of :data:`FLAGS`, in that order. An empty result has ``empty``, possibly
@@ -77,6 +80,8 @@ def flags(alpha: NDArray[np.uint8], confidence: float) -> tuple[str, ...]:
         found.append("touches_border")
     if _has_several_subjects(alpha):
         found.append("several_subjects")
+    if dropped > _DROPPED:
+        found.append("component_dropped")
     found.extend(low)
     visible = cv2.countNonZero((alpha > _VISIBLE).view(np.uint8))
     solid = cv2.countNonZero((alpha > _SOLID).view(np.uint8))
