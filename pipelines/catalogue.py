@@ -13,9 +13,10 @@ from alphabeam.pipelines.progress import Progress
 from alphabeam.transforms import storage
 from alphabeam.transforms.backends.local import LocalBackend
 from alphabeam.transforms.backends.picpik import PicpikBackend
+from alphabeam.transforms.crashes import Marks
 from alphabeam.transforms.cutouts import WriteCutouts
 from alphabeam.transforms.images import ReadImages
-from alphabeam.transforms.ledger import Finished, Journal, Marks, SkipFinished, SkipSameContent
+from alphabeam.transforms.ledger import Finished, Journal, SkipFinished, SkipSameContent
 from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.manifest import Manifest, ManifestError, ReadManifest, Survey
 from alphabeam.transforms.metadata import Committed, WriteMetadata

@@ -231,7 +231,7 @@ def _inherit(job: Job, work: str) -> None:
 
 def _end_in_order(holder: LeaseHolder, output: Output, folder: str) -> None:
     """What is left to do when the run and its workers have been stopped."""
-    from alphabeam.transforms.ledger.crashes import remove_marks
+    from alphabeam.transforms.crashes import remove_marks
 
     remove_marks(output, holder.lease.run_id)
     holder.end(interrupted=True)

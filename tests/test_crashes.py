@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from alphabeam.transforms.crashes import OpenMarks, forget_marks, remove_marks
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.ledger.crashes import OpenMarks, forget_marks, remove_marks
 from alphabeam.transforms.output import Output
 from tests.conftest import Shop, encoded, product
 
@@ -208,7 +208,7 @@ def test_a_broken_mark_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixt
 def test_an_end_by_somebody_else_does_not_count(tmp_path: Path) -> None:
     code = """
 import os, signal, sys
-from alphabeam.transforms.ledger.crashes import OpenMarks
+from alphabeam.transforms.crashes import OpenMarks
 from alphabeam.transforms.output import Output
 
 marks = OpenMarks(Output(sys.argv[1]), sys.argv[2])

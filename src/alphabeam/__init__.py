@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from alphabeam.transforms.backends.local import LocalBackend
     from alphabeam.transforms.backends.picpik import PicpikBackend
+    from alphabeam.transforms.crashes import Marks
     from alphabeam.transforms.cutouts import WriteCutouts
     from alphabeam.transforms.errors import ErrorCode, RowError
     from alphabeam.transforms.images import ReadImages
-    from alphabeam.transforms.ledger import Finished, Journal, Marks, SkipFinished, SkipSameContent
+    from alphabeam.transforms.ledger import Finished, Journal, SkipFinished, SkipSameContent
     from alphabeam.transforms.limits import Limits
     from alphabeam.transforms.manifest import Manifest, ManifestError, ReadManifest
     from alphabeam.transforms.matting import MattingCore
@@ -62,9 +63,10 @@ __all__ = [
 
 _MODULES = {
     "cutouts": ("WriteCutouts",),
+    "crashes": ("Marks",),
     "errors": ("ErrorCode", "RowError"),
     "images": ("ReadImages",),
-    "ledger": ("Finished", "Journal", "Marks", "SkipFinished", "SkipSameContent"),
+    "ledger": ("Finished", "Journal", "SkipFinished", "SkipSameContent"),
     "limits": ("Limits",),
     "backends.local": ("LocalBackend",),
     "manifest": ("Manifest", "ManifestError", "ReadManifest"),

@@ -21,7 +21,7 @@ from alphabeam.transforms.storage.deadlines import bounded
 from alphabeam.transforms.tags import Tags
 
 if TYPE_CHECKING:
-    from alphabeam.transforms.ledger.crashes import Marks, OpenMarks
+    from alphabeam.transforms.crashes import Marks, OpenMarks
 
 __all__ = ["ReadImages", "fetch"]
 

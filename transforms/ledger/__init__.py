@@ -5,11 +5,9 @@ in ``metadata/`` once the run is whole, and in ``ledger/earlier/`` when a later 
 it no more (`alphabeam.transforms.metadata`). ``SkipFinished`` looks rows up in all of them by
 fingerprint (`skip`), and hands on those it finds as they were finished (`finished`); everything
 else stays pending. A row that failed is not finished. A task of the API is under
-``ledger/tasks/`` (`submissions`). An image that ends the process that works on it is found by what
-is under ``ledger/working/`` (`crashes`).
+``ledger/tasks/`` (`submissions`).
 """
 
-from alphabeam.transforms.ledger.crashes import Marks
 from alphabeam.transforms.ledger.finished import Finished, FinishedRows
 from alphabeam.transforms.ledger.journal import Journal
 from alphabeam.transforms.ledger.skip import SkipFinished, SkipSameContent, look_up
@@ -19,7 +17,6 @@ __all__ = [
     "Finished",
     "FinishedRows",
     "Journal",
-    "Marks",
     "SkipFinished",
     "SkipSameContent",
     "Submission",

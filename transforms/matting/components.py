@@ -103,8 +103,8 @@ def _foreign(
     background = np.asarray(np.median(around, axis=1, keepdims=True), np.float32)
     if np.percentile(distance_to_background(around, background), 90) > _EVEN:
         return found, solid
-    colours = rgb.reshape(-1, 3).astype(np.float32).T / 255
-    foreign = (distance_to_background(colours, background) > _FOREIGN).reshape(labels.shape)
+    colours = np.asarray(rgb.reshape(-1, 3).T / np.float32(255), np.float32)
+    foreign = distance_to_background(colours, background).reshape(labels.shape) > _FOREIGN
     for label in np.flatnonzero(asked):
         found[label] = foreign[labels == label].mean() > _FOREIGN_SHARE
     if found.any():

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from alphabeam.transforms import lease, storage
+from alphabeam.transforms.crashes import forget_marks
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.ledger.crashes import forget_marks
 from alphabeam.transforms.manifest.names import checksum, digest
 from alphabeam.transforms.metadata.earlier import keep_earlier
 from alphabeam.transforms.metadata.failures import failure_record

@@ -19,10 +19,10 @@ from contextlib import contextmanager
 from alphabeam.transforms.backends.picpik.budget import Budget
 from alphabeam.transforms.backends.picpik.purchases import Purchase, Purchases
 from alphabeam.transforms.cores import cores
+from alphabeam.transforms.crashes import waiting, working
 from alphabeam.transforms.errors import ErrorCode, RowError, is_out_of_memory
 from alphabeam.transforms.images import Decoded, decode_fully
 from alphabeam.transforms.ledger import Submission, Submissions
-from alphabeam.transforms.ledger.crashes import waiting, working
 from alphabeam.transforms.locks import KeyedLocks
 from alphabeam.transforms.matting.box import BoxOutsideError
 from alphabeam.transforms.matting.own_alpha import (
