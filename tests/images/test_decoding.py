@@ -636,7 +636,10 @@ def test_random_damage_gives_a_picture_or_one_of_our_errors(
                 assert error.message.isprintable() and "<_io" not in error.message, odd
             else:
                 assert pixels.dtype == np.uint8 and pixels.shape[2] in (3, 4), odd
-    assert capfd.readouterr() == ("", "")
+    out, err = capfd.readouterr()
+    # dav1d, in Pillow's AVIF, has a voice that nothing outside of it can take away.
+    said = [line for line in err.splitlines() if not line.startswith("Unknown OBU type")]
+    assert (out, said) == ("", [])
 
 
 def test_an_item_of_a_heif_that_is_no_text_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -92,7 +93,7 @@ def _row(
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         ours, scalar = columns[name], column[number]
         try:
-            values[ours] = scalar.as_py()
+            values[ours] = _as_py(scalar)
         except _UNHELD as reason:
             if ours in ("image", "id"):
                 error = f"column {name!r}: {' '.join(str(reason).split())[:100]}"
@@ -100,10 +101,33 @@ def _row(
     return values, error
 
 
+def _as_py(scalar: Any) -> Any:
+    """A value as Python's own types hold it.
+
+    Nanoseconds they do not hold. pyarrow would make pandas' values of them if pandas is installed,
+    and the same manifest would give other texts.
+
+    Raises:
+        ValueError: They cannot hold it, or one of pyarrow's errors of the same meaning.
+    """
+    if _has_nanoseconds(scalar.type):
+        raise ValueError(f"{scalar.type} values are finer than microseconds")
+    return scalar.as_py()
+
+
+@functools.lru_cache(maxsize=1024)
+def _has_nanoseconds(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _has_nanoseconds(kind.value_type)
+    if pa.types.is_nested(kind):
+        return any(_has_nanoseconds(kind.field(i).type) for i in range(kind.num_fields))
+    return getattr(kind, "unit", "") == "ns"
+
+
 def _held(scalar: Any) -> Any:
     """A value of which Python cannot hold a part, with that part as text."""
     try:
-        return scalar.as_py()
+        return _as_py(scalar)
     except _UNHELD:
         pass
     kind = scalar.type
