@@ -15,7 +15,7 @@ from alphabeam.transforms.picpik import (
     TaskTimeoutError,
     collect,
 )
-from tests.picpik.test_pace import Clock
+from tests.test_pace import Clock
 
 
 class Vendor:
