@@ -38,7 +38,7 @@ def witness() -> Mapping[str, str]:
         with contextlib.suppress(OSError):
             faults = _new_file()
             faulthandler.enable(os.open(faults, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            atexit.register(os.unlink, faults)
+            atexit.register(Path(faults).unlink, missing_ok=True)
     return {"process": this_process(), "memory_kills": _memory_kills(), "faults": faults}
 
 

@@ -48,6 +48,8 @@ def folder(
     if "s3" in options:
         monkeypatch.setenv("ALPHABEAM_TEST_S3", options["s3"]["secret"])
         options["s3"]["secret"] = "${env:ALPHABEAM_TEST_S3}"
+        monkeypatch.setenv("ALPHABEAM_TEST_S3_KEY", options["s3"]["key"])
+        options["s3"]["key"] = "${env:ALPHABEAM_TEST_S3_KEY}"
     if "abfs" in options:
         monkeypatch.setenv("ALPHABEAM_TEST_AZURE", options["abfs"]["connection_string"])
         options["abfs"]["connection_string"] = "${env:ALPHABEAM_TEST_AZURE}"
