@@ -143,9 +143,7 @@ def manifest_replaced(shop: Fortnight) -> None:
 
 def two_jobs(shop: Fortnight) -> None:
     """Both are started at the same moment, and no photo comes before one of them has ended."""
-    changed = shop.some(4)
-    for id in changed:
-        shop.photograph(id)
+    changed = shop.change(4)
     shop.by_url()
     shop.server.gate.clear()
     first, second = shop.start(), shop.start()
@@ -218,9 +216,7 @@ def killed(shop: Fortnight) -> None:
 
 def signalled(shop: Fortnight) -> None:
     """SIGTERM in the middle of the night, and the job is started again."""
-    changed = shop.some(8)
-    for id in changed:
-        shop.photograph(id)
+    changed = shop.change(8)
     shop.by_url()
     shop.server.gets.clear()
     shop.server.delay = 0.5
@@ -249,9 +245,7 @@ def signalled(shop: Fortnight) -> None:
 
 def faults(shop: Fortnight) -> None:
     """The API misbehaves, or for the local backend the photos' server; then it is well again."""
-    changed = shop.some(max(1, len(shop.seeds) // 2))
-    for id in changed:
-        shop.photograph(id)
+    changed = shop.change(max(1, len(shop.seeds) // 2))
     shop.by_url()
     if shop.emulator is None:
         shop.server.fault_chance = 0.2
@@ -280,9 +274,7 @@ def faults(shop: Fortnight) -> None:
 
 def day_later(shop: Fortnight) -> None:
     """Tasks are bought, the job dies, and is started again when their results are gone."""
-    changed = shop.some(4)
-    for id in changed:
-        shop.photograph(id)
+    changed = shop.change(4)
     shop.by_path()
     if shop.emulator is not None:
         shop.emulator.faults = Faults({"task_stuck": 1.0})

@@ -148,6 +148,13 @@ class Fortnight:
         """So many ids, by chance; fewer in a small shop."""
         return self.random.sample(sorted(self.seeds), min(count, len(self.seeds)))
 
+    def change(self, count: int) -> list[str]:
+        """Takes so many photos anew, by chance; gives their ids."""
+        changed = self.some(count)
+        for id in changed:
+            self.photograph(id)
+        return changed
+
     def by_path(self) -> None:
         """A manifest of paths."""
         self._manifest(lambda id: str(self.path(id)))

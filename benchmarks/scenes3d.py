@@ -87,6 +87,15 @@ def _floor(rng: np.random.Generator, patterned: bool) -> bpy.types.Object:
         node.inputs["Scale"].default_value = scale
         return node
 
+    def stepped(value: bpy.types.NodeSocket, low: float, high: float) -> bpy.types.NodeSocket:
+        """One colour below a value somewhere between the bounds, the other above it."""
+        ramp = nodes.new("ShaderNodeValToRGB")
+        ramp.color_ramp.interpolation = "CONSTANT"
+        ramp.color_ramp.elements[0].color, ramp.color_ramp.elements[1].color = one, other
+        ramp.color_ramp.elements[1].position = float(rng.uniform(low, high))
+        links.new(value, ramp.inputs["Fac"])
+        return ramp.outputs["Color"]
+
     if kind in ("checker", "gingham"):
         node = texture("ShaderNodeTexChecker")
         node.inputs["Color1"].default_value, node.inputs["Color2"].default_value = one, other
@@ -103,22 +112,11 @@ def _floor(rng: np.random.Generator, patterned: bool) -> bpy.types.Object:
         node.inputs["Row Height"].default_value = 0.5
         colour = node.outputs["Color"]
     elif kind == "stripes":
-        node = texture("ShaderNodeTexWave")
-        ramp = nodes.new("ShaderNodeValToRGB")
-        ramp.color_ramp.interpolation = "CONSTANT"
-        ramp.color_ramp.elements[0].color, ramp.color_ramp.elements[1].color = one, other
-        ramp.color_ramp.elements[1].position = float(rng.uniform(0.3, 0.7))
-        links.new(node.outputs["Fac"], ramp.inputs["Fac"])
-        colour = ramp.outputs["Color"]
+        colour = stepped(texture("ShaderNodeTexWave").outputs["Fac"], 0.3, 0.7)
     else:
         node = texture("ShaderNodeTexVoronoi")
         node.inputs["Scale"].default_value = scale * 3
-        ramp = nodes.new("ShaderNodeValToRGB")
-        ramp.color_ramp.interpolation = "CONSTANT"
-        ramp.color_ramp.elements[0].color, ramp.color_ramp.elements[1].color = one, other
-        ramp.color_ramp.elements[1].position = float(rng.uniform(0.25, 0.45))
-        links.new(node.outputs["Distance"], ramp.inputs["Fac"])
-        colour = ramp.outputs["Color"]
+        colour = stepped(node.outputs["Distance"], 0.25, 0.45)
     if kind == "gingham":  # stripes the other way seen through the checks
         second = texture("ShaderNodeTexWave")
         mix = nodes.new("ShaderNodeMix")

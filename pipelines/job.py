@@ -103,7 +103,7 @@ class Input(_Section):
     """The manifest's format; `auto` goes by the name."""
 
     delimiter: str = Field("auto", pattern=r"^(auto|tab|[^\"\r\n])$")
-    """What stands between a CSV's fields: one character, `tab`, or `auto` for what its header or
+    """What separates a CSV's fields: one character, `tab`, or `auto` for what its header or
     its line `sep=;` shows."""
 
     encoding: str = "auto"

@@ -303,7 +303,7 @@ def _complaint(error: Any, positions: _Positions) -> str:
             if isinstance(cause, InlineSecretError):
                 location = (*location, *cause.path)
         elif location[:1] == ("storage",):
-            pass  # no word of what stands there
+            pass  # nothing of the text is quoted
         elif location in _SECRETS:
             message = "give a reference such as ${env:PICPIK_PRIVATE_KEY}, never the key itself"
         elif not isinstance(error["input"], (dict, list)):
@@ -340,7 +340,7 @@ def _resolve_paths(job: Job, name: str, positions: _Positions, given: dict[_Loca
         return uri + slash
 
     def secretly(location: _Location, uri: str) -> str:
-        """The URI; one with a secret in it stands in the graph as its reference."""
+        """The URI; of one with a secret in it, the graph holds the reference."""
         if not storage.has_secret(uri):
             return uri
         if location not in given:

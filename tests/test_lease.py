@@ -61,23 +61,23 @@ def test_of_many_at_once_one_gets_the_output(output: Output) -> None:
     got[0].end()
 
 
-def test_a_dead_process_is_succeeded_at_once(output: Output, tmp_path: Path) -> None:
+def die_with_the_lease(folder: Path) -> None:
+    """A process takes the lease of a folder, and is gone."""
     script = (
         "import os; from alphabeam.transforms.lease import acquire;"
         "from alphabeam.transforms.output import Output;"
-        f"acquire(Output({str(tmp_path)!r}), 'killed'); os._exit(9)"
+        f"acquire(Output({str(folder)!r}), 'killed'); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 9
+
+
+def test_a_dead_process_is_succeeded_at_once(output: Output, tmp_path: Path) -> None:
+    die_with_the_lease(tmp_path)
     acquire(output, "next", sleep=no_sleep).end()
 
 
 def test_what_a_dead_process_was_writing_is_swept(output: Output, tmp_path: Path) -> None:
-    script = (
-        "import os; from alphabeam.transforms.lease import acquire;"
-        "from alphabeam.transforms.output import Output;"
-        f"acquire(Output({str(tmp_path)!r}), 'killed'); os._exit(9)"
-    )
-    assert subprocess.run([sys.executable, "-c", script]).returncode == 9
+    die_with_the_lease(tmp_path)
     left = tmp_path / "cutouts/a" / f".alphabeam-{'0' * 32}.partial"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half")

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from alphabeam.transforms.manifest import (
@@ -26,11 +26,8 @@ from alphabeam.transforms.manifest import (
     survey,
 )
 from alphabeam.transforms.rows import PENDING
-from tests.test_manifest import one_pass, read, write, wrong
+from tests.test_manifest import QUICK, one_pass, read, write, wrong
 
-QUICK = settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 TITLES = ["Größe 42; rot, blau", 'so "genannt"', "zwei\nZeilen", "Tasse|Krug\tweiß"]
 
 

@@ -24,7 +24,7 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,7 +41,7 @@ __all__ = ["Marks", "OpenMarks", "forget_marks", "remove_marks", "waiting", "wor
 _logger = logging.getLogger(__name__)
 
 _WRITE_S = 2.0
-_LOOK_S = 30.0  # a mark of this run that stands still for so long is of a process that is gone
+_LOOK_S = 30.0  # a mark of this run that is the same for so long is of a process that is gone
 _ENDS = 3  # ends of a process after which an image is given up
 _SEEN = 2  # of these, in how many it must have been marked
 _TURN_S = 600.0  # a suspect's turn that lasts longer is of a process that is gone
@@ -144,8 +144,8 @@ class OpenMarks:
         self._changes = 0
         self._written = -1
         self._timer: threading.Timer | None = None
-        self._others: dict[str, bytes] = {}
-        self._dead: dict[str, bytes] = {}
+        self._others: dict[str, _Mark] = {}
+        self._dead: dict[str, _Mark] = {}
         self._ends = _Ends([])
         self._look()
         watcher = threading.Thread(target=_watch, args=(weakref.ref(self),), daemon=True)
@@ -214,13 +214,12 @@ class OpenMarks:
         with self._clearing:
             if not self._ends.seen[key]:
                 return
-            for uri, data in self._dead.items():
-                with contextlib.suppress(RowError, ValueError, TypeError, KeyError):
-                    mark = json.loads(data)
-                    if key in mark["images"]:
-                        mark["images"].remove(key)
-                        self._dead[uri] = self._others[uri] = json.dumps(mark).encode()
-                        self._output.put(uri, self._dead[uri])
+            for uri, mark in self._dead.items():
+                if key in mark.images:
+                    images = [image for image in mark.images if image != key]
+                    self._dead[uri] = self._others[uri] = replace(mark, images=images)
+                    with contextlib.suppress(RowError):
+                        self._output.put(uri, self._dead[uri].to_bytes())
             self._ends = _Ends(self._dead.values())
 
     def _schedule(self) -> None:
@@ -246,7 +245,7 @@ class OpenMarks:
                 exact = self._ends.recent
             try:
                 if keys:
-                    self._output.put(self._uri, _encoded(keys, exact))
+                    self._output.put(self._uri, _Mark(keys, exact, witness=witness()).to_bytes())
                 else:
                     self._output.delete([self._uri])
             except RowError as error:  # only a crash would have needed it
@@ -275,15 +274,51 @@ class OpenMarks:
     def _look(self) -> None:
         """Reads what processes that are gone have left."""
         with self._clearing:
-            found = {uri: data for uri, data in _read(self._output).items() if uri != self._uri}
+            found = {uri: mark for uri, mark in _read(self._output).items() if uri != self._uri}
             mine = self._output.mark(self._run_id).removesuffix(".json")
             self._dead = {
-                uri: data
-                for uri, data in found.items()
-                if not uri.startswith(mine) or self._others.get(uri) == data
+                uri: mark
+                for uri, mark in found.items()
+                if not uri.startswith(mine) or self._others.get(uri) == mark
             }
             self._ends = _Ends(self._dead.values())
             self._others = found
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """What a process says of its work.
+
+    Attributes:
+        images: SHA-256 of those that it is computing on.
+        exact: Whether each was marked before it was worked on.
+        ends: For how many ends of processes the mark counts.
+        witness: What tells how the process ended.
+    """
+
+    images: list[str]
+    exact: bool
+    ends: int = 1
+    witness: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, data: bytes) -> _Mark | None:
+        """The mark that an object holds; None if it is broken."""
+        try:
+            mark = json.loads(data)
+            return cls(
+                [str(key) for key in mark["images"]],
+                bool(mark["exact"]),
+                int(mark["ends"]),
+                {str(name): str(value) for name, value in mark["witness"].items()},
+            )
+        except (ValueError, TypeError, KeyError, AttributeError):
+            _logger.warning("a mark under ledger/working is broken; it is left out")
+            return None
+
+    def to_bytes(self) -> bytes:
+        """The mark as its object."""
+        return json.dumps({**vars(self), "witness": dict(self.witness)}, indent=1).encode()
 
 
 class _Ends:
@@ -294,26 +329,19 @@ class _Ends:
         recent: Whether there are others than those of images that were given up before.
     """
 
-    def __init__(self, marks: Iterable[bytes]) -> None:
+    def __init__(self, marks: Iterable[_Mark]) -> None:
         self.seen: Counter[str] = Counter()
         self.recent = False
         self._inexact = 0
         self._inexact_seen: Counter[str] = Counter()
-        for data in marks:
-            try:
-                mark = json.loads(data)
-                images, exact = [str(key) for key in mark["images"]], bool(mark["exact"])
-                ends = int(mark["ends"])
-                if was_killed(mark["witness"]):
-                    continue
-            except (ValueError, TypeError, KeyError, AttributeError):
-                _logger.warning("a mark under ledger/working is broken; it is left out")
+        for mark in marks:
+            if was_killed(mark.witness):
                 continue
-            self.seen.update({key: ends for key in images})
-            self.recent |= ends == 1
-            if not exact:
+            self.seen.update({key: mark.ends for key in mark.images})
+            self.recent |= mark.ends == 1
+            if not mark.exact:
                 self._inexact += 1
-                self._inexact_seen.update(images)
+                self._inexact_seen.update(mark.images)
 
     def most(self, key: str) -> int:
         """How often an image may have ended its process: marks without it may have missed it."""
@@ -331,11 +359,10 @@ def forget_marks(output: Output) -> None:
     given_up = sorted(filter(ends.too_many, ends.seen))
     keep = output.mark(_GIVEN_UP)
     if given_up:
-        output.put(keep, _encoded(given_up, True, _ENDS))
+        output.put(keep, _Mark(given_up, True, _ENDS).to_bytes())
     output.delete(uri for uri in output.mark_files() if not given_up or uri != keep)
-    for data in marks:
-        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
-            forget_witness(json.loads(data)["witness"])
+    for mark in marks:
+        forget_witness(mark.witness)
 
 
 def remove_marks(output: Output, run_id: str) -> None:
@@ -405,18 +432,15 @@ def _watch(marks: weakref.ref[OpenMarks]) -> None:
         del mine
 
 
-def _encoded(keys: list[str], exact: bool, ends: int = 1) -> bytes:
-    seen = dict(witness()) if ends == 1 else {}
-    return json.dumps(
-        {"images": keys, "exact": exact, "ends": ends, "witness": seen}, indent=1
-    ).encode()
-
-
-def _read(output: Output) -> dict[str, bytes]:
+def _read(output: Output) -> dict[str, _Mark]:
     """The marks that are there, by URI."""
     turn = output.mark(_TURN)
-    uris = [uri for uri in output.mark_files() if uri != turn]
-    return {uri: data for uri in uris if (data := _read_if_there(output, uri))}
+    found = {}
+    for uri in output.mark_files():
+        # An empty one has just been removed by its process.
+        if uri != turn and (data := _read_if_there(output, uri)) and (mark := _Mark.of(data)):
+            found[uri] = mark
+    return found
 
 
 def _read_if_there(output: Output, uri: str) -> bytes:

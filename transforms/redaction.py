@@ -50,7 +50,7 @@ _PAIR = re.compile(
 # Up to the next link of a chain; an IPv6 host has ``::`` too, but no protocol behind it.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9.+-]*://(?:(?!::[A-Za-z][A-Za-z0-9.+-]*://)\S)*")
 _HTTP_TAIL = re.compile(rf"[?#]|(?:;|%(?:25)*(?:3F|23|26|3B))(?=[^/]*{_EQUALS})", re.IGNORECASE)
-_CLOSING = re.compile(r"['\")\]},.:;]+$")  # of the sentence that the URL stands in
+_CLOSING = re.compile(r"['\")\]},.:;]+$")  # of the sentence that the URL is in
 _BEARER = re.compile(r"\b((?:Bearer|Basic)\s+)[\w+/=.~-]{12,}", re.IGNORECASE)
 _JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(\.[\w-]*)?")
 

@@ -64,7 +64,7 @@ def was_killed(seen: Mapping[str, str]) -> bool:
 def forget_witness(seen: Mapping[str, str]) -> None:
     """Removes what a process that is gone has left in the cache folder."""
     faults = seen.get("faults", "")
-    if os.path.dirname(faults) == str(_folder()) and is_here(seen["process"]):
+    if os.path.dirname(faults) == str(_folder()) and is_here(seen.get("process", "")):
         with contextlib.suppress(OSError):
             os.unlink(faults)
 

@@ -32,6 +32,7 @@ from alphabeam.transforms.images.raster import (
     broken,
     check_size,
     check_time,
+    decoding,
     unsupported,
 )
 from alphabeam.transforms.images.silence import silence
@@ -198,12 +199,8 @@ def _open_jpegxl(_: str, data: bytes, __: Limits) -> _Opened:
         raise broken("the image's header is broken or cut off", error) from None
 
     def load() -> Raster:
-        try:
+        with decoding():
             pixels, metadata = pylibjxl.decode(data, metadata=True)
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise broken("the image is broken or cut off", error) from None
         image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
         return Raster(image, metadata.get("icc_profile"))
 
@@ -240,12 +237,8 @@ def _open_by_pillow(kind: str, data: bytes, limits: Limits) -> _Opened:
             profile = nclx_profile(data)
         if kind == "jpeg2000":
             profile = jpeg2000_profile(data)
-        try:
+        with decoding():
             image.load()
-        except MemoryError:
-            raise
-        except Exception as error:  # broken files raise nearly anything
-            raise broken("the image is broken or cut off", error) from None
         if image.mode.startswith("I"):  # 16-bit grey of JPEG 2000
             return Raster(to_8_bit(np.asarray(image)), profile, orientation=orientation)
         return Raster(image, profile, orientation=orientation)

@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from alphabeam.transforms.images.containers import nclx_profile
-from alphabeam.transforms.images.raster import Raster, broken
+from alphabeam.transforms.images.raster import Raster, broken, decoding
 
 __all__ = ["decode_heif", "read_heif"]
 
@@ -46,13 +46,9 @@ def decode_heif(data: bytes, picture: Any) -> Raster:
     """
     profile = picture.info.get("icc_profile")
     named = None if profile else nclx_profile(data)
-    try:
+    with decoding():
         mode = picture.mode
         image = Image.frombuffer(mode, picture.size, picture.data, "raw", mode, picture.stride, 1)
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise broken("the image is broken or cut off", error) from None
     return Raster(image, profile or named)
 
 

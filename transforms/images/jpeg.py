@@ -18,6 +18,7 @@ from alphabeam.transforms.images.raster import (
     broken,
     check_time,
     damaged,
+    decoding,
     unsupported,
 )
 from alphabeam.transforms.limits import Limits
@@ -166,22 +167,14 @@ def decode_jpeg(data: bytes, image: Image.Image, limits: Limits) -> Raster:
     if pixels is None:  # a sampling that simplejpeg does not know
         if data.find(_END, data.rfind(_SCAN)) < 0:
             raise broken("the image is cut off")
-        return Raster(_loaded(image))
+        with decoding():
+            image.load()
+        return Raster(image)
     if space == "GRAY":
         pixels = pixels[:, :, 0]
     if space == "CMYK":  # stored as its complement, as Adobe does
         return Raster(Image.fromarray(255 - pixels, "CMYK"), damaged=spoilt)
     return Raster(pixels, damaged=spoilt)
-
-
-def _loaded(image: Image.Image) -> Image.Image:
-    try:
-        image.load()
-    except MemoryError:
-        raise
-    except Exception as error:  # broken files raise nearly anything
-        raise broken("the image is broken or cut off", error) from None
-    return image
 
 
 def _checked(data: bytes, space: str, limits: Limits) -> tuple[NDArray[np.uint8] | None, bool]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from alphabeam.transforms.images.raster import Raster, broken, unsupported
+from alphabeam.transforms.images.raster import Raster, broken, decoding, unsupported
 
 __all__ = ["Psd", "decode_psd", "read_psd"]
 
@@ -88,12 +88,8 @@ def decode_psd(data: bytes, psd: Psd) -> Raster:
         raise unsupported(
             f"a {psd.mode} PSD that cannot be read ({type(error).__name__})"
         ) from None
-    try:
+    with decoding():
         image.load()
-    except MemoryError:
-        raise
-    except Exception as error:  # broken files raise nearly anything
-        raise broken("the image is broken or cut off", error) from None
     profile = image.info.get("icc_profile")
     if image.mode != "RGBA":
         return Raster(image, profile)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +21,7 @@ __all__ = [
     "check_size",
     "check_time",
     "damaged",
+    "decoding",
     "unsupported",
     "upright",
     "words_of",
@@ -72,6 +75,21 @@ def broken(what: str, error: BaseException | None = None) -> RowError:
     return RowError(
         ErrorCode.TRUNCATED_IMAGE, f"{what}{f' ({said})' if said else ''}; upload it again"
     )
+
+
+@contextmanager
+def decoding(*through: type[Exception]) -> Iterator[None]:
+    """While the ``with`` lasts, what a decoder raises is `broken`: broken files raise anything.
+
+    Args:
+        through: Errors that are raised as they are, beside a lack of memory.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, (MemoryError, *through)):
+            raise
+        raise broken("the image is broken or cut off", error) from None
 
 
 def words_of(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.images.raster import Raster, broken, unsupported
+from alphabeam.transforms.images.raster import Raster, broken, decoding, unsupported
 from alphabeam.transforms.limits import Limits
 
 __all__ = ["TiffPage", "decode_tiff", "read_tiff"]
@@ -266,13 +266,9 @@ def _by_pillow(data: bytes, page: TiffPage) -> Raster:
         data = data[:start] + place.pack(page.offset) + data[start + place.size :]
     if page.packing == 6:
         raise UnidentifiedImageError
-    try:
+    with decoding(UnidentifiedImageError):
         image = Image.open(io.BytesIO(data), formats=("TIFF",))
         image.load()  # which turns it upright
-    except (MemoryError, UnidentifiedImageError):
-        raise
-    except Exception as error:  # broken files raise nearly anything
-        raise broken("the image is broken or cut off", error) from None
     return Raster(image, page.profile)
 
 
@@ -395,10 +391,6 @@ def _unpacked(packed: bytes, page: TiffPage, stride: int, rows: int) -> bytes:
         for tag, kind, value in ((t, k, (v,) if k == 4 else (v, 0)) for t, k, v in fields)
     )
     head = struct.pack("<2sHIH", b"II", 42, 8, len(fields)) + directory + bytes(4)
-    try:
-        picture = Image.open(io.BytesIO(head + packed), formats=("TIFF",))
-        return picture.tobytes()
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise broken("the image is broken or cut off", error) from None
+    with decoding():
+        pixels = Image.open(io.BytesIO(head + packed), formats=("TIFF",)).tobytes()
+    return pixels

@@ -20,7 +20,7 @@ __all__ = ["End", "Record", "bad_record", "record_of", "text_records"]
 
 
 class Record(NamedTuple):
-    """A record as it stands in the manifest: its values, or what is wrong with it.
+    """One record of the manifest: its values, or what is wrong with it.
 
     One that is ``left_out`` is a shop's product without a picture, and becomes no row.
     """

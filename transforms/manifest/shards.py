@@ -274,7 +274,7 @@ def read_shard(
 
 
 def _placed(row: Row, shard: Shard) -> Row:
-    """The row; a failed one of a manifest of several files says which of them it stands in."""
+    """The row; a failed one of a manifest of several files says which of them it is in."""
     if not shard.part or row.status != FAILED:
         return row
     name = storage.redact(shard.part.rsplit("/", 1)[-1])

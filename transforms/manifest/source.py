@@ -44,7 +44,7 @@ class Manifest:
         storage_options: Options for fsspec, by protocol.
         exclude: What a glob leaves out: objects, and folders with a ``/`` at their ends.
         allow_empty: Whether a glob may match nothing.
-        delimiter: What stands between a CSV's fields; ``auto`` for what its header shows.
+        delimiter: What separates a CSV's fields; ``auto`` for what its header shows.
         encoding: Python's name of a text's encoding; ``auto`` for what its content shows.
         columns: The manifest's own names for ours, such as ``{"image": "Foto 2"}``.
     """

@@ -33,8 +33,8 @@ class Header(NamedTuple):
     """A table's header.
 
     Attributes:
-        delimiter: What stands between fields.
-        names: The columns as they stand, in order; trailing ones may be empty.
+        delimiter: What separates fields.
+        names: The columns, in order; trailing ones may be empty.
         columns: Ours by theirs.
         offset: Of the first byte behind it.
         line: Number of the line behind it.
@@ -70,9 +70,9 @@ def header_of(
     """Reads a table's header from the text's beginning.
 
     Args:
-        text: Its stream stands at its beginning.
+        text: Its stream is at its beginning.
         shown: The manifest, for messages.
-        delimiter: What stands between fields; "auto" for what the header shows.
+        delimiter: What separates fields; "auto" for what the header shows.
         given: As for `columns_of`.
         number: Of the first line.
 

@@ -260,10 +260,10 @@ def _decodes(line: bytes, encoding: str) -> bool:
 def lines_of(
     text: Text, offset: int = 0, number: int = 1, end: int | None = None
 ) -> Iterator[Line]:
-    """The lines from where the stream stands.
+    """The lines from the stream's position on.
 
     Args:
-        text: Its stream stands at ``offset``.
+        text: Its stream is at ``offset``.
         offset: Of the first line.
         number: Of the first line.
         end: Offset behind the last line; None for the text's end.
