@@ -249,7 +249,7 @@ class Fortnight:
         self._known_runs |= {row["run_id"] for row in here}
         right = sum(self._is_right(id, by_id.get(id)) for id in self.seeds)
         if len(records) != len(by_id):
-            found.append(f"{len(records) - len(by_id)} rows stand there twice")
+            found.append(f"{len(records) - len(by_id)} rows are there twice")
         if by_id.keys() != self.seeds.keys():
             lost, strange = self.seeds.keys() - by_id.keys(), by_id.keys() - self.seeds.keys()
             found.append(f"lost {sorted(lost)}, not asked for {sorted(strange)}")
@@ -270,7 +270,8 @@ class Fortnight:
                 found.append(f"{bought} billed instead of {low} to {high}")
             found += self._bought_twice(by_id)
         found += self._left_behind()
-        if runs[-1].status in (0, 3):  # a run that was ended otherwise leaves it to the next
+        # A run that was ended otherwise leaves it to the next.
+        if runs and runs[-1].status in (0, 3):
             folders = [path.name for path in self.temporary.iterdir() if path.is_dir()]
             found += [f"temporary folder {name} was left" for name in folders]
         if self.server.signature and any(self.server.signature in run.said for run in runs):
