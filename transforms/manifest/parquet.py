@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from alphabeam.transforms import storage
 from alphabeam.transforms.manifest.columns import columns_of
+from alphabeam.transforms.manifest.pictures import pictures_of
 from alphabeam.transforms.manifest.records import End, Record, bad_record, record_of
 from alphabeam.transforms.manifest.source import Manifest, ManifestError, Shard
 
@@ -35,15 +36,25 @@ def parquet_records(
             raise ManifestError(f"{manifest.shown}: not a Parquet file: {reason}") from None
         schema = file.schema_arrow
         columns = columns_of(schema.names, manifest.shown, manifest.columns)
-        _check_types(schema, columns, manifest.shown)
+        image = next(name for name, ours in columns.items() if ours == "image")
+        pictures = pictures_of(file, stream, manifest.uri, image)
+        if pictures is None:
+            _check_type(image, schema.field(image).type, manifest.shown)
         wanted = [
             name for name, ours in columns.items() if not only_names or ours in ("id", "image")
         ]
+        if pictures is not None:  # they are read where they are worked on
+            at = wanted.index(image)
+            wanted[at : at + 1] = [pictures.path] if pictures.path else []
         groups = range(file.num_row_groups) if shard is None else (shard.start,)
         line = first if shard is None else shard.line
+        before = (first if shard is None else shard.first) - 1
         for group in groups:
+            held = pictures.held(group) if pictures is not None else iter(())
             for batch in file.iter_batches(1024, row_groups=[group], columns=wanted):
                 for values, wrong in _rows(batch, columns):
+                    if pictures is not None:
+                        values["image"] = pictures.image(values, next(held), line - before)
                     record = bad_record(line, wrong) if wrong else record_of(line, values, columns)
                     yield record, End(group + 1, line + 1)
                     line += 1
@@ -54,16 +65,14 @@ def parquet_records(
         stream.close()
 
 
-def _check_types(schema: pa.Schema, columns: Mapping[str, str], shown: str) -> None:
+def _check_type(name: str, kind: pa.DataType, shown: str) -> None:
     """Makes sure that images may be URIs."""
-    name = next(name for name in columns if columns[name] == "image")
-    kind = schema.field(name).type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    if pa.types.is_struct(kind) and {field.name for field in kind} == {"bytes", "path"}:
+    if pa.types.is_struct(kind):
         raise ManifestError(
-            f"{shown}: column {name!r} holds the images themselves ({kind}); write each one's "
-            "'bytes' to a file, and give the files' URIs"
+            f"{shown}: column {name!r} is of type {kind}; a path or URI as text is needed, or the "
+            "pictures as binary or struct<bytes: binary, path: string>"
         )
     if pa.types.is_nested(kind) or pa.types.is_temporal(kind) or pa.types.is_floating(kind):
         raise ManifestError(
@@ -76,7 +85,7 @@ def _rows(
 ) -> Iterator[tuple[dict[str, Any], str]]:
     """The values of each row by our column names, and what is wrong with it."""
     try:
-        records = batch.to_pylist()
+        records = batch.to_pylist() if batch.num_columns else [{}] * batch.num_rows
     except _UNHELD:  # search for it value by value
         for number in range(batch.num_rows):
             yield _row(batch, number, columns)

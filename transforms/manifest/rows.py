@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -168,6 +169,19 @@ def _unsigned(uri: str) -> str:
     return storage.public(uri) if "://" in uri else uri
 
 
+def _default_id(uri: str, picture: storage.Embedded | None, folder: str) -> str:
+    """The id of a row that gives none: its image's name."""
+    if picture is None:
+        return default_id(_unsigned(uri), folder)
+    if not picture.name:  # the file's name, and the row in it
+        return f"{os.path.splitext(default_id(_unsigned(picture.file), folder))[0]}-{picture.row}"
+    try:
+        name = storage.resolve(folder, picture.name)
+    except RowError:  # a name and no place: it need not lead anywhere
+        name = picture.name
+    return default_id(_unsigned(name), folder)
+
+
 def row_from_record(
     values: Mapping[str, Any],
     *,
@@ -213,7 +227,8 @@ def row_from_record(
         if not image.isascii():
             _check_text(image, line)
         uri = storage.resolve(folder, image)
-        row = row._replace(id=id or default_id(_unsigned(uri), folder), image=uri)
+        picture = storage.embedded(uri)
+        row = row._replace(id=id or _default_id(uri, picture, folder), image=uri)
         if len(row.id) > 1000:
             raise RowError(
                 ErrorCode.MANIFEST_ROW, f"line {line}: the id has over 1000 characters; shorten it"

@@ -26,7 +26,7 @@ from alphabeam.transforms.manifest.parts import has_pattern, matches, part_of, p
 from alphabeam.transforms.manifest.records import End, Record, text_records
 from alphabeam.transforms.manifest.rows import own_id, row_from_record
 from alphabeam.transforms.manifest.source import Manifest, ManifestError, Shard
-from alphabeam.transforms.rows import FAILED, Row
+from alphabeam.transforms.rows import FAILED, PENDING, Row
 
 __all__ = ["Collisions", "Survey", "read_shard", "survey"]
 
@@ -270,7 +270,18 @@ def read_shard(
         )
         if collisions.first_lines:
             row = _distinct(row, bool(own_id(record.values)), collisions)
-        yield _placed(row, shard)
+        yield _placed(_pinned(row, file.uri, version), shard)
+
+
+def _pinned(row: Row, file: str, version: str) -> Row:
+    """The row; a link into the manifest itself is good for the version that was surveyed alone.
+
+    If the file is replaced while the job runs, another picture may be where the link leads.
+    """
+    picture = storage.embedded(row.image) if row.status == PENDING else None
+    if picture is None or not row.image.endswith(f"::{file}"):
+        return row
+    return row._replace(image=picture.pinned(version).uri)
 
 
 def _placed(row: Row, shard: Shard) -> Row:

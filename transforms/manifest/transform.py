@@ -21,7 +21,8 @@ class ReadManifest(beam.PTransform):
     Args:
         manifest: A `Manifest`, or the URI of one.
         redistribute: Reshuffle the rows, so that all workers get some. Turn it off for the local
-            runner, which would hold reshuffled rows in memory.
+            runner, which would hold reshuffled rows in memory. Rows whose pictures are inside a
+            Parquet file stay together, one row group on one worker.
         on_survey: Called on the worker with the survey, before any row is read.
     """
 
@@ -55,7 +56,17 @@ class ReadManifest(beam.PTransform):
                 _ReadShardFn(self._manifest), beam.pvalue.AsSingleton(surveyed.collisions)
             )
         )
-        return rows | "SpreadRows" >> beam.Reshuffle() if self._redistribute else rows
+        if not self._redistribute:
+            return rows
+        # Each worker would read each row group of a Parquet manifest that holds its pictures.
+        inside, others = rows | "Apart" >> beam.Partition(_is_inside, 2)
+        spread = others | "SpreadRows" >> beam.Reshuffle()
+        return (inside, spread) | "Together" >> beam.Flatten()
+
+
+def _is_inside(row: Row, _: int) -> int:
+    """0 for a row whose picture is inside a Parquet file, 1 for any other."""
+    return 0 if row.image.startswith("parquet://") else 1
 
 
 class _SurveyFn(beam.DoFn):

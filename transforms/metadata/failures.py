@@ -6,6 +6,7 @@ import json
 import os
 from typing import Any
 
+from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode
 from alphabeam.transforms.parameters import PARAMETERS
 from alphabeam.transforms.rows import FAILURE_COLUMNS, Row
@@ -33,6 +34,13 @@ def failure_record(row: Row) -> str:
 
 def _absolute(row: Row) -> str:
     """The image's URI; a relative path would mean another file beside the failures."""
-    if "://" in row.image or not row.image or row.error_code == ErrorCode.INVALID_URI.value:
+    if not row.image or row.error_code == ErrorCode.INVALID_URI.value:
         return row.image
-    return os.path.abspath(os.path.expanduser(row.image))
+    picture = storage.embedded(row.image)
+    if picture is not None:
+        return picture._replace(file=_absolute_path(picture.file)).uri
+    return _absolute_path(row.image)
+
+
+def _absolute_path(uri: str) -> str:
+    return uri if "://" in uri else os.path.abspath(os.path.expanduser(uri))

@@ -15,6 +15,7 @@ from __future__ import annotations
 from alphabeam.transforms.storage.allowed import ANYWHERE, AllowList
 from alphabeam.transforms.storage.creating import create
 from alphabeam.transforms.storage.deleting import delete, remove_folders, sweep
+from alphabeam.transforms.storage.embedded import Embedded, embedded
 from alphabeam.transforms.storage.faults import StorageOptions
 from alphabeam.transforms.storage.info import Stat, exists, stat
 from alphabeam.transforms.storage.listing import glob
@@ -36,11 +37,13 @@ from alphabeam.transforms.storage.writing import put
 __all__ = [
     "ANYWHERE",
     "AllowList",
+    "Embedded",
     "Stat",
     "StorageOptions",
     "canonical",
     "create",
     "delete",
+    "embedded",
     "exists",
     "glob",
     "has_secret",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -11,9 +13,10 @@ from alphabeam.transforms.storage import http
 from alphabeam.transforms.storage.allowed import AllowList
 from alphabeam.transforms.storage.connections import borrow
 from alphabeam.transforms.storage.deadlines import TOTAL_S
+from alphabeam.transforms.storage.embedded import Embedded, embedded
 from alphabeam.transforms.storage.faults import StorageOptions, retry
 from alphabeam.transforms.storage.local import local_path
-from alphabeam.transforms.storage.uris import is_local
+from alphabeam.transforms.storage.uris import is_local, redact
 
 __all__ = ["Entry", "Stat", "entry", "entry_of", "exists", "stat"]
 
@@ -41,7 +44,7 @@ def stat(
     """Size and version of an object, without reading it.
 
     Args:
-        uri: The object.
+        uri: The object; of a picture inside a Parquet file, the version is the file's.
         options: Options per protocol.
         timeout: Seconds for everything together; None for no bound.
         allow: Where a row may read from; None for a URI that the user himself gave.
@@ -49,6 +52,9 @@ def stat(
     Raises:
         RowError: As for :func:`read`.
     """
+    picture = embedded(uri)
+    if picture is not None:
+        return Stat(None, _version_of_file(picture, options, timeout, allow))
     return retry(lambda: _stat_once(uri, options, allow), "check", uri, options, timeout=timeout)
 
 
@@ -64,6 +70,42 @@ def _stat_once(uri: str, options: StorageOptions | None, allow: AllowList | None
         info = place.fs.info(place.path)
     size = info.get("size")
     return Stat(int(size) if size is not None else None, _version(info))
+
+
+_ASKED_S = 10.0  # how long an answer holds that is the version which the links name
+_asked: dict[str, tuple[str, float]] = {}
+_asked_lock = threading.Lock()
+
+
+def _version_of_file(
+    picture: Embedded,
+    options: StorageOptions | None,
+    timeout: float | None,
+    allow: AllowList | None,
+) -> str:
+    """The version of a picture's Parquet file, asked for once for the many pictures in it.
+
+    Raises:
+        RowError: NOT_FOUND if the link was made for another version.
+    """
+    if allow is not None:
+        allow.check(picture.file)
+    with _asked_lock:
+        version, until = _asked.get(picture.file, ("", 0.0))
+    if picture.version and picture.is_of(version) and time.monotonic() < until:
+        return version
+    version = stat(picture.file, options=options, timeout=timeout, allow=allow).version
+    if not picture.is_of(version):
+        raise RowError(
+            ErrorCode.NOT_FOUND,
+            f"{redact(picture.uri)} is a link into an earlier version of the file; run the job "
+            "with the file as its manifest",
+        )
+    with _asked_lock:
+        while len(_asked) >= 1024:
+            del _asked[next(iter(_asked))]
+        _asked[picture.file] = version, time.monotonic() + _ASKED_S
+    return version
 
 
 _ETAGS = ("ETag", "etag", "generation", "md5Hash", "content_md5", "CRC")

@@ -12,9 +12,11 @@ from alphabeam.transforms.storage import http
 from alphabeam.transforms.storage.allowed import AllowList
 from alphabeam.transforms.storage.connections import Place, borrow
 from alphabeam.transforms.storage.deadlines import TOTAL_S
+from alphabeam.transforms.storage.embedded import embedded
 from alphabeam.transforms.storage.faults import StorageOptions, retry, too_large
 from alphabeam.transforms.storage.info import stat
 from alphabeam.transforms.storage.local import read_local
+from alphabeam.transforms.storage.parquet import read_embedded
 from alphabeam.transforms.storage.renaming import read_ftp, read_sftp
 from alphabeam.transforms.storage.streams import open_stream
 from alphabeam.transforms.storage.uris import chain, is_local
@@ -33,7 +35,7 @@ def read(
     """Reads an object.
 
     Args:
-        uri: The object.
+        uri: The object, or a picture inside a Parquet file.
         max_bytes: The most that is accepted; a larger object is not read to its end.
         options: Options per protocol.
         timeout: Seconds for everything together, retries included; None for no bound.
@@ -43,6 +45,11 @@ def read(
         RowError: NOT_FOUND, ACCESS_DENIED, NOT_ALLOWED, TOO_LARGE, INVALID_URI,
             MISSING_DEPENDENCY or STORAGE_UNAVAILABLE.
     """
+    picture = embedded(uri)
+    if picture is not None:
+        return read_embedded(
+            picture, max_bytes=max_bytes, options=options, timeout=timeout, allow=allow
+        )
     return retry(
         lambda: _read_once(uri, max_bytes, options, allow)[0],
         "read",

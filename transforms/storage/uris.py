@@ -2,6 +2,7 @@
 
 A URI is a local path (``out/a.png``, ``~/a.png``, ``/data/a.png``), ``file://``, any other
 ``protocol://`` that fsspec knows, or a chain of them (``zip://a.png::s3://bucket/batch.zip``).
+A picture inside a Parquet file is a chain too, see `alphabeam.transforms.storage.embedded`.
 What follows the protocol is a *name*, not an escaped URL: ``#``, ``?``, ``%20`` and ``[`` are plain
 characters everywhere but in ``http(s)://``.
 """
@@ -47,7 +48,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.\-]+)://")  # two letters at least: C
 
 ARCHIVES = frozenset({"zip", "tar", "libarchive"})
 CACHES = frozenset({"simplecache", "filecache", "blockcache", "cached"})
-_CHAINING = ARCHIVES | CACHES
+_CHAINING = ARCHIVES | CACHES | {"parquet"}
 
 # protocols whose name begins right after ``://``, without a host, bucket or container
 _WITHOUT_AUTHORITY = _CHAINING | {"memory", "webdav", "file", "local"}
@@ -98,7 +99,7 @@ def chain(uri: str) -> tuple[Link, ...]:
     links: list[Link] = []
     while True:
         head, separator, tail = text.partition("::")
-        if head in _CHAINING and separator:
+        if head in ARCHIVES | CACHES and separator:
             links.append(Link(head, ""))
             text = tail
             continue
