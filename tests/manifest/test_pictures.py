@@ -257,3 +257,18 @@ def test_row_groups_stay_together_when_rows_are_spread(tmp_path: Path) -> None:
         rows = pipeline | ReadManifest(str(tmp_path / "a.parquet"))
         assert rows.element_type is Row
         assert_that(rows | beam.Map(lambda row: row.id), equal_to(["a", "b"]))
+
+
+def test_a_large_group_is_worked_on_by_several_workers(tmp_path: Path) -> None:
+    pictures = [of(b"%d" % n, f"{n}.jpg") if n % 7 else None for n in range(2000)]
+    for part in range(2):
+        write(tmp_path / f"p-{part}.parquet", pictures, row_group_size=1500)
+    manifest = Manifest(f"{tmp_path}/p-*.parquet")
+    found = survey(manifest)
+    assert found.rows == 4000 and len(found.shards) == 2 * (6 + 2)
+    rows = [row for shard in found.shards for row in read_shard(manifest, shard, found.collisions)]
+    assert [row.line for row in rows] == list(range(1, 4001))
+    good = [row for row in rows if row.status == PENDING]
+    assert len(good) == 2 * (2000 - 286)
+    for row in good[::11]:
+        assert storage.read(row.image) == b"%d" % ((row.line - 1) % 2000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,12 +12,13 @@ import pyarrow.parquet as pq
 
 from alphabeam.transforms import storage
 from alphabeam.transforms.manifest.columns import columns_of
-from alphabeam.transforms.manifest.pictures import pictures_of
+from alphabeam.transforms.manifest.pictures import Pictures, pictures_of
 from alphabeam.transforms.manifest.records import End, Record, bad_record, record_of
 from alphabeam.transforms.manifest.source import Manifest, ManifestError, Shard
 
 __all__ = ["parquet_records"]
 
+_BATCH = 1024
 
 # What `as_py` raises for a value that Python cannot hold: a date after 9999, nanoseconds without
 # pandas, a zone that this machine does not know, bytes that are no text.
@@ -47,22 +49,44 @@ def parquet_records(
             at = wanted.index(image)
             wanted[at : at + 1] = [pictures.path] if pictures.path else []
         groups = range(file.num_row_groups) if shard is None else (shard.start,)
-        line = first if shard is None else shard.line
         before = (first if shard is None else shard.first) - 1
         for group in groups:
-            held = pictures.held(group) if pictures is not None else iter(())
-            for batch in file.iter_batches(1024, row_groups=[group], columns=wanted):
-                for values, wrong in _rows(batch, columns):
+            for line, batch, held in _batches(file, group, before, wanted, pictures, shard):
+                for number, (values, wrong) in enumerate(_rows(batch, columns), line):
                     if pictures is not None:
-                        values["image"] = pictures.image(values, next(held), line - before)
-                    record = bad_record(line, wrong) if wrong else record_of(line, values, columns)
-                    yield record, End(group + 1, line + 1)
-                    line += 1
+                        values["image"] = pictures.image(
+                            values, held[number - line], number - before
+                        )
+                    record = (
+                        bad_record(number, wrong) if wrong else record_of(number, values, columns)
+                    )
+                    yield record, End(group + 1, number + 1)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise ManifestError(f"{manifest.shown}: the Parquet file is broken: {reason}") from None
     finally:
         stream.close()
+
+
+def _batches(
+    file: pq.ParquetFile,
+    group: int,
+    before: int,
+    wanted: list[str],
+    pictures: Pictures | None,
+    shard: Shard | None,
+) -> Iterator[tuple[int, pa.RecordBatch, list[bool]]]:
+    """What a shard has of a row group: first line, values, and which rows have a picture."""
+    line = before + 1 + sum(file.metadata.row_group(n).num_rows for n in range(group))
+    held = pictures.held(group) if pictures is not None else itertools.repeat(False)
+    for batch in file.iter_batches(_BATCH, row_groups=[group], columns=wanted):
+        has = [*itertools.islice(held, batch.num_rows)]
+        begin = 0 if shard is None else min(max(0, shard.line - line), batch.num_rows)
+        end = None if shard is None or shard.end is None else max(0, shard.end - line)
+        if end == 0:
+            return
+        yield line + begin, batch[begin:end], has[begin:end]
+        line += batch.num_rows
 
 
 def _check_type(name: str, kind: pa.DataType, shown: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import itertools
 import logging
 import os
 import re
@@ -34,6 +35,7 @@ _logger = logging.getLogger(__name__)
 
 _SHARD_ROWS = 2048
 _LEAST_SHARDS = 64
+_GROUP_ROWS = 256  # of a Parquet row group; whoever reads a later shard of it reads over the others
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,9 @@ def _survey_file(manifest: Manifest, names: _Names, folder: str, first: int) -> 
         if parquet
         else text_records(manifest, first=first)
     ):
-        if parquet and behind.offset != end.offset:  # the first row of another row group
-            shards.append(Shard(behind.offset - 1, behind.offset, record.line))
+        if parquet and (behind.offset != end.offset or rows_in_shard == _GROUP_ROWS):
+            shards.append(Shard(behind.offset - 1, None, record.line))
+            rows_in_shard = 0
         elif not parquet and begin is None:
             begin = end
         rows_in_shard += 1
@@ -154,7 +157,12 @@ def _survey_file(manifest: Manifest, names: _Names, folder: str, first: int) -> 
             begin, rows_in_shard = None, 0
     if begin:
         shards.append(Shard(begin.offset, end.offset if end.seekable else None, begin.line))
-    return _File(rows, lines, shards if parquet else _coalesced(shards), end.line, left_out)
+    if parquet:  # each ends where the next one begins
+        behind_each = [*(shard.line for shard in shards[1:]), end.line]
+        shards = [
+            shard._replace(end=line) for shard, line in zip(shards, behind_each, strict=False)
+        ]
+    return _File(rows, lines, _coalesced(shards, parquet), end.line, left_out)
 
 
 def _check_version(manifest: Manifest, version: str) -> None:
@@ -170,10 +178,22 @@ def _check_version(manifest: Manifest, version: str) -> None:
         )
 
 
-def _coalesced(shards: list[Shard]) -> list[Shard]:
-    """Joins neighbours so that a small manifest still has shards enough for every worker."""
-    step = max(1, min(_LEAST_SHARDS, len(shards) // _LEAST_SHARDS))
-    groups = [shards[i : i + step] for i in range(0, len(shards), step)]
+def _coalesced(shards: list[Shard], parquet: bool) -> list[Shard]:
+    """Joins neighbours so that a small manifest still has shards enough for every worker.
+
+    Those of a Parquet file are joined within their row group.
+    """
+    step = max(
+        1,
+        min(_SHARD_ROWS // _GROUP_ROWS if parquet else _LEAST_SHARDS, len(shards) // _LEAST_SHARDS),
+    )
+    apart = itertools.groupby(shards, lambda shard: shard.start if parquet else 0)
+    groups = [
+        one[i : i + step]
+        for _, found in apart
+        for one in [[*found]]
+        for i in range(0, len(one), step)
+    ]
     return [Shard(g[0].start, g[-1].end, g[0].line) for g in groups]
 
 

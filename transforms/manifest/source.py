@@ -140,7 +140,7 @@ class Shard(NamedTuple):
 
     Attributes:
         start: First byte of a text manifest; row group of a Parquet one.
-        end: One past its last byte; None means to the end.
+        end: One past its last byte (text) or row (Parquet); None means to the end.
         line: Line (text) or row (Parquet, glob) number of its first record, from 1.
         uris: A glob's URIs themselves.
         part: The file, of a manifest of several.
