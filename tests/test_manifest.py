@@ -290,11 +290,55 @@ def test_an_unclosed_quote_on_the_last_line(tmp_path: Path) -> None:
 
 
 def test_too_few_and_too_many_fields(tmp_path: Path) -> None:
-    rows = read(write(tmp_path, "image,note\na.jpg\nb.jpg,x\nc.jpg,x,y\n"))
+    rows = read(write(tmp_path, "id,image,note\na\nb,b.jpg,x\nc,c.jpg,x,y\nd,no image\n"))
     assert wrong(rows) == {
-        2: ("manifest_row", "line 2: 1 fields where the header has 2"),
-        4: ("manifest_row", "line 4: 3 fields where the header has 2"),
+        2: ("manifest_row", "line 2: 1 fields where the header has 3"),
+        4: ("manifest_row", "line 4: 4 fields where the header has 3"),
+        5: ("manifest_row", "line 5: 2 fields where the header has 3"),
     }
+
+
+def test_empty_cells_at_the_end_may_be_missing(tmp_path: Path) -> None:
+    """Excel leaves out the delimiters behind the last cell that is filled, in blocks of 16 rows."""
+    text = "image,id,box,title,\n" + "".join(f"{n}.jpg,n{n}\n" for n in range(40))
+    text += 'https://h/i,x,"1,2,3,4"\nb.jpg\n\nc.jpg,,,C\n'
+    rows = read(write(tmp_path, text))
+    assert not wrong(rows)
+    assert [row.id for row in rows] == [*(f"n{n}" for n in range(40)), "x", "b", "c"]
+    assert [row.extra for row in rows] == [{"title": ""}] * 42 + [{"title": "C"}]
+    assert len(survey(Manifest(str(tmp_path / "m.csv"))).shards) == 2
+    assert rows[40].parameters.box == (1, 2, 3, 4) and rows[0].parameters.box is None
+
+
+def test_a_file_that_was_cut_off(tmp_path: Path) -> None:
+    text = "image,id,title\na.jpg,1,A\nb.jpg,2,B\n"
+    for left in ("b.jpg,2", "b.jpg", "b.jpg,"):
+        rows = read(write(tmp_path, text[: text.index("b.jpg")] + left))
+        assert wrong(rows)[3][1].startswith("line 3: the line is cut off: "), left
+    rows = read(write(tmp_path, text[: text.index("b.jpg")] + 'b.jpg,"2'))
+    assert wrong(rows)[3][1] == "line 3: a quote is opened and never closed"
+    assert not wrong(read(write(tmp_path, text.rstrip()))), "the last line needs no end"
+
+
+def test_a_line_break_without_quotes_makes_no_row(tmp_path: Path) -> None:
+    text = "image,title,erode_size\na.jpg,A,1\nb.jpg,a big\nlamp,9\nc.jpg,C,3\nd.jpg,D\n"
+    rows = read(write(tmp_path, text))
+    assert wrong(rows) == {
+        3: (
+            "manifest_row",
+            "line 3: cells are missing at its end, and the next line is no row; put cells with "
+            "line breaks in quotes",
+        ),
+        4: ("manifest_row", "line 4: 2 fields where the header has 3"),
+    }
+    assert [row.id for row in rows if row.status == PENDING] == ["a", "c", "d"]
+
+
+def test_a_stray_quote_makes_no_short_row(tmp_path: Path) -> None:
+    """What it swallows up to the next quote would be lost."""
+    text = 'image,title,size\na.jpg,"A\nb.jpg,B,1\nc.jpg,Lamp 9"\nd.jpg,D,1\n'
+    rows = read(write(tmp_path, text))
+    assert 2 in wrong(rows) and [row.id for row in rows if row.status == PENDING][-1] == "d"
 
 
 def test_crlf_blank_lines_and_no_last_line_end(tmp_path: Path) -> None:
@@ -593,9 +637,13 @@ def test_the_same_image_twice_is_done_once(tmp_path: Path) -> None:
     assert list(wrong(rows)) == [4]
     assert wrong(rows)[4] == (
         "duplicate_id",
-        "line 4: the id 'a' stands on line 2 already; ids must be unique "
-        "(letter case does not count)",
+        "line 4: line 2 names the same image, and neither row has an id; give each an id (a "
+        "column 'id', or input.columns: {id: NAME}), or leave one out",
     )
+    rows = read(write(tmp_path, "image,id\nb.jpg,a\na.jpg,\na.jpg,\na.jpg,7\n"))
+    assert wrong(rows)[3][1].startswith("line 3: the id 'a' stands on line 2 already")
+    assert wrong(rows)[4][1].startswith("line 4: line 3 names the same image")
+    assert list(wrong(rows)) == [3, 4]
 
 
 @pytest.mark.parametrize("second", ["x", "X"])
@@ -627,7 +675,8 @@ LINES = st.lists(
     st.tuples(FIELD, FIELD).map(
         lambda pair: ",".join('"' + part.replace('"', '""') + '"' for part in pair)
     )
-    | st.text(st.sampled_from('ab,"\r'), max_size=8),
+    | st.text(st.sampled_from('ab,"\r'), max_size=8)
+    | st.sampled_from(["a.jpg", "a.jpg,x", '"a.jpg"', "a"]),
     max_size=60,
 )
 

@@ -84,7 +84,7 @@ def text_records(
             lines = lines_of(text, offset, number, shard.end if shard else None)
         if header is not None:
             for found in records_of(lines, header):
-                end = End(found.last.end, found.last.number + 1, text.seekable)
+                end = End(found.last.end, found.last.number + 1, text.seekable and not found.short)
                 yield _table_record(found, header), end
         else:
             parse = _json_record if manifest.kind == "jsonl" else _list_record

@@ -323,14 +323,19 @@ def _distinct(row: Row, named: bool, collisions: Collisions) -> Row:
         row = row._replace(id=f"{row.id}-{suffix(row.image)}")
     if first == row.line or row.error_code is not None:
         return row
-    return row.failed(
-        "manifest",
-        RowError(
-            ErrorCode.DUPLICATE_ID,
-            f"line {row.line}: the id {row.id!r} stands on line {first} already; "
-            f"ids must be unique (letter case does not count){_shortened(row.id)}",
-        ),
-    )
+    used = row.line if named else collisions.first_uses.get(digest(row.image) | 1, row.line)
+    if used != row.line:
+        reason = (
+            f"line {used} names the same image, and neither row has an id; give each an id (a "
+            "column 'id', or input.columns: {id: NAME}), or leave one out"
+        )
+    else:
+        reason = (
+            f"the id {row.id!r} stands on line {first} already; "
+            f"ids must be unique (letter case does not count){_shortened(row.id)}"
+        )
+    error = RowError(ErrorCode.DUPLICATE_ID, f"line {row.line}: {reason}")
+    return row.failed("manifest", error)
 
 
 def _shortened(id: str) -> str:

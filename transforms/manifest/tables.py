@@ -51,13 +51,23 @@ class Header(NamedTuple):
         """Columns up to the last one that has a name."""
         return max(number for number, name in enumerate(self.names, 1) if name.strip())
 
+    @property
+    def image(self) -> int:
+        """Index of the images' column."""
+        return next(n for n, name in enumerate(self.names) if self.columns.get(name) == "image")
+
 
 class Found(NamedTuple):
-    """A record: its first and last line, and its fields or what is wrong with it."""
+    """A record: its first and last line, and its fields or what is wrong with it.
+
+    One that is ``short`` lacks cells at its end, and the next line looks like its rest. No shard
+    may begin between the two.
+    """
 
     first: Line
     last: Line
     fields: list[str] | str
+    short: bool = False
 
 
 def header_of(
@@ -160,13 +170,29 @@ def records_of(lines: Iterator[Line], header: Header) -> Iterator[Found]:
     reading goes on with the line behind it.
     """
     source = _Source(lines)
+    before: Found | None = None  # a short record, held back
     while True:
         source.taken.clear()
         found = _record(source, header.delimiter, header)
+        if before is not None:
+            yield _whole(before, found)
+            before = None
         if found is None:
             return
-        if isinstance(found.fields, str) or any(field.strip() for field in found.fields):
+        if found.short:
+            before = found
+        elif isinstance(found.fields, str) or any(field.strip() for field in found.fields):
             yield found
+
+
+def _whole(short: Found, behind: Found | None) -> Found:
+    """A short record, or what is wrong with it if the line behind is no record but its rest."""
+    if behind is None or isinstance(behind.fields, list):
+        return short._replace(short=False)
+    return short._replace(
+        fields="cells are missing at its end, and the next line is no row; put cells with line "
+        "breaks in quotes"
+    )
 
 
 def _record(source: _Source, delimiter: str, header: Header | None) -> Found | None:
@@ -189,8 +215,30 @@ def _record(source: _Source, delimiter: str, header: Header | None) -> Found | N
     if fields == _OPEN:
         source.back(1)
         fields = "a quote is opened and never closed"
+    if isinstance(fields, str) and header is not None and len(source.taken) == 1:
+        cells = _short(first, header)
+        if cells is not None and first.ended:
+            return Found(first, first, cells, short=True)
+        fields = f"the line is cut off: {fields}" if cells is not None else fields
     bad = next((line.error for line in source.taken if line.error), None)
     return Found(first, source.taken[-1], bad or fields)
+
+
+def _short(line: Line, header: Header) -> list[str] | None:
+    """The cells of a line that lacks some at its end, as Excel leaves out empty ones.
+
+    Only if there is an image among them, or the rest of a broken line would be taken for a row.
+    """
+    try:
+        cells = next(csv.reader([line.text], delimiter=header.delimiter, strict=True), [])
+    except csv.Error:
+        return None
+    if not header.image < len(cells) < header.least or '\\"' in line.text:
+        return None
+    image = cells[header.image].strip()
+    if _IMAGE.match(image) is None and "://" not in image:
+        return None
+    return [*cells, *[""] * (len(header.names) - len(cells))]
 
 
 def _fields(
@@ -241,11 +289,10 @@ def _holds_records(lines: list[Line], delimiter: str, header: Header | None) -> 
     """Whether most lines inside a very long record are records of their own, with images."""
     if header is None or len(header.names) < 2 or len(lines) <= _PLAUSIBLE_LINES:
         return False
-    at = next(n for n, name in enumerate(header.names) if header.columns.get(name) == "image")
     alike = 0
     for line in lines[1:-1]:
         fields = line.text.split(delimiter)
-        if len(fields) == len(header.names) and _IMAGE.match(fields[at].strip()):
+        if len(fields) == len(header.names) and _IMAGE.match(fields[header.image].strip()):
             alike += 1
     return 2 * alike > len(lines)
 

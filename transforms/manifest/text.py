@@ -37,12 +37,14 @@ class Line(NamedTuple):
         end: Offset of the first byte after the line.
         text: Empty if there is an error.
         error: What is wrong; None if nothing is.
+        ended: Whether there is an end; a file that was cut off has none.
     """
 
     number: int
     end: int
     text: str
     error: str | None = None
+    ended: bool = True
 
 
 class Text(NamedTuple):
@@ -294,5 +296,6 @@ def lines_of(
             error = error or f"the line is not {shown}; save the manifest as UTF-8"
         if error is None and "\0" in line:
             error = "the line holds a NUL byte"
-        yield Line(number, offset, "" if error else line.rstrip("\r\n"), error)
+        ended = raw.endswith(b"\n")
+        yield Line(number, offset, "" if error else line.rstrip("\r\n"), error, ended)
         number += 1
