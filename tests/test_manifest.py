@@ -32,6 +32,7 @@ from alphabeam.transforms.manifest import (
     shards,
     survey,
 )
+from alphabeam.transforms.manifest.records import Record
 from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.rows import FAILED, PENDING, Row
 
@@ -793,7 +794,7 @@ def test_a_survey_holds_few_bytes_a_row(tmp_path: Path) -> None:
     tracemalloc.start()
     try:
         for n in range(4000):
-            names.add(Row(id=str(n), image=str(n), line=n), None)
+            names.add(Record(n, {"image": str(n)}), ".")
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -166,7 +166,9 @@ def test_abandon_waits_for_what_runs_and_gives_its_room_back() -> None:
     flight.abandon()
     assert list(flight.drain()) == []
     before = list(done)
-    pool.submit(lambda _: None, None).result(WAIT)
+    idle = threading.Event()
+    pool.submit(idle.set)
+    assert idle.wait(WAIT)
     assert done == before, "nothing of the bundle goes on behind its back"
     assert all(pool.take(0) for _ in range(5))
 

@@ -16,10 +16,11 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar, cast
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
@@ -38,6 +39,9 @@ R = TypeVar("R")
 class BoundedPool:
     """A thread pool, and room for a number of items and their weight.
 
+    Lighter than ``concurrent.futures``, which makes a lock and a condition for each item: a night
+    on which nothing has changed has millions of items, and little work in each.
+
     Args:
         threads: Items worked on at once, at least 1.
         depth: Items at work or waiting to be handed on, at least ``threads``.
@@ -48,12 +52,17 @@ class BoundedPool:
     def __init__(
         self, threads: int, depth: int = 0, capacity: int = 0, name: str = "alphabeam"
     ) -> None:
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._threads = threads
+        self._name = name
         self._depth = max(depth or 2 * threads, threads)
         self._capacity = capacity
         self._lock = threading.Lock()
         self._items = 0
         self._weight = 0
+        self._started = 0
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        # The threads know the queue and not the pool, so that they end when nobody has it any more.
+        weakref.finalize(self, _end, self._jobs, threads)
 
     def take(self, weight: int, force: bool = False) -> bool:
         """Takes room for one item; whether there was any. ``force`` takes it in any case."""
@@ -73,9 +82,31 @@ class BoundedPool:
             self._items -= 1
             self._weight -= weight
 
-    def submit(self, work: Callable[[T], R], item: T) -> Future[R]:
-        """Starts the work on an item, as soon as a thread is free."""
-        return self._executor.submit(work, item)
+    def submit(self, job: Callable[[], None]) -> None:
+        """Runs a job as soon as a thread is free; it must not raise."""
+        if self._started < self._threads:
+            self._start()
+        self._jobs.put(job)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._started == self._threads:
+                return
+            number, self._started = self._started, self._started + 1
+        threading.Thread(
+            target=_work, args=(self._jobs,), name=f"{self._name}_{number}", daemon=True
+        ).start()
+
+
+def _work(jobs: queue.SimpleQueue[Callable[[], None] | None]) -> None:
+    while (job := jobs.get()) is not None:
+        job()
+        del job  # it would hold the last item until the next one comes
+
+
+def _end(jobs: queue.SimpleQueue[Callable[[], None] | None], threads: int) -> None:
+    for _ in range(threads):
+        jobs.put(None)
 
 
 class InFlight(Generic[T, R]):
@@ -96,17 +127,17 @@ class InFlight(Generic[T, R]):
         self._pool = pool
         self._work = work
         self._weigh = weigh
-        self._pending: dict[Future[R], int] = {}
-        self._ready: queue.SimpleQueue[Future[R]] = queue.SimpleQueue()
+        self._pending = 0
+        self._abandoned = False
+        self._ready: queue.SimpleQueue[tuple[int, Any, BaseException | None]] = queue.SimpleQueue()
 
     def push(self, item: T) -> Iterator[R]:
         """Starts the work on an item; yields results while there is no room, and all ready ones."""
         weight = self._weigh(item) if self._weigh else 0
         while not self._pool.take(weight, force=not self._pending):
             yield self._next()
-        future = self._pool.submit(self._work, item)
-        self._pending[future] = weight
-        future.add_done_callback(self._ready.put)
+        self._pending += 1
+        self._pool.submit(partial(self._run, item, weight))
         while not self._ready.empty():
             yield self._next()
 
@@ -117,19 +148,29 @@ class InFlight(Generic[T, R]):
 
     def abandon(self) -> None:
         """Cancels what has not begun, and waits for the rest; for a bundle that failed."""
-        for future in self._pending:
-            future.cancel()
-        for future, weight in self._pending.items():
+        self._abandoned = True
+        while self._pending:
             with contextlib.suppress(BaseException):
-                future.result()
-            self._pool.give_back(weight)
-        self._pending.clear()
-        self._ready = queue.SimpleQueue()
+                self._next()
+        self._abandoned = False
+
+    def _run(self, item: T, weight: int) -> None:
+        """On a thread of the pool."""
+        result, raised = None, None
+        try:
+            if not self._abandoned:
+                result = self._work(item)
+        except BaseException as error:
+            raised = error
+        self._ready.put((weight, result, raised))
 
     def _next(self) -> R:
-        future = self._ready.get()
-        self._pool.give_back(self._pending.pop(future))
-        return future.result()
+        weight, result, raised = self._ready.get()
+        self._pending -= 1
+        self._pool.give_back(weight)
+        if raised is not None:
+            raise raised
+        return cast(R, result)
 
 
 @dataclass(frozen=True)

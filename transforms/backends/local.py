@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from apache_beam.utils.shared import Shared
 from alphabeam.transforms.backends.settings import LocalSettings
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images import decode_fully
-from alphabeam.transforms.matting import BoxOutsideError, MattingCore, ModelError
+from alphabeam.transforms.matting import BoxOutsideError, MattingCore, ModelError, Preprocessing
 from alphabeam.transforms.models import load_model
 from alphabeam.transforms.rows import Picture, Row
 from alphabeam.transforms.storage import StorageOptions
@@ -121,6 +122,10 @@ def remove_locally(picture: Picture, core: MattingCore) -> Picture:
 
 
 def _fingerprinted(row: Row, core: MattingCore) -> Row:
-    preprocessing = getattr(core.network, "preprocessing", None)
-    method = f"{_REVISION} {preprocessing}"
+    method = _method(getattr(core.network, "preprocessing", None))
     return row.fingerprinted("local", core.model_name, core.model_sha256, method)
+
+
+@functools.lru_cache(maxsize=8)
+def _method(preprocessing: Preprocessing | None) -> str:
+    return f"{_REVISION} {preprocessing}"

@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 _INDEXED = ["id", "status", "fingerprint", "quick_key"]
 _BATCH_ROWS = 8192
 _CHUNK_ROWS = 256
-_CACHED_FILES, _CACHED_GROUPS, _CACHED_CHUNKS = 8, 4, 32
+_CACHED_FILES, _CACHED_GROUPS, _CACHED_CHUNKS = 4, 4, 16
 
 
 @dataclass(frozen=True)
@@ -202,8 +202,9 @@ class _Keys:
 
     def find(self, key: int) -> list[int]:
         """The places of a key, the latest first."""
-        start = int(np.searchsorted(self._keys, np.uint64(key), side="left"))
-        stop = int(np.searchsorted(self._keys, np.uint64(key), side="right"))
+        start = stop = int(self._keys.searchsorted(np.uint64(key)))
+        while stop < len(self._keys) and self._keys[stop] == key:
+            stop += 1
         return [int(place) for place in self._places[start:stop][::-1]]
 
 

@@ -113,7 +113,14 @@ class _LookUp:
                 pending, found = look_up(
                     row, self.backend, finished, output, self.allow, self.read_timeout
                 )
-                return pending if found is None else _adopt(found, pending, self.backend, output)
+                if found is None:
+                    return pending
+                # What has the same quick key is the same work, and has the same fingerprint.
+                keys = found
+                if not (found.quick_key and found.fingerprint):  # version 0.1 wrote it
+                    sha256 = pending.source_sha256 or found.source_sha256
+                    keys = self.backend.fingerprinted(pending._replace(source_sha256=sha256))
+                return _adopt(found, pending, keys, output)
             except _DamagedError:
                 return pending
             except Exception as error:
@@ -137,7 +144,7 @@ class _LookUpContent:
                 row = self.backend.fingerprinted(picture.row)
                 found = finished.with_fingerprint(row.fingerprint or "")
                 if found is not None and _is_there(found, output):
-                    row = _adopt(found, picture.row, self.backend, output)
+                    row = _adopt(found, picture.row, row, output)
                     return Picture(row, limits=picture.limits)
                 return picture
             except _DamagedError:
@@ -191,8 +198,14 @@ class _DamagedError(Exception):
     """A finished row's output has other content than the ledger says."""
 
 
-def _adopt(found: Row, row: Row, backend: Backend, output: Output) -> Row:
+def _adopt(found: Row, row: Row, keys: Row, output: Output) -> Row:
     """The finished row under the manifest's id, line and columns, its outputs named to match.
+
+    Args:
+        found: The finished row.
+        row: The manifest's.
+        keys: Has the fingerprint and the quick key that belong to the manifest's row.
+        output: The job's output.
 
     Raises:
         _DamagedError: An output that would be copied is not what was written.
@@ -214,9 +227,6 @@ def _adopt(found: Row, row: Row, backend: Backend, output: Output) -> Row:
         output.put(output.uri(new), data)
         return new, len(data), hashlib.sha256(data).hexdigest()
 
-    keys = backend.fingerprinted(
-        row._replace(source_sha256=row.source_sha256 or found.source_sha256)
-    )
     cutout, cutout_bytes, cutout_sha256 = named(
         found.cutout, found.cutout_bytes, found.cutout_sha256, output.cutout(row.id)
     )

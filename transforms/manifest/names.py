@@ -45,6 +45,7 @@ _FORBIDDEN = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff"
     r'<>:"\\|?*%#\[\]{}^`~]+'
 )
+_SAFE = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,78}[A-Za-z0-9_])?")  # what stays as it is
 _RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)")  # on Windows
 
 
@@ -62,6 +63,8 @@ def file_name(id: str, *, keep: bool = False) -> str:
         A name without extension, at most 200 characters. With ``keep`` no part of it is over 220
         bytes of UTF-8.
     """
+    if _SAFE.fullmatch(id) and not _RESERVED.match(id):
+        return id
     unsafe, most = (_FORBIDDEN, 200) if keep else (_UNSAFE, 80)
     # In one form only, or two ids would be one file on a Mac.
     text = unicodedata.normalize("NFC", id) if keep else id

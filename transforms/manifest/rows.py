@@ -19,7 +19,7 @@ from alphabeam.transforms.parameters import PARAMETERS, Box, MattingParameters
 from alphabeam.transforms.rows import FAILURE_COLUMNS, Row
 from alphabeam.transforms.settings import Setting
 
-__all__ = ["own_id", "row_from_record"]
+__all__ = ["id_and_image", "own_id", "row_from_record"]
 
 _PARAMETERS = {p.name: p for p in PARAMETERS}
 
@@ -210,35 +210,50 @@ def row_from_record(
         and k not in ("image", "id")
         and k not in FAILURE_COLUMNS
     }
-    id = own_id(values)
+    id, image = own_id(values) or f"line-{line}", ""
     try:
         image = _image(values.get("image"), line)
-    except RowError as error:
-        return Row(id=id or f"line-{line}", image="", line=line, extra=extra).failed(
-            "manifest", error
-        )
-    shown = image.encode("utf-8", "backslashreplace").decode()
-    if "://" in folder and "://" not in shown:
-        shown = storage.redact(shown)  # a part of a URL, if it cannot be resolved
-    row = Row(id=id or f"line-{line}", image=shown, line=line)
-    try:
-        if not image:
-            raise RowError(ErrorCode.MANIFEST_ROW, f"line {line}: 'image' is empty; give its URI")
-        if not image.isascii():
-            _check_text(image, line)
-        uri = storage.resolve(folder, image)
-        picture = storage.embedded(uri)
-        row = row._replace(id=id or _default_id(uri, picture, folder), image=uri)
-        if len(row.id) > 1000:
-            raise RowError(
-                ErrorCode.MANIFEST_ROW, f"line {line}: the id has over 1000 characters; shorten it"
-            )
+        image = _resolved(image, folder, line)
+        id = _id(values, image, folder, line)
         parameters = _parameters(values, defaults)
     except RowError as error:
+        shown = image.encode("utf-8", "backslashreplace").decode()
+        if "://" in folder and "://" not in shown:
+            shown = storage.redact(shown)  # a part of a URL that cannot be resolved
         if not error.message.startswith("line "):
             error = RowError(error.code, f"line {line}: {error.message}")
         # The failures hold the values as they were given, so that they can be fixed there.
         given = {k: _text(v) for k, v in values.items() if k in _PARAMETERS and v is not None}
-        return row._replace(extra={**extra, **given}).failed("manifest", error)
-    row = row._replace(extra=extra)
-    return row if parameters is _DEFAULTS else row.with_parameters(parameters)
+        row = Row(id=id, image=shown, line=line, extra={**extra, **given})
+        return row.failed("manifest", error)
+    row = Row(id=id, image=image, line=line, extra=extra)
+    return row if parameters == _DEFAULTS else row.with_parameters(parameters)
+
+
+def id_and_image(values: Mapping[str, Any], *, folder: str, line: int) -> tuple[str, str]:
+    """The id and the image's URI that the row of a record has, without making the row.
+
+    A record without a usable image has the id that its failed row will have, and no URI.
+    """
+    try:
+        image = _resolved(_image(values.get("image"), line), folder, line)
+        return _id(values, image, folder, line), image
+    except RowError:
+        return own_id(values) or f"line-{line}", ""
+
+
+def _resolved(image: str, folder: str, line: int) -> str:
+    if not image:
+        raise RowError(ErrorCode.MANIFEST_ROW, f"line {line}: 'image' is empty; give its URI")
+    if not image.isascii():
+        _check_text(image, line)
+    return storage.resolve(folder, image)
+
+
+def _id(values: Mapping[str, Any], uri: str, folder: str, line: int) -> str:
+    id = own_id(values) or _default_id(uri, storage.embedded(uri), folder)
+    if len(id) > 1000:
+        raise RowError(
+            ErrorCode.MANIFEST_ROW, f"line {line}: the id has over 1000 characters; shorten it"
+        )
+    return id

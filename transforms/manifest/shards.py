@@ -25,7 +25,7 @@ from alphabeam.transforms.manifest.names import (
 from alphabeam.transforms.manifest.parquet import parquet_records
 from alphabeam.transforms.manifest.parts import has_pattern, matches, part_of, parts_of
 from alphabeam.transforms.manifest.records import End, Record, text_records
-from alphabeam.transforms.manifest.rows import own_id, row_from_record
+from alphabeam.transforms.manifest.rows import id_and_image, own_id, row_from_record
 from alphabeam.transforms.manifest.source import Manifest, ManifestError, Shard
 from alphabeam.transforms.rows import FAILED, PENDING, Row
 
@@ -150,8 +150,7 @@ def _survey_file(manifest: Manifest, names: _Names, folder: str, first: int) -> 
             rows += 1
             lines = checksum((record.line,), lines)
         if record.error is None and not record.left_out:
-            named = {name: record.values.get(name) for name in ("image", "id")}
-            names.add(row_from_record(named, folder=folder, line=record.line), record)
+            names.add(record, folder)
         if begin and end.seekable and rows_in_shard >= _SHARD_ROWS // _LEAST_SHARDS:
             shards.append(Shard(begin.offset, end.offset, begin.line))
             begin, rows_in_shard = None, 0
@@ -210,7 +209,7 @@ def _survey_glob(manifest: Manifest) -> Survey:
         raise ManifestError(f"{manifest.shown}: no image matches; check the pattern")
     names = _Names()
     for line, uri in enumerate(chosen, 1):
-        names.add(row_from_record({"image": uri}, folder=manifest.folder, line=line), None)
+        names.add(Record(line, {"image": uri}), manifest.folder)
     step = max(1, min(_SHARD_ROWS, len(chosen) // _LEAST_SHARDS))
     shards = [
         Shard(i, None, i + 1, tuple(chosen[i : i + step])) for i in range(0, len(chosen), step)
@@ -227,11 +226,11 @@ class _Names:
         self._uris = array.array("Q")  # 0 where the id is the row's own, not a default
         self._lines = array.array("Q")
 
-    def add(self, row: Row, record: Record | None) -> None:
-        named = record is not None and bool(own_id(record.values))
-        self._names.append(digest(file_name(row.id, keep=True).casefold()))
-        self._uris.append(0 if named else digest(row.image) | 1)
-        self._lines.append(row.line)
+    def add(self, record: Record, folder: str) -> None:
+        id, image = id_and_image(record.values, folder=folder, line=record.line)
+        self._names.append(digest(file_name(id, keep=True).casefold()))
+        self._uris.append(0 if own_id(record.values) else digest(image) | 1)
+        self._lines.append(record.line)
 
     def survey(self, rows: int, shards: list[Shard]) -> Survey:
         names = np.frombuffer(self._names, np.uint64)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
@@ -203,9 +203,9 @@ def _public(uri: str) -> str:
 
 def table_from_rows(rows: Sequence[Row]) -> pa.Table:
     """Rows as a table of `SCHEMA`."""
-    columns: list[Any] = []
-    for index, column in enumerate(SCHEMA):
-        values: list[Any] = [row[index] for row in rows]
+    columns: list[pa.Array] = []
+    by_column: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else [()] * len(SCHEMA)
+    for column, values in zip(SCHEMA, by_column, strict=True):
         if column.name == "finished_at":
             values = [None if v is None else v.micros for v in values]
         elif column.name == "extra":
@@ -215,17 +215,30 @@ def table_from_rows(rows: Sequence[Row]) -> pa.Table:
 
 
 def rows_from_table(table: pa.Table) -> Iterator[Row]:
-    """The rows of a table of `SCHEMA`, the inverse of `table_from_rows`."""
-    micros = table["finished_at"].cast(pa.int64()).to_pylist()
-    table = table.drop_columns(["finished_at"])
-    for record, finished in zip(table.to_pylist(), micros, strict=True):
-        record["extra"] = dict(record["extra"] or ())
-        record["flags"] = tuple(record["flags"] or ())
-        for one in PARAMETERS:  # written by a version that did not have it
-            if record[one.name] is None:
-                record[one.name] = one.default
-        record["finished_at"] = None if finished is None else Timestamp(micros=finished)
-        yield Row(**record)
+    """The rows of a table of `SCHEMA`, the inverse of `table_from_rows`.
+
+    By columns, which takes a tenth of the time: a night on which nothing has changed reads each
+    finished row.
+    """
+    columns: list[Sequence[Any]] = []
+    for field in SCHEMA:
+        column = table[field.name]
+        if field.name == "finished_at":
+            micros = column.cast(pa.int64()).to_pylist()
+            columns.append([None if v is None else Timestamp(micros=v) for v in micros])
+        elif field.name == "extra":
+            columns.append([dict(v or ()) for v in column.to_pylist()])
+        elif field.name == "flags":
+            columns.append([tuple(v or ()) for v in column.to_pylist()])
+        elif (default := _DEFAULTS.get(field.name)) is not None:
+            # null if it was written by a version that did not have the parameter
+            columns.append([default if v is None else v for v in column.to_pylist()])
+        else:
+            columns.append(column.to_pylist())
+    yield from map(Row._make, zip(*columns, strict=True))
+
+
+_DEFAULTS = {one.name: one.default for one in PARAMETERS}
 
 
 def encode_table(table: pa.Table) -> bytes:

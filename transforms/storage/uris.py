@@ -163,15 +163,32 @@ def join(folder: str, *names: str) -> str:
     >>> join("zip://photos::s3://bucket/batch.zip", "a.jpg")
     'zip://photos/a.jpg::s3://bucket/batch.zip'
     """
-    links = chain(folder)
     below = [segment for name in names for segment in name.strip("/").split("/") if segment]
-    return _with_name(folder, links, _segments(links[_named(links)]) + below)
+    if not below:
+        links = chain(folder)
+        return _with_name(folder, links, _segments(links[_named(links)]))
+    before, behind = _around(folder)
+    return f"{before}{'/'.join(below)}{behind}"
+
+
+@functools.lru_cache(maxsize=64)  # rows share a few folders
+def _around(folder: str) -> tuple[str, str]:
+    """What stands before and behind a name below a folder."""
+    links = chain(folder)
+    mark = "\0"  # stands in no URI
+    text = _with_name(folder, links, [*_segments(links[_named(links)]), mark])
+    before, _, behind = text.partition(mark)
+    return before, behind
 
 
 def parent(uri: str) -> str:
     """The folder of an object; the root is its own parent."""
     links = chain(uri)
     return _with_name(uri, links, _segments(links[_named(links)])[:-1])
+
+
+# A relative name without protocol, query, ``.``, ``..`` and empty segments: the usual one.
+_PLAIN_NAME = re.compile(r"(?!\.{1,2}(?:/|$))[\w.-]+(?:/(?!\.{1,2}(?:/|$))[\w.-]+)*$", re.ASCII)
 
 
 def resolve(base_folder: str, relative_uri: str) -> str:
@@ -183,6 +200,9 @@ def resolve(base_folder: str, relative_uri: str) -> str:
     Raises:
         RowError: INVALID_URI, if ``..`` leads out of the store.
     """
+    if _PLAIN_NAME.match(relative_uri):
+        before, behind = _around(base_folder)
+        return f"{before}{relative_uri}{behind}"
     links = chain(relative_uri)
     base = chain(base_folder)
     link = base[_named(base)]
