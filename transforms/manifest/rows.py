@@ -251,7 +251,8 @@ def _resolved(image: str, folder: str, line: int) -> str:
 
 
 def _id(values: Mapping[str, Any], uri: str, folder: str, line: int) -> str:
-    id = own_id(values) or _default_id(uri, storage.embedded(uri), folder)
+    picture = storage.embedded(uri)  # raises for a link that names none, whoever gives the id
+    id = own_id(values) or _default_id(uri, picture, folder)
     if len(id) > 1000:
         raise RowError(
             ErrorCode.MANIFEST_ROW, f"line {line}: the id has over 1000 characters; shorten it"
