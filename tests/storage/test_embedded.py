@@ -274,13 +274,15 @@ def test_the_version_is_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert storage.stat(pinned) == (None, version)
     assert storage.read_with_version(pinned) == (data_of(2), version)
     asked: list[str] = []
-    original = info._stat_once
+    original = info.stat
     monkeypatch.setattr(
-        info, "_stat_once", lambda uri, *more: asked.append(uri) or original(uri, *more)
+        info, "stat", lambda uri, **more: asked.append(uri) or original(uri, **more)
     )
     for row in (1, 2, 3):
         assert storage.stat(Embedded(file, "image", row).pinned(version).uri).version == version
     assert not asked, "the store is not asked for each picture"
+    assert storage.stat(link(file, 1)).version == version
+    assert asked == [file], "a link to whichever version is there asks for it"
 
     write(tmp_path / "x.parquet", 3, 2000)
     monkeypatch.setattr(info, "_asked", {})
