@@ -27,7 +27,7 @@ from alphabeam.transforms.manifest import (
 from alphabeam.transforms.metadata.failures import failure_record
 from alphabeam.transforms.rows import FAILED, PENDING, Row
 from alphabeam.transforms.storage import info, parquet, streams
-from tests.test_manifest import read, wrong
+from tests.manifest.reading import read, wrong
 
 PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
