@@ -22,7 +22,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = ("LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "run.py")
-FOLDERS = ("configs", "pipelines", "src", "transforms")
+FOLDERS = ("configs", "pipelines", "presets", "src", "transforms")
 
 pytestmark = [
     pytest.mark.slow,
@@ -87,6 +87,7 @@ def sources(folder: Path) -> set[str]:
             for path in (folder / top).rglob("*")
             if path.suffix == ".py" or path.parent.name == "models"
         }
+    found |= {f"alphabeam/presets/{path.name}" for path in (folder / "presets").glob("*.yaml")}
     return {name for name in found if "__pycache__" not in name}
 
 

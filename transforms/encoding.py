@@ -20,7 +20,13 @@ from PIL import ExifTags, Image
 from alphabeam.transforms.pixels import composite_over
 from alphabeam.transforms.tags import Tags
 
-__all__ = ["encode_cutout", "encode_mask", "encode_on_background"]
+__all__ = [
+    "encode_cutout",
+    "encode_mask",
+    "encode_on_background",
+    "tagged_jpeg",
+    "tagged_png",
+]
 
 # Cutouts are mostly runs of zeros. Run-length matching at level 1 is faster and smaller on them
 # than deflate's default strategy at levels 1 to 3 (measured: benchmarks/matting.py encoding).
@@ -60,7 +66,7 @@ def encode_cutout(
         )
     bgra = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA)
     if format == "png":
-        return _tagged_png(_encode(".png", bgra, _PNG), tags, colour=True)
+        return tagged_png(_encode(".png", bgra, _PNG), tags, colour=True)
     data = _encode(".webp", bgra, [cv2.IMWRITE_WEBP_QUALITY, 101])  # above 100 means lossless
     return _tagged_webp(data, tags, rgba.shape[1], rgba.shape[0])
 
@@ -79,7 +85,7 @@ def encode_mask(alpha: NDArray[np.uint8], dpi: tuple[float, float] | None = None
         ValueError: The array has another shape or dtype.
     """
     _check(alpha, 1, "alpha")
-    return _tagged_png(_encode(".png", alpha, _PNG), Tags(dpi), colour=False)
+    return tagged_png(_encode(".png", alpha, _PNG), Tags(dpi), colour=False)
 
 
 def encode_on_background(
@@ -110,7 +116,7 @@ def encode_on_background(
     if max(rgba.shape[:2]) > 65535:
         raise ValueError(f"rgba: JPEG holds at most 65535 pixels a side, got {rgba.shape}")
     bgr = cv2.cvtColor(composite_over(rgba, background), cv2.COLOR_RGB2BGR)
-    return _tagged_jpeg(_encode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality]), tags)
+    return tagged_jpeg(_encode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality]), tags)
 
 
 def _check(pixels: NDArray[np.uint8], channels: int, name: str) -> None:
@@ -138,10 +144,22 @@ def _encode(extension: str, pixels: NDArray[np.uint8], options: list[int]) -> by
     return bytes(buffer)
 
 
-def _tagged_png(data: bytes, tags: Tags, *, colour: bool) -> bytes:
+def tagged_png(data: bytes, tags: Tags, *, colour: bool) -> bytes:
+    """A PNG with tags put in behind its header.
+
+    Args:
+        data: The PNG.
+        tags: What it is to say.
+        colour: Whether it says that it is sRGB, without a profile.
+
+    Returns:
+        The PNG with them.
+    """
     chunks = []
     if colour:
         chunks.append((b"sRGB", bytes([_PERCEPTUAL])))
+    if tags.icc:
+        chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(tags.icc)))
     if tags.dpi:
         chunks.append((b"pHYs", struct.pack(">IIB", *(round(v / _INCH) for v in tags.dpi), 1)))
     if tags.xmp:
@@ -184,16 +202,26 @@ def _riff(name: bytes, data: bytes | None) -> bytes:
     return name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
 
 
-def _tagged_jpeg(data: bytes, tags: Tags) -> bytes:
+def tagged_jpeg(data: bytes, tags: Tags) -> bytes:
+    """A JPEG with tags put in behind its JFIF segment; one that is too long is left out.
+
+    Args:
+        data: The JPEG, as OpenCV writes it.
+        tags: What it is to say.
+
+    Returns:
+        The JPEG with them.
+    """
     end = 4 + int.from_bytes(data[4:6], "big")  # of the JFIF segment, which OpenCV writes first
     first = bytearray(data[:end])
     if tags.dpi:
         first[13:18] = struct.pack(">BHH", 1, *(min(round(v), 65_535) for v in tags.dpi))
     segments = [
-        b"\xff\xe1" + struct.pack(">H", 2 + len(body)) + body
-        for body in (
-            b"Exif\0\0" + tags.exif if tags.exif else b"",
-            b"http://ns.adobe.com/xap/1.0/\0" + tags.xmp if tags.xmp else b"",
+        marker + struct.pack(">H", 2 + len(body)) + body
+        for marker, body in (
+            (b"\xff\xe1", b"Exif\0\0" + tags.exif if tags.exif else b""),
+            (b"\xff\xe1", b"http://ns.adobe.com/xap/1.0/\0" + tags.xmp if tags.xmp else b""),
+            (b"\xff\xe2", b"ICC_PROFILE\0\1\1" + tags.icc if tags.icc else b""),
         )
         if 0 < len(body) < 65_530
     ]

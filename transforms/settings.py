@@ -102,6 +102,8 @@ class Setting:
         allowed = typing.get_args(self.type) or (self.type,)
         if value is None and type(None) in allowed:
             return
+        if isinstance(value, str) and str in allowed:  # a text beside a number: `fit`, `5%`
+            return
         if bool in allowed and not isinstance(value, bool):
             raise ValueError(f"{self.name}: true or false is needed, got {value!r}")
         if int in allowed and (isinstance(value, bool) or not isinstance(value, int)):

@@ -16,11 +16,13 @@ class Tags:
         dpi: Resolution across and down, in pixels per inch.
         exif: An EXIF block, without a marker.
         xmp: An XMP packet.
+        icc: A colour profile; None where the file names sRGB otherwise, or nothing.
     """
 
     dpi: tuple[float, float] | None = None
     exif: bytes | None = field(default=None, repr=False)
     xmp: bytes | None = field(default=None, repr=False)
+    icc: bytes | None = field(default=None, repr=False)
 
     def kept(self, metadata: Literal["keep", "drop"]) -> Tags:
         """These tags, or the resolution alone."""

@@ -1,0 +1,210 @@
+"""Composes a rendition's pixels: subject, shadow and background on a canvas.
+
+The subject goes over its background as the pixels are encoded, and not in linear light: the alpha
+was solved for in encoded colours, so only so does a cutout over its own background give the
+photo again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from alphabeam.transforms.parameters import Box
+from alphabeam.transforms.pixels import composite_over
+from alphabeam.transforms.renditions.background import Colour
+from alphabeam.transforms.renditions.geometry import Size, lay_out, place
+from alphabeam.transforms.renditions.settings import Rendition
+from alphabeam.transforms.renditions.shadow import contact_shadow, drop_shadow
+from alphabeam.transforms.renditions.subject import (
+    VEIL,
+    Subject,
+    box_of,
+    stand_of,
+    without_veil,
+)
+
+__all__ = ["Composed", "EmptySubjectError", "compose"]
+
+_SHARPEN_RADIUS = 0.8  # standard deviation, pixels of the rendition
+
+
+class EmptySubjectError(ValueError):
+    """There is nothing over 2 % in the cutout."""
+
+
+class Composed(NamedTuple):
+    """A rendition's pixels.
+
+    Attributes:
+        pixels: uint8 HxWx3 RGB; HxWx4 RGBA, straight alpha; or HxW, a mask.
+        box: The subject's box on the canvas: left, top, right, bottom.
+        scale: Of the subject, against its source.
+        filled: Whether it fills the canvas as asked; not where it would have to be enlarged more
+            than it may be.
+    """
+
+    pixels: NDArray[np.uint8]
+    box: Box
+    scale: float
+    filled: bool
+
+
+def compose(
+    rendition: Rendition, subject: Subject, image: NDArray[np.uint8] | None = None
+) -> Composed:
+    """Makes a rendition's pixels.
+
+    Args:
+        rendition: What is asked for.
+        subject: The cutout.
+        image: The background's image, uint8 HxWx3, if it is one.
+
+    Returns:
+        The pixels, and what was done. Where the background is one colour, every pixel without
+        subject and shadow has exactly that colour.
+
+    Raises:
+        EmptySubjectError: The cutout is empty.
+        ValueError: There is no room for the subject.
+    """
+    if subject.box is None:
+        raise EmptySubjectError("there is nothing in the cutout")
+    left, top, right, bottom = subject.box
+    layout = lay_out(rendition, Size(right - left, bottom - top), Size(*subject.size))
+    background = rendition.parsed_background
+    transparent = background.is_transparent or rendition.content == "mask"
+    scale = layout.scale
+    rgba, box, origin = subject.resampled(scale, veil=transparent)
+    if rendition.canvas == "source":
+        at = origin[0] * -1, origin[1] * -1
+    else:
+        # What is finer than a pixel vanishes, and may have reached beyond the rest.
+        asked = max((right - left) * scale, (bottom - top) * scale)
+        found = max(box[2] - box[0], box[3] - box[1])
+        if found + 1 < asked and scale < 1:
+            wider = min(scale * asked / found, 1.0)
+            again = subject.resampled(wider, veil=transparent)
+            left, top, right, bottom = again[1]
+            if max(right - left, bottom - top) <= asked + 1:  # it has not come back
+                (rgba, box, origin), scale = again, wider
+        at = place(rendition, layout, box, stand_of(rgba[..., 3], box))
+    canvas = _on_canvas(rgba, at, (layout.width, layout.height))
+    placed = _moved(box, at, (layout.width, layout.height))
+    if rendition.content == "mask":
+        return Composed(canvas[..., 3].copy(), placed, scale, _fills(layout.wanted, scale))
+    if rendition.sharpen:
+        _sharpen(canvas, rendition.sharpen)
+    shadow = _shadow(rendition, canvas[..., 3], placed)
+    if shadow is not None:
+        canvas = _over_shadow(canvas, shadow)
+    if not background.is_transparent:
+        if shadow is not None or rendition.shadow == "keep":
+            canvas[..., 3] = without_veil(canvas[..., 3])
+        if background.kind == "colour":
+            pixels = composite_over(canvas, background.colours[0])
+            if shadow is None and rendition.shadow == "none":
+                _snap(pixels, canvas[..., 3], background.colours[0])
+        else:
+            pixels = _over(canvas, background.pixels(layout.width, layout.height, image))
+    else:
+        pixels = canvas
+    return Composed(pixels, placed, scale, _fills(layout.wanted, scale))
+
+
+def _snap(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], colour: Colour) -> None:
+    """Gives soft pixels that cannot be told from the background exactly its colour.
+
+    So no block of a JPEG holds a trace of the subject that nobody sees, and rings for it.
+    """
+    low = tuple(max(0, value - VEIL) for value in colour)
+    high = tuple(min(255, value + VEIL) for value in colour)
+    soft = cv2.inRange(alpha, 1, 254)
+    pixels[cv2.bitwise_and(cv2.inRange(pixels, low, high), soft) > 0] = colour
+
+
+def _fills(wanted: float, scale: float) -> bool:
+    return scale >= wanted * 0.995
+
+
+def _on_canvas(
+    rgba: NDArray[np.uint8], at: tuple[int, int], size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Pixels put on an empty canvas; what lies outside it is cut."""
+    width, height = size
+    canvas = np.zeros((height, width, 4), np.uint8)
+    left, top = max(at[0], 0), max(at[1], 0)
+    right = min(at[0] + rgba.shape[1], width)
+    bottom = min(at[1] + rgba.shape[0], height)
+    if left < right and top < bottom:
+        canvas[top:bottom, left:right] = rgba[
+            top - at[1] : bottom - at[1], left - at[0] : right - at[0]
+        ]
+    return canvas
+
+
+def _moved(box: Box, at: tuple[int, int], size: tuple[int, int]) -> Box:
+    left, top, right, bottom = box
+    return (
+        min(max(left + at[0], 0), size[0]),
+        min(max(top + at[1], 0), size[1]),
+        min(max(right + at[0], 0), size[0]),
+        min(max(bottom + at[1], 0), size[1]),
+    )
+
+
+def _sharpen(canvas: NDArray[np.uint8], amount: float) -> None:
+    """Raises fine detail within the subject; alpha, and so its outline, stays as it is.
+
+    The blurred colours are weighted by alpha, so that no halo of the background comes in.
+    """
+    left, top, right, bottom = box_of(canvas[..., 3]) or (0, 0, 1, 1)
+    part = canvas[top:bottom, left:right]
+    alpha = part[..., 3:].astype(np.float32) * np.float32(1 / 255)
+    colours = part[..., :3].astype(np.float32)
+    weighted = cv2.GaussianBlur(colours * alpha, (0, 0), _SHARPEN_RADIUS)
+    weight = cv2.GaussianBlur(alpha, (0, 0), _SHARPEN_RADIUS)[..., None]
+    detail = colours - weighted / np.maximum(weight, 1e-3)
+    detail[alpha[..., 0] == 0] = 0
+    part[..., :3] = np.rint(np.clip(colours + np.float32(amount) * detail, 0, 255))
+
+
+def _shadow(rendition: Rendition, alpha: NDArray[np.uint8], box: Box) -> NDArray[np.float32] | None:
+    """How dark the made shadow is, 0..1; None if none is made."""
+    if rendition.shadow not in ("contact", "drop"):
+        return None
+    longest = max(box[2] - box[0], box[3] - box[1])
+    blur = rendition.blur.of(longest)
+    across, down = (length.of(longest) for length in rendition.offset)
+    if rendition.shadow == "drop":
+        shape = drop_shadow(alpha, across, down, blur)
+    else:
+        stand = stand_of(alpha, box)
+        shape = contact_shadow(alpha, box, stand, blur)
+        if across or down:
+            move = np.array([[1, 0, across], [0, 1, down]], np.float32)
+            shape = cv2.warpAffine(shape, move, (shape.shape[1], shape.shape[0]))
+    return shape * np.float32(rendition.shadow_opacity)
+
+
+def _over_shadow(canvas: NDArray[np.uint8], shadow: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The canvas over black of the shadow's opacity."""
+    alpha = canvas[..., 3].astype(np.float32) * np.float32(1 / 255)
+    together = alpha + (1 - alpha) * np.minimum(shadow, 1)
+    share = alpha / np.maximum(together, np.float32(1e-6))
+    out = np.empty_like(canvas)
+    out[..., :3] = np.rint(canvas[..., :3] * share[..., None])
+    out[..., 3] = np.rint(together * 255)
+    return out
+
+
+def _over(canvas: NDArray[np.uint8], below: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The canvas over a background, uint8 HxWx3."""
+    alpha = canvas[..., 3:].astype(np.uint16)
+    mixed = canvas[..., :3] * alpha
+    mixed += below * (255 - alpha) + np.uint16(127)
+    mixed //= 255
+    return mixed.astype(np.uint8)

@@ -1,0 +1,203 @@
+"""The subject of a cutout: its box, and its pixels at another size.
+
+Colours are averaged in linear light and weighted by alpha, so that nothing of what is transparent
+gets into an edge, and fine bright detail keeps its brightness. Alpha is a share of an area, and is
+averaged as it is. Enlarged pixels are interpolated as they are encoded: a cubic's overshoot would
+show as dark rims in linear light.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from alphabeam.transforms.parameters import Box
+
+__all__ = ["VEIL", "Subject", "box_of", "stand_of", "without_veil"]
+
+VEIL = 5
+"""Alpha up to it, 2 % of 255, is a veil: it moves nothing, and no background shows it."""
+
+_RAMP = 12  # alpha from which it counts in full, where the veil is taken off
+_STAND = 0.1  # of the subject's greatest width: what is narrower at the bottom carries nothing
+
+
+def box_of(alpha: NDArray[np.uint8]) -> Box | None:
+    """The bounding box of all pixels with alpha over 2 %.
+
+    Args:
+        alpha: uint8 HxW.
+
+    Returns:
+        Left, top, right, bottom in pixels, right and bottom exclusive; None if there are none.
+    """
+    _, solid = cv2.threshold(alpha, VEIL, 255, cv2.THRESH_BINARY)
+    left, top, width, height = cv2.boundingRect(solid)
+    return (left, top, left + width, top + height) if width else None
+
+
+def stand_of(alpha: NDArray[np.uint8], box: Box) -> int:
+    """The row that a subject stands on: below the last one that is a tenth as wide as it.
+
+    Args:
+        alpha: uint8 HxW.
+        box: The subject's box.
+
+    Returns:
+        A row, exclusive, within the box.
+    """
+    left, top, right, bottom = box
+    widths = np.count_nonzero(alpha[top:bottom, left:right] > 127, axis=1)
+    wide = np.flatnonzero(widths >= max(1, _STAND * widths.max(initial=0)))
+    return top + int(wide[-1]) + 1 if len(wide) else bottom
+
+
+def without_veil(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Alpha (uint8, any shape) with its veil at 0, and what is over it unchanged but for a ramp."""
+    thin: NDArray[np.uint8] = cv2.LUT(alpha, _without_veil())
+    return thin
+
+
+@functools.cache
+def _without_veil() -> NDArray[np.uint8]:
+    values = np.arange(256, dtype=np.float64)
+    ramp = (values - VEIL) * _RAMP / (_RAMP - VEIL)
+    return np.rint(np.where(values <= VEIL, 0, np.where(values < _RAMP, ramp, values))).astype(
+        np.uint8
+    )
+
+
+class Subject:
+    """A cutout, cropped to what is visible in it, to be resampled to several sizes.
+
+    Args:
+        rgba: uint8 HxWx4, straight alpha, sRGB.
+        shadow: Whether its black, where it is translucent, is a shadow: that is visible, but no
+            part of the subject's box.
+
+    Attributes:
+        box: The subject's box in the cutout; None if nothing is over 2 %.
+        size: Width and height of the cutout, pixels.
+    """
+
+    def __init__(self, rgba: NDArray[np.uint8], *, shadow: bool = False) -> None:
+        alpha = rgba[..., 3]
+        self.size = (rgba.shape[1], rgba.shape[0])
+        self.box = box_of(_without_shadow(rgba) if shadow else alpha)
+        self._shadow = shadow
+        left, top, width, height = cv2.boundingRect(alpha)
+        self._crop = (left, top, left + width, top + height)
+        self._rgba = rgba[top : top + height, left : left + width]
+        self._linear: NDArray[np.uint16] | None = None
+
+    def resampled(
+        self, scale: float, *, veil: bool = True
+    ) -> tuple[NDArray[np.uint8], Box, tuple[int, int]]:
+        """The visible part at another size.
+
+        Args:
+            scale: Of its sides. The subject's box gets ``scale`` times its width and height,
+                rounded; a scale in between stretches a side by less than a pixel.
+            veil: Whether what is up to 2 % is left; without it, nothing but the subject's box is
+                given, and so it is cut there.
+
+        Returns:
+            uint8 hxwx4, straight alpha; the subject's box in it; and where in it the cutout's
+            left and top corner would be.
+        """
+        assert self.box is not None
+        left, top, right, bottom = self.box
+        crop = self._crop if veil or self._shadow else self.box
+        sides = [right - left, bottom - top]
+        scales = [max(1, round(side * scale)) / side for side in sides]
+        size = (
+            max(1, round((crop[2] - crop[0]) * scales[0])),
+            max(1, round((crop[3] - crop[1]) * scales[1])),
+        )
+        inner = (
+            crop[0] - self._crop[0],
+            crop[1] - self._crop[1],
+            crop[2] - self._crop[0],
+            crop[3] - self._crop[1],
+        )
+        rgba = self._resized(inner, size)
+        if not veil:
+            rgba[..., 3] = without_veil(rgba[..., 3])
+        found = box_of(_without_shadow(rgba) if self._shadow else rgba[..., 3])
+        origin = (round(-crop[0] * scales[0]), round(-crop[1] * scales[1]))
+        return rgba, found or (0, 0, *size), origin
+
+    def _resized(self, part: Box, size: tuple[int, int]) -> NDArray[np.uint8]:
+        left, top, right, bottom = part
+        if size == (right - left, bottom - top):
+            return self._rgba[top:bottom, left:right].copy()
+        if size[0] * size[1] > (right - left) * (bottom - top):
+            return _enlarged(self._rgba[top:bottom, left:right], size)
+        if self._linear is None:
+            self._linear = _linear(self._rgba)
+        linear = self._linear[top:bottom, left:right]
+        return _straight(cv2.resize(linear, size, interpolation=cv2.INTER_AREA))
+
+
+def _without_shadow(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Alpha without pixels that are black and translucent, as a shadow that was kept is."""
+    black = cv2.inRange(rgba, (0, 0, 0, 0), (0, 0, 0, 254))
+    alpha = rgba[..., 3].copy()
+    alpha[black > 0] = 0
+    return alpha
+
+
+def _linear(rgba: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Colours in linear light times alpha, and alpha: uint16 HxWx4, 0..65535."""
+    colours = cv2.LUT(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), _to_linear())
+    alpha = np.ascontiguousarray(rgba[..., 3])
+    if cv2.countNonZero(cv2.inRange(alpha, 255, 255)) < alpha.size:
+        weights = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
+        colours = cv2.multiply(colours, weights.astype(np.uint16), scale=1 / 255)
+    out: NDArray[np.uint16] = cv2.merge([*cv2.split(colours), alpha.astype(np.uint16) * 257])
+    return out
+
+
+def _straight(linear: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Straight sRGB, uint8 HxWx4, from linear colours times alpha, uint16 HxWx4."""
+    alpha = linear[..., 3]
+    out = np.empty(linear.shape, np.uint8)
+    out[..., 3] = (alpha.astype(np.uint32) + 128) // 257
+    colours = linear[..., :3]
+    soft = (alpha > 0) & (alpha < 65535)
+    out[..., :3] = _from_linear()[colours]
+    straight = colours[soft] * (np.float32(65535) / alpha[soft])[:, None]
+    out[soft, :3] = _from_linear()[np.minimum(straight, 65535).astype(np.uint16)]
+    out[out[..., 3] == 0] = 0
+    return out
+
+
+def _enlarged(rgba: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    alpha = rgba[..., 3:].astype(np.float32)
+    premultiplied = np.concatenate([rgba[..., :3] * (alpha / 255), alpha], axis=2)
+    large = cv2.resize(premultiplied, size, interpolation=cv2.INTER_CUBIC)
+    # By the alpha that was not cut yet, which has overshot as the colours have.
+    colours = np.clip(large[..., :3] * (255 / np.maximum(large[..., 3:], 0.5)), 0, 255)
+    alpha = np.clip(large[..., 3:], 0, 255)
+    out: NDArray[np.uint8] = np.rint(np.concatenate([colours, alpha], axis=2)).astype(np.uint8)
+    out[out[..., 3] == 0] = 0
+    return out
+
+
+@functools.cache
+def _to_linear() -> NDArray[np.uint16]:
+    values = np.arange(256) / 255
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    table: NDArray[np.uint16] = np.rint(linear * 65535).astype(np.uint16)
+    return table
+
+
+@functools.cache
+def _from_linear() -> NDArray[np.uint8]:
+    values = np.arange(65536) / 65535
+    encoded = np.where(values <= 0.0031308, values * 12.92, 1.055 * values ** (1 / 2.4) - 0.055)
+    table: NDArray[np.uint8] = np.rint(encoded * 255).astype(np.uint8)
+    return table
