@@ -140,6 +140,19 @@ def test_what_is_kept_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len(parquet._kept._groups) == 1
 
 
+def test_few_groups_are_open_and_none_is_read_twice(
+    tmp_path: Path, taken: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path / "x.parquet", 400, 10_000, row_group_size=100)
+    monkeypatch.setattr(parquet, "_OPEN_BYTES", 1_500_000)  # a group has a million
+    for row in range(1, 101):
+        for first in (0, 100, 200, 300):
+            assert storage.read(link(file, first + row)) == data_of(first + row, 10_000)
+            groups = parquet._kept._groups.values()
+            assert sum(group.is_open for group in groups) <= 2
+    assert sum(taken) < 1.3 * os.path.getsize(file)
+
+
 def test_columns_of_other_types(tmp_path: Path) -> None:
     one = [data_of(1)]
     large = pa.struct([("path", pa.null()), ("bytes", pa.large_binary())])

@@ -3,7 +3,8 @@
 A column's values can be read in their order only, and a writer may have put all pictures of a row
 group into one compressed page. So a process reads a row group's column once, from its beginning
 and as far as it is asked, and keeps the pictures in a temporary file without a name. There any row
-is found, in whatever order rows are asked for.
+is found, in whatever order rows are asked for. Where many row groups were read in part, the earlier
+ones are read to their ends, for what is left of them would fill the memory.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ _BUFFER = 1 << 20  # of what is read of a column at once
 _BATCH = 16  # pictures in memory at once, beside the page that they are in
 # Encoded pictures that a process keeps on disk; a single row group may be larger.
 _KEPT_BYTES = 1 << 30
+# Row groups that are read in part have their page in memory; a single one may be larger.
+_OPEN_BYTES = 1 << 27
 _KEPT_FOOTERS = 64
 
 
@@ -210,6 +213,23 @@ class _Group:
             raise as_row_error(error, "read", picture.uri, self._file.source.options) from None
         raise RowError(ErrorCode.NOT_FOUND, f"{redact(picture.uri)} is null; leave the row out")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it was read in part, so that some of it is in memory."""
+        return self._batches is not None
+
+    def finish(self) -> None:
+        """Reads it to its end, unless somebody reads it anyway."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            while self._batches is not None and deadlines.current().remaining() > 0:
+                self._take()
+        except (RowError, OSError):
+            pass  # it is closed, and whoever needs the rest tries again
+        finally:
+            self._lock.release()
+
     def _take(self) -> None:
         """Reads the next pictures; what fails for once is tried again with the next call."""
         if self._broken is not None:
@@ -294,10 +314,18 @@ class _Kept:
             if found is None:
                 found = self._groups[key] = _Group(file, number, leaf)
             self._groups.move_to_end(key)
+            opened = [group for group in self._groups.values() if group.is_open]
             size = sum(group.size for group in self._groups.values())
             while size > _KEPT_BYTES and len(self._groups) > 1:
                 # Whoever still reads from it holds it; its files are closed after the last one.
                 size -= self._groups.popitem(last=False)[1].size
+        size = sum(group.size for group in opened)
+        for group in opened:
+            if size <= _OPEN_BYTES:
+                break
+            if group is not found:
+                group.finish()
+                size -= group.size
         return found
 
 
