@@ -201,6 +201,11 @@ def test_limits(tmp_path: Path) -> None:
         assert code_of(lambda ask=ask: ask(uri, allow=elsewhere))[0] is ErrorCode.NOT_ALLOWED
     here = storage.AllowList.of("m.parquet", [str(tmp_path)])
     assert storage.read(uri, allow=here) == data_of(2)
+    server = "http://127.0.0.1:8000/m.parquet"
+    storage.AllowList.of(server).check(link(server, 1))
+    for other in ("/data/x.parquet", "http://169.254.169.254/x.parquet", "s3://b/x.parquet"):
+        refused = code_of(lambda other=other: storage.AllowList.of(server).check(link(other, 1)))
+        assert refused[0] is ErrorCode.NOT_ALLOWED
 
 
 def test_time_is_bounded_and_what_was_read_is_kept(
