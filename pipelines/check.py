@@ -15,7 +15,6 @@ from alphabeam.pipelines.catalogue import (
     manifest_of,
     output_of,
 )
-from alphabeam.pipelines.engines import processes_of, threads_of
 from alphabeam.pipelines.job import Job
 from alphabeam.transforms import storage
 from alphabeam.transforms.backends.local import LocalBackend, remove_locally
@@ -50,8 +49,10 @@ def probe(job: Job) -> LocalBackend | PicpikBackend:
         ModelError: The model cannot be had.
         PicpikError: The API refuses the keys, or cannot be reached.
         RowError: A store refuses the manifest or the output.
+        EngineError: The engine's service or its staging folder is not to be had.
     """
     resolve(job.storage)
+    job.engine.probe(job)
     backend = backend_of(job)
     if isinstance(backend, PicpikBackend):
         client = backend.client()
@@ -107,8 +108,8 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
         return
     core = backend.core()
     yield f"model      {core.model_name} (sha256 {core.model_sha256[:12]}…)"
-    processes, threads = processes_of(job), threads_of(job).matting
-    yield f"engine     {job.engine.kind}: {processes} process(es) of {threads} matting thread(s)"
+    for number, line in enumerate(job.engine.lines(job)):
+        yield f"{'' if number else 'engine':<10} {line}"
     if first is None:
         yield "image      no good row among the first ones; nothing was tried"
         return
@@ -127,8 +128,10 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
     seconds = time.perf_counter() - began
     size = f"{row.width} x {row.height} {row.source_format}"
     yield f"image      {storage.redact(row.image)}: {size}, {seconds:.2f} s"
-    estimate = seconds * surveyed.rows / (processes * threads)
-    yield f"estimate   about {_duration(estimate)}, if all images are like this one"
+    estimate = seconds * surveyed.rows / job.engine.images_at_once(job)
+    cost = job.engine.dollars_per_hour()
+    price = "" if cost is None else f" and {_dollars(cost * estimate / 3600)} by list prices"
+    yield f"estimate   about {_duration(estimate)}{price}, if all images are like this one"
 
 
 def rows_to_submit(job: Job, backend: PicpikBackend, fresh: bool = False) -> int:
@@ -189,6 +192,10 @@ def _first_rows(manifest: Manifest, surveyed: Survey) -> tuple[Row | None, list[
         if number >= 1000 or len(bad) >= 10:
             break
     return first, bad
+
+
+def _dollars(amount: float) -> str:
+    return f"{amount:.2f} US dollars" if amount < 100 else f"{amount:.0f} US dollars"
 
 
 def _duration(seconds: float) -> str:

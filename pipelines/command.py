@@ -8,13 +8,15 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import sys
-import time
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import partial
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alphabeam.pipelines.logs import configure
 from alphabeam.pipelines.pipes import outlive_readers
@@ -84,6 +86,16 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="after the run, remove the outputs of rows that the manifest does not have any more",
     )
+    submitted = parser.add_mutually_exclusive_group()
+    submitted.add_argument(
+        "--status", action="store_true", help="say how far the job is that was submitted last"
+    )
+    submitted.add_argument(
+        "--wait", action="store_true", help="wait for the job that was submitted last"
+    )
+    submitted.add_argument(
+        "--cancel", action="store_true", help="end the job that was submitted last"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="say more; twice: Beam's log too"
@@ -145,6 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for line in check(job, options.fresh):
                 print(line, flush=True)
             return OK
+        if options.status or options.wait or options.cancel:
+            return _look_at_submitted(job, options)
         return _run(job, options, beam_arguments)
     except KeyboardInterrupt:
         print(
@@ -159,25 +173,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
-    import apache_beam as beam
-
-    from alphabeam.pipelines.catalogue import Catalogue, output_of
     from alphabeam.pipelines.check import probe
-    from alphabeam.pipelines.engines import pipeline_options, threads_of
-    from alphabeam.pipelines.progress import Progress, ProgressBar
-    from alphabeam.pipelines.report import summarize
-    from alphabeam.pipelines.signals import end_on_signals
-    from alphabeam.pipelines.temporary import temporary_folder
-    from alphabeam.transforms import lease
-    from alphabeam.transforms.metadata import read_committed
-    from alphabeam.transforms.metadata.earlier import prune
-    from alphabeam.transforms.metrics import read_metrics
 
     probe(job)
     if job.backend.kind == "picpik" and not options.yes:
         _confirm(job, job.backend.confirm_over, options.fresh)
-    began, started = time.perf_counter(), datetime.now(timezone.utc)
+    started = datetime.now(timezone.utc)
     run_id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    run = _run_remotely if job.engine.remote else _run_here
+    return run(job, options, beam_arguments, run_id, started)
+
+
+def _run_here(
+    job: Job,
+    options: argparse.Namespace,
+    beam_arguments: Sequence[str],
+    run_id: str,
+    started: datetime,
+) -> int:
+    import apache_beam as beam
+
+    from alphabeam.pipelines.catalogue import Catalogue, output_of
+    from alphabeam.pipelines.engines import pipeline_options, threads_of
+    from alphabeam.pipelines.progress import FileReader, Progress, ProgressBar
+    from alphabeam.pipelines.signals import end_on_signals
+    from alphabeam.pipelines.temporary import temporary_folder
+    from alphabeam.transforms import lease
+    from alphabeam.transforms.metadata.earlier import prune
+    from alphabeam.transforms.metrics import read_metrics
+
     beam_options = pipeline_options(job, beam_arguments)
     output = output_of(job)
     runner = beam_options.get_all_options()["runner"]
@@ -186,7 +210,7 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
         with (
             lease.acquire(output, run_id, take_over=options.take_over) as holder,
             end_on_signals(job.name, partial(_end_in_order, holder, output, folder)),
-            ProgressBar(progress, quiet=options.quiet),
+            ProgressBar(FileReader(progress), quiet=options.quiet),
         ):
             work = holder.lease.work
             if job.backend.kind == "picpik" and work != run_id:
@@ -206,14 +230,116 @@ def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -
             holder.sweep()
             if options.prune:
                 prune(output)
+    return _summarize(job, output, run_id, read_metrics(result), started, options.prune)
+
+
+def _run_remotely(
+    job: Job,
+    options: argparse.Namespace,
+    beam_arguments: Sequence[str],
+    run_id: str,
+    started: datetime,
+) -> int:
+    from alphabeam.pipelines import remote
+    from alphabeam.pipelines.catalogue import output_of
+    from alphabeam.transforms import lease
+    from alphabeam.transforms.metadata.earlier import prune
+
+    output, engine = output_of(job), remote.engine_of(job)
+    if not options.take_over:
+        remote.refuse_second(job, output)
+    with lease.acquire(output, run_id, take_over=options.take_over) as holder:
+        work = holder.lease.work
+        if job.backend.kind == "picpik" and work != run_id:
+            _inherit(job, work)
+        found = remote.submit(job, output, run_id, beam_arguments, work=work, fresh=options.fresh)
+        if found is None:
+            return OK
+        record, submitted = found
+        if not engine.wait:
+            holder.leave()
+            print(f"{job.name}: submitted as {submitted.id}; {_LATER}")
+            return OK
+        with _interruptible():
+            try:
+                remote.wait(job, output, record, submitted, quiet=options.quiet)
+            except KeyboardInterrupt:
+                if engine.keeps_running():
+                    holder.leave()
+                    print(f"{job.name}: left running as {submitted.id}; {_LATER}", file=sys.stderr)
+                    return 130
+                print(f"{job.name}: cancelling, as it ends with this process", file=sys.stderr)
+                submitted.cancel()
+                raise
+        holder.sweep()
+        if options.prune:
+            prune(output)
+    return _summarize(job, output, run_id, submitted.numbers(), started, options.prune)
+
+
+_LATER = "--status tells how far it is, --wait waits for it, --cancel ends it"
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """While the ``with`` lasts, SIGTERM interrupts as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread only
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _look_at_submitted(job: Job, options: argparse.Namespace) -> int:
+    """``--status``, ``--wait`` and ``--cancel``."""
+    from alphabeam.pipelines import remote
+    from alphabeam.pipelines.catalogue import output_of
+    from alphabeam.transforms import lease
+
+    output = output_of(job)
+    if options.status:
+        for line in remote.status_lines(job, output):
+            print(line)
+        return OK
+    record, submitted = remote.find(job, output)
+    if options.cancel:
+        state = remote.cancel(job, output)
+        print(f"{job.name}: job {record.id} is {state.lower()}")
+        return OK
+    with _interruptible():
+        try:
+            remote.wait(job, output, record, submitted, quiet=options.quiet)
+        except KeyboardInterrupt:
+            print(f"{job.name}: left running as {record.id}; {_LATER}", file=sys.stderr)
+            return 130
+    lease.give_free(output, record.run_id)
+    started = datetime.fromisoformat(record.submitted_at.replace("Z", "+00:00"))
+    return _summarize(job, output, record.run_id, submitted.numbers(), started, False)
+
+
+def _summarize(
+    job: Job,
+    output: Output,
+    run_id: str,
+    metrics: Mapping[str, Any],
+    started: datetime,
+    pruned: bool,
+) -> int:
+    """Writes and prints the summary of a run that is whole; gives the exit status."""
+    from alphabeam.pipelines.report import summarize
+    from alphabeam.transforms.metadata import read_committed
+
     summary = summarize(
         job,
         output,
         read_committed(output, run_id),
-        read_metrics(result),
+        metrics,
         started.isoformat(timespec="seconds"),
-        time.perf_counter() - began,
-        pruned=options.prune,
+        (datetime.now(timezone.utc) - started).total_seconds(),
+        pruned=pruned,
     )
     summary.write(output)
     for line in summary.lines():

@@ -11,15 +11,10 @@ import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    create_model,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, create_model, field_validator, model_validator
 
+from alphabeam.pipelines.engines import DataflowEngine, FlinkEngine, LocalEngine, PortableEngine
+from alphabeam.pipelines.section import Section
 from alphabeam.transforms.backends.settings import LocalSettings, PicpikSettings
 from alphabeam.transforms.manifest import Manifest
 from alphabeam.transforms.parameters import MattingParameters
@@ -42,30 +37,7 @@ class InlineSecretError(ValueError):
         )
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, strict=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _words_for_truth(cls, values: Any) -> Any:
-        """Takes what YAML 1.1 reads as true and false, where that is wanted."""
-        if not isinstance(values, dict):
-            return values
-        truths = {name for name, field in cls.model_fields.items() if field.annotation is bool}
-        return {
-            name: _TRUTHS.get(value.lower(), value)
-            if name in truths and isinstance(value, str)
-            else value
-            for name, value in values.items()
-        }
-
-
-_TRUTHS = {"yes": True, "on": True, "no": False, "off": False}
-
-
-def _section_of(cls: type) -> type[_Section]:
+def _section_of(cls: type) -> type[Section]:
     """A section with the settings of a settings class; see `alphabeam.transforms.settings`."""
     fields: dict[str, Any] = {
         one.name: (
@@ -82,7 +54,7 @@ def _section_of(cls: type) -> type[_Section]:
         for one in settings_of(cls)
         if one.listed
     }
-    return create_model(cls.__name__, __base__=_Section, **fields)
+    return create_model(cls.__name__, __base__=Section, **fields)
 
 
 def _field_type(declared: Any) -> Any:
@@ -92,7 +64,7 @@ def _field_type(declared: Any) -> Any:
     return declared
 
 
-class Input(_Section):
+class Input(Section):
     """What is read."""
 
     manifest: str = Field(min_length=1)
@@ -196,7 +168,7 @@ class Matting(_MattingFields):
         return MattingParameters(**self.model_dump())
 
 
-class Output(_Section):
+class Output(Section):
     """What is written, and where."""
 
     directory: str = Field(min_length=1)
@@ -216,22 +188,6 @@ class Output(_Section):
     kept."""
 
 
-class LocalEngine(_Section):
-    """One machine."""
-
-    kind: Literal["local"] = "local"
-    """`local`: this machine, by Beam's FnApiRunner."""
-
-    processes: int = Field(0, ge=0, le=256)
-    """Worker processes; 0 for one for every 8 cores. Each holds the model once."""
-
-    threads: int = Field(0, ge=0, le=256)
-    """Images matted at once per process; 0 for cores divided by processes."""
-
-    pixels_in_flight: int = Field(64_000_000, ge=1_000_000)
-    """Bounds memory: most decoded pixels at work per process. 64 million take about 2 GB."""
-
-
 def _with_kind(section: Any) -> Any:
     """Fills in the default kind, which a discriminated union does not do by itself."""
     if isinstance(section, dict) and "kind" not in section:
@@ -239,7 +195,7 @@ def _with_kind(section: Any) -> Any:
     return section
 
 
-class Job(_Section):
+class Job(Section):
     """An alphabeam job. `input.manifest` and `output.directory` alone make a complete one."""
 
     name: str = ""
@@ -249,7 +205,9 @@ class Job(_Section):
     backend: Annotated[LocalBackend | PicpikBackend, Field(discriminator="kind")] = LocalBackend()
     matting: Matting = Matting()
     output: Output
-    engine: LocalEngine = LocalEngine()
+    engine: Annotated[
+        LocalEngine | DataflowEngine | FlinkEngine | PortableEngine, Field(discriminator="kind")
+    ] = LocalEngine()
 
     storage: dict[str, dict[str, Any]] = {}
     """Options for fsspec by protocol, for example `s3: {endpoint_url: …}`. Secrets are given as
@@ -258,9 +216,9 @@ class Job(_Section):
     max_failures: int = Field(0, ge=0)
     """More failed rows than this, and the exit status is 3."""
 
-    @field_validator("backend", mode="before")
+    @field_validator("backend", "engine", mode="before")
     @classmethod
-    def _default_backend(cls, value: Any) -> Any:
+    def _default_kind(cls, value: Any) -> Any:
         return _with_kind(value)
 
     @field_validator("storage")

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from alphabeam.pipelines.engines import ENGINES
 from alphabeam.pipelines.job import InlineSecretError, Job, LocalBackend, PicpikBackend
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import RowError
@@ -24,7 +25,11 @@ __all__ = ["JobFileError", "load_job", "parse_job"]
 
 _Location = tuple[str | int, ...]
 
-_BACKENDS: dict[str, Any] = {"local": LocalBackend, "picpik": PicpikBackend}
+# Sections of several kinds: pydantic puts the kind behind the section's name.
+_KINDS: dict[str, dict[str, Any]] = {
+    "backend": {"local": LocalBackend, "picpik": PicpikBackend},
+    "engine": dict(ENGINES),
+}
 _SECRETS = (("backend", "public_key"), ("backend", "private_key"))
 
 
@@ -151,7 +156,13 @@ def parse_job(text: str, name: str = "job.yaml", settings: Sequence[str] = ()) -
         complaints += [_complaint(e, positions) for e in error.errors(include_url=False)]
     if complaints:
         raise JobFileError("\n".join(complaints))
-    return _resolve_paths(job, name, positions, given)
+    job = _resolve_paths(job, name, positions, given)
+    if mistakes := [
+        f"{positions.of(location)}: {_dotted(location)}: {message}"
+        for location, message in job.engine.mistakes(job)
+    ]:
+        raise JobFileError("\n".join(mistakes))
+    return job
 
 
 def _parse_yaml(text: str, name: str, positions: _Positions) -> dict[str, Any]:
@@ -274,8 +285,8 @@ def _validated(values: dict[str, Any], texts: dict[_Location, str]) -> Job:
 
 
 def _location(full: _Location) -> _Location:
-    """Where the file has it: behind "backend" stands the kind that pydantic chose."""
-    return full[:1] + full[2:] if full[:1] == ("backend",) else full
+    """Where the file has it: behind a section of several kinds stands the one of the file."""
+    return full[:1] + full[2:] if full and full[0] in _KINDS else full
 
 
 def _dotted(location: _Location) -> str:
@@ -314,16 +325,14 @@ def _complaint(error: Any, positions: _Positions) -> str:
 def _keys(location: _Location) -> list[str]:
     model: Any = Job
     for part in location:
-        if model in _BACKENDS.values():
-            return []
-        if model == "backend":
-            model = _BACKENDS.get(str(part))
-        elif part == "backend":
-            model = "backend"
+        if isinstance(model, dict):
+            model = model.get(str(part))
+        elif model is Job and part in _KINDS:
+            model = _KINDS[str(part)]
         else:
             field = model.model_fields.get(str(part))
             model = field.annotation if field else None
-        if model is None:
+        if model is None or model in (str, int):
             return []
     return list(getattr(model, "model_fields", ()))
 

@@ -1,9 +1,9 @@
-"""Live progress of a local run, across threads and processes.
+"""Live progress: a bar, and how far a local run is.
 
-Workers append one record of nine bytes for each finished row to a file that the launcher reads:
-such appends are atomic, cost next to nothing, and need neither a port nor a lock. The local runner
-reports Beam's metrics only at the end, so it gets each row here, where the metrics count it
-too.
+A local run's workers append one record of nine bytes for each finished row to a file that the
+launcher reads: such appends are atomic, cost next to nothing, and need neither a port nor a lock.
+The local runner reports Beam's metrics only at the end, so it gets each row here, where the metrics
+count it too. For other engines the metrics are asked for.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import NamedTuple
 
 from tqdm import tqdm
 
 from alphabeam.transforms.rows import FAILED, Row
 
-__all__ = ["Progress", "ProgressBar"]
+__all__ = ["FileReader", "Progress", "ProgressBar", "Seen"]
 
 _DONE, _SKIPPED, _FAILED = b".", b"s", b"x"
 _RECORD = struct.Struct("<cq")  # how the row ended, and its credits
@@ -62,22 +64,85 @@ def _append(path: str, data: bytes) -> None:
         os.close(descriptor)
 
 
-class ProgressBar:
-    """The launcher's end: a bar on the terminal while the ``with`` lasts.
+class Seen(NamedTuple):
+    """How far a run is.
 
-    Where the output is no terminal, a line every ten seconds stands in for the bar.
+    Attributes:
+        total: Rows of the manifest; None while they are not counted.
+        done: Rows that this run finished.
+        before: Rows that an earlier run had finished.
+        failed: Rows that failed.
+        credits: API credits that this run's rows cost.
     """
 
-    def __init__(self, progress: Progress, quiet: bool = False) -> None:
-        self._progress = progress
+    total: int | None = None
+    done: int = 0
+    before: int = 0
+    failed: int = 0
+    credits: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows that came through."""
+        return self.done + self.before + self.failed
+
+
+class FileReader:
+    """The launcher's end of a `Progress`: each call gives how far the run is.
+
+    Args:
+        progress: The workers' end.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._path = progress.path
+        self._seen = Seen()
+
+    def __call__(self) -> Seen:
+        """Reads what has come since the last call."""
+        if self._seen.total is None and os.path.exists(self._path + ".total"):
+            with open(self._path + ".total", encoding="ascii") as file:
+                text = file.read()
+            self._seen = self._seen._replace(total=int(text) if text else None)
+        if os.path.exists(self._path):
+            with open(self._path, "rb") as file:
+                file.seek(_RECORD.size * self._seen.rows)
+                data = file.read()
+            whole = len(data) - len(data) % _RECORD.size
+            marks = {_DONE: 0, _SKIPPED: 0, _FAILED: 0}
+            spent = self._seen.credits
+            for mark, credits in _RECORD.iter_unpack(data[:whole]):
+                marks[mark] += 1
+                spent += credits
+            self._seen = Seen(
+                self._seen.total,
+                self._seen.done + marks[_DONE],
+                self._seen.before + marks[_SKIPPED],
+                self._seen.failed + marks[_FAILED],
+                spent,
+            )
+        return self._seen
+
+
+class ProgressBar:
+    """A bar on the terminal while the ``with`` lasts.
+
+    Where the output is no terminal, a line every ten seconds stands in for the bar.
+
+    Args:
+        look: Gives how far the run is; called on a thread of its own.
+        quiet: Show nothing.
+        every: Seconds between two looks on a terminal.
+    """
+
+    def __init__(self, look: Callable[[], Seen], quiet: bool = False, every: float = 0.2) -> None:
+        self._look = look
         self._quiet = quiet
         self._terminal = sys.stderr.isatty()
+        self._pause = every if self._terminal else 10.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._began = time.monotonic()
-        self._total: int | None = None
-        self._marks = {_DONE: 0, _SKIPPED: 0, _FAILED: 0}
-        self._credits = 0
         self._bar = tqdm(
             disable=quiet or not self._terminal,
             dynamic_ncols=True,
@@ -100,40 +165,23 @@ class ProgressBar:
         self._bar.close()
 
     def _watch(self) -> None:
-        while not self._stop.wait(0.2 if self._terminal else 10.0):
-            self._look()
-            if self._quiet or self._total is None:
+        while not self._stop.wait(self._pause):
+            seen = self._look()
+            if self._quiet or seen.total is None:
                 continue
             if self._terminal:
-                self._bar.total = self._total
-                self._bar.n = sum(self._marks.values())
-                self._bar.set_description_str(self._count(), refresh=False)
-                self._bar.set_postfix_str(self._pace(), refresh=True)
+                self._bar.total = seen.total
+                self._bar.n = seen.rows
+                self._bar.set_description_str(f"{seen.rows}/{seen.total}", refresh=False)
+                self._bar.set_postfix_str(self.pace(seen), refresh=True)
             else:
-                print(f"{self._count()}, {self._pace()}", file=sys.stderr, flush=True)
+                print(f"{seen.rows}/{seen.total}, {self.pace(seen)}", file=sys.stderr, flush=True)
 
-    def _count(self) -> str:
-        return f"{sum(self._marks.values())}/{self._total}"
-
-    def _pace(self) -> str:
+    def pace(self, seen: Seen) -> str:
         """Images a second of this run's own work, failures, time left, credits spent."""
-        worked = self._marks[_DONE] + self._marks[_FAILED]
+        worked = seen.done + seen.failed
         seconds = time.monotonic() - self._began
-        left = (self._total or 0) - sum(self._marks.values())
+        left = (seen.total or 0) - seen.rows
         time_left = tqdm.format_interval(seconds / worked * left) if worked else "?"
-        pace = f"{worked / seconds:.1f} images/s, {self._marks[_FAILED]} failed, {time_left} left"
-        return pace + (f", {self._credits} credits" if self._credits else "")
-
-    def _look(self) -> None:
-        if self._total is None and os.path.exists(self._progress.path + ".total"):
-            with open(self._progress.path + ".total", encoding="ascii") as file:
-                text = file.read()
-            self._total = int(text) if text else None
-        if os.path.exists(self._progress.path):
-            with open(self._progress.path, "rb") as file:
-                file.seek(_RECORD.size * sum(self._marks.values()))
-                data = file.read()
-            whole = len(data) - len(data) % _RECORD.size
-            for mark, credits in _RECORD.iter_unpack(data[:whole]):
-                self._marks[mark] += 1
-                self._credits += credits
+        pace = f"{worked / seconds:.1f} images/s, {seen.failed} failed, {time_left} left"
+        return pace + (f", {seen.credits} credits" if seen.credits else "")

@@ -17,7 +17,7 @@ from typing import Any
 import apache_beam as beam
 import pytest
 
-from alphabeam.pipelines.progress import Progress, ProgressBar
+from alphabeam.pipelines.progress import FileReader, Progress, ProgressBar
 from alphabeam.transforms.backends.picpik import PicpikBackend
 from alphabeam.transforms.images import ReadImages, decode
 from alphabeam.transforms.manifest import file_name
@@ -246,10 +246,10 @@ def test_progress_tells_the_credits_of_this_run(tmp_path: Path) -> None:
     progress.total(4)
     for run_id, credits in ((None, 3), ("before", 5), (None, None), (None, 4)):
         progress.row(Row("a", "a.png", "done", credits=credits, run_id=run_id))
-    bar = ProgressBar(progress, quiet=True)
-    bar._look()
-    assert bar._count() == "4/4"
-    assert bar._pace().endswith(", 7 credits")
+    look = FileReader(progress)
+    seen = look()
+    assert seen == look() and (seen.rows, seen.total, seen.before) == (4, 4, 1)
+    assert ProgressBar(look, quiet=True).pace(seen).endswith(", 7 credits")
 
 
 def test_throttled_seconds_reach_beams_counter(picpik: Callable[..., PicpikShop]) -> None:

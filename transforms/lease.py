@@ -30,7 +30,7 @@ from alphabeam.transforms.processes import is_gone, is_here, number_of, this_pro
 from alphabeam.transforms.storage.capabilities import Writing, capabilities
 from alphabeam.transforms.storage.uris import chain
 
-__all__ = ["Lease", "LeaseError", "LeaseHolder", "acquire", "check", "held"]
+__all__ = ["Lease", "LeaseError", "LeaseHolder", "acquire", "check", "give_free", "held"]
 
 _logger = logging.getLogger(__name__)
 
@@ -122,11 +122,17 @@ class LeaseHolder:
             except RowError as error:
                 _logger.warning("the lease could not be given back: %s", error.message)
 
+    def leave(self) -> None:
+        """Lets go of the output without giving it free: the run goes on without this process."""
+        self._stop.set()
+        _held_here.discard(self.lease.nonce)
+
     def __enter__(self) -> LeaseHolder:
         return self
 
     def __exit__(self, exception: type[BaseException] | None, *_: object) -> None:
-        self.end(interrupted=exception is not None)
+        if not self._stop.is_set():
+            self.end(interrupted=exception is not None)
 
     def _beat(self) -> None:
         while not self._stop.wait(_HEARTBEAT_S):
@@ -226,6 +232,20 @@ def held(output: Output, run_id: str, *, wait: float = 0.0) -> Iterator[None]:
         return
     with acquire(output, run_id, wait=wait):
         yield
+
+
+def give_free(output: Output, run_id: str, *, interrupted: bool = False) -> None:
+    """Ends a run's lease in its place, since the run is known to be over.
+
+    Args:
+        output: The output.
+        run_id: The run; the lease of another one is left as it is.
+        interrupted: It did not come to its end.
+    """
+    newest, _ = _newest(output)
+    if newest is not None and newest.run_id == run_id and not newest.ended:
+        ended = replace(newest, ended=True, interrupted=interrupted)
+        output.put(output.lease(ended.number), ended.to_bytes())
 
 
 def check(output: Output, run_id: str) -> None:

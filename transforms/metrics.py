@@ -68,7 +68,7 @@ def read_metrics(result: Any) -> dict[str, int | Mapping[str, float]]:
     for counter in found["counters"]:
         name = counter.key.metric.name
         before = numbers.get(name, 0)
-        numbers[name] = (before if isinstance(before, int) else 0) + int(counter.result)
+        numbers[name] = (before if isinstance(before, int) else 0) + int(counter.result or 0)
     for one in found["distributions"]:
         values = one.result
         numbers[one.key.metric.name] = {

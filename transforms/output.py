@@ -14,6 +14,7 @@ has to agree with another's. No other module knows a path of the output::
     ledger/tasks/FINGERPRINT.json  tasks of the API; FINGERPRINT.2.json is the second attempt
     ledger/budget/RUN/             what the processes of a run share: its budget, its pace
     ledger/lease/NUMBER.json       who is writing to the output
+    ledger/job.json                the last job on other machines, and where its service is
     ledger/working/NAME.json       which images a process is computing on
     run/RUN/                       what only the run under way needs
 """
@@ -128,6 +129,11 @@ class Output:
     def lease(self, number: int) -> str:
         """A lease on the output."""
         return self.uri(f"ledger/lease/{number:06d}.json")
+
+    @property
+    def job(self) -> str:
+        """The last job that was submitted to other machines."""
+        return self.uri("ledger/job.json")
 
     def survey(self, run_id: str) -> str:
         """What a run's survey found in the manifest."""

@@ -1,7 +1,9 @@
 """References to secrets: what stands in the graph instead of a key, resolved on the worker.
 
-``${env:NAME}`` reads an environment variable, ``${env:NAME:-default}`` one with a default, and
-``${file:/path}`` a file without its last line break. A reference may be part of a longer text.
+``${env:NAME}`` reads an environment variable, ``${env:NAME:-default}`` one with a default,
+``${file:/path}`` a file without its last line break, and
+``${gcp-secret:projects/PROJECT/secrets/NAME/versions/VERSION}`` a secret of Google Cloud's Secret
+Manager. A reference may be part of a longer text.
 """
 
 from __future__ import annotations
@@ -20,9 +22,14 @@ __all__ = [
     "resolve",
 ]
 
-_REFERENCE = re.compile(r"\$\{(env|file):([^}:]+?)(?::-([^}]*))?\}")
+_SECRET_NAME = r"projects/[^/}]+/secrets/[^/}]+/versions/[^/}]+"
+_REFERENCE = re.compile(
+    rf"\$\{{(env|file|gcp-secret(?=:{_SECRET_NAME}\}})):([^}}:]+?)(?::-([^}}]*))?\}}"
+)
 # What was surely meant for a reference, such as ${NAME}: it must not be used as the secret itself.
-_MISTAKE = re.compile(r"\$\{(?!(?:env|file):[^}:]+?(?::-[^}]*)?\})")
+_MISTAKE = re.compile(
+    rf"\$\{{(?!(?:env|file):[^}}:]+?(?::-[^}}]*)?\}})(?!gcp-secret:{_SECRET_NAME}\}})"
+)
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 # A name that has one of these, its words run together, is a secret's ...
@@ -82,8 +89,8 @@ def resolve(value: Any) -> Any:
     if isinstance(value, str):
         if _MISTAKE.search(value):  # which may be the secret itself, and so is not quoted
             raise SecretError(
-                "a '${' begins no reference; write ${env:NAME}, ${env:NAME:-default} or "
-                "${file:/path}"
+                "a '${' begins no reference; write ${env:NAME}, ${env:NAME:-default}, "
+                "${file:/path} or ${gcp-secret:projects/…/secrets/…/versions/…}"
             )
         return _REFERENCE.sub(_replacement, value)
     if isinstance(value, Mapping):
@@ -192,6 +199,13 @@ def _replacement(match: re.Match[str]) -> str:
                 f"export it, or write ${{env:{name}:-default}}"
             )
         return found
+    if kind == "gcp-secret":
+        from alphabeam.transforms.gcp_secrets import GcpSecretError, read_secret
+
+        try:
+            return read_secret(name)
+        except GcpSecretError as error:
+            raise SecretError(f"{match.group(0)}: {error}") from None
     try:
         with open(os.path.expanduser(name), encoding="utf-8") as file:
             return file.read().rstrip("\r\n")

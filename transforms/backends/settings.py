@@ -10,7 +10,7 @@ from alphabeam.transforms.settings import setting
 
 __all__ = ["LocalSettings", "PicpikSettings"]
 
-_KEY = r"^\$\{(env|file):[^}]+\}$"
+_KEY = r"^\$\{(env|file|gcp-secret):[^}]+\}$"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class PicpikSettings:
     )
     public_key: str = setting(
         "${env:PICPIK_PUBLIC_KEY}",
-        "A reference: `${env:NAME}` or `${file:/path}`. A key itself is refused.",
+        "A reference: `${env:NAME}`, `${file:/path}` or `${gcp-secret:projects/…}`. A key itself "
+        "is refused.",
         pattern=_KEY,
         repr=False,
     )
