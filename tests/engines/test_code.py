@@ -21,12 +21,15 @@ ROOT = Path(__file__).parents[2]
 
 
 def sources() -> set[str]:
-    """Every file of the package."""
-    found = {"alphabeam/__init__.py", "alphabeam/py.typed"}
-    for top in ("pipelines", "transforms"):
+    """Every file of the package, whose folders are links in ``src``."""
+    top = ROOT / "src" / "alphabeam"
+    folders = [path for path in top.iterdir() if path.is_dir() and path.name != "__pycache__"]
+    assert len(folders) > 1
+    found = {f"alphabeam/{path.name}" for path in top.iterdir() if path.is_file()}
+    for folder in folders:
         found |= {
-            f"alphabeam/{path.relative_to(ROOT).as_posix()}"
-            for path in (ROOT / top).rglob("*")
+            f"alphabeam/{folder.name}/{path.relative_to(folder.resolve()).as_posix()}"
+            for path in folder.resolve().rglob("*")
             if path.is_file() and "__pycache__" not in path.parts
         }
     return found
