@@ -222,12 +222,12 @@ def test_products_on_an_even_background_stay_though_the_network_is_undecided(see
 
 
 def test_what_is_dropped_is_flagged():
-    from alphabeam.transforms.matting.quality import flags
+    from alphabeam.transforms.matting.quality import Findings, flags
 
     alpha = np.zeros((100, 100), np.uint8)
     alpha[20:80, 20:80] = 255
-    assert "component_dropped" not in flags(alpha, 1.0, 0.001)
-    assert "component_dropped" in flags(alpha, 1.0, 0.02)
+    assert "component_dropped" not in flags(alpha, 1.0, Findings(0.001))
+    assert "component_dropped" in flags(alpha, 1.0, Findings(0.02))
 
 
 @given(plane=planes)

@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.box import drop_neighbours, with_margin
+from alphabeam.transforms.matting.even import even_background
+from alphabeam.transforms.matting.loops import open_loops
 from alphabeam.transforms.matting.network import Predictor, outline_distance
 from alphabeam.transforms.matting.openings import close_false_openings
+from alphabeam.transforms.matting.reflections import drop_reflection
 from alphabeam.transforms.parameters import Box
 
 __all__ = ["CoarseAlpha", "Grid", "coarse_alpha"]
@@ -47,11 +50,16 @@ class CoarseAlpha:
         region: Left, top, right, bottom of the part that it covers, in pixels of the image. All
             else is background.
         shape: Height and width of the image.
+        before: float32 hxw, 0..1, alpha before loops were opened and a reflection was dropped;
+            None if neither was.
+        mirrored: Whether a reflection was dropped.
     """
 
     alpha: NDArray[np.float32]
     region: Box
     shape: tuple[int, int]
+    before: NDArray[np.float32] | None = None
+    mirrored: bool = False
 
     @property
     def pixel(self) -> float:
@@ -130,7 +138,8 @@ def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = N
     """Runs the network on the image, or on a box with a margin, and cleans its answer.
 
     Patches that the network opened in the subject by mistake are closed (`openings`). With a box,
-    neighbours that reach into it are removed (`box`).
+    neighbours that reach into it are removed (`box`). On an even background, thin closed loops are
+    opened (`loops`), and a product's mirror image is dropped (`reflections`).
 
     Args:
         network: Anything with ``predict``.
@@ -152,7 +161,13 @@ def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = N
     alpha = np.ascontiguousarray(alpha)
     if box is not None:
         drop_neighbours(alpha, region, box)
-    return CoarseAlpha(alpha, region, (height, width))
+    before = alpha.copy()
+    mirrored = opened = False
+    if (background := even_background(alpha, seen)) is not None:
+        mirrored = drop_reflection(alpha, background)
+        opened = open_loops(alpha, background)
+    changed = before if mirrored or opened else None
+    return CoarseAlpha(alpha, region, (height, width), changed, mirrored)
 
 
 def _as_alpha(answer: object) -> NDArray[np.float32]:

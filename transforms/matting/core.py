@@ -14,6 +14,7 @@ from alphabeam.transforms.matting.box import BoxOutsideError, clip_box, keep_ins
 from alphabeam.transforms.matting.coarse import CoarseAlpha, coarse_alpha
 from alphabeam.transforms.matting.components import drop_stray_components
 from alphabeam.transforms.matting.foreground import straight_alpha
+from alphabeam.transforms.matting.frame import seems_to_fill_the_frame
 from alphabeam.transforms.matting.network import Predictor, load_model
 from alphabeam.transforms.matting.own_alpha import (
     OWN_ALPHA,
@@ -21,7 +22,13 @@ from alphabeam.transforms.matting.own_alpha import (
     kept_alpha,
     without_needless_alpha,
 )
-from alphabeam.transforms.matting.quality import FLAGS, confidence, flags
+from alphabeam.transforms.matting.quality import (
+    FLAGS,
+    Findings,
+    confidence,
+    flags,
+    removed_share,
+)
 from alphabeam.transforms.matting.refiner import Refiner
 from alphabeam.transforms.matting.shadow import add_shadow, find_shadow
 from alphabeam.transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, make_trimap
@@ -132,7 +139,11 @@ class MattingCore:
             translucent = (own_alpha < 255) & (alpha > 0)
             rgba[translucent, :3] = image[translucent, :3]
         certainty = confidence(coarse.alpha)
-        found = flags(alpha, certainty, dropped)
+        fills = seems_to_fill_the_frame(rgb, alpha)
+        if fills and not alpha.any():
+            certainty = 0.0
+        removed = removed_share(alpha, coarse)
+        found = flags(alpha, certainty, Findings(dropped, removed, coarse.mirrored, fills))
         if params.keep_shadow:
             shadow = _limit(find_shadow(rgb, alpha), box, own_alpha)
             alpha, rgba = add_shadow(alpha, rgba, shadow)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from alphabeam.transforms.matting.coarse import CoarseAlpha
 from alphabeam.transforms.matting.components import max_pool
 from alphabeam.transforms.pixels import subject_box
 
-__all__ = ["FLAGS", "confidence", "flags"]
+__all__ = ["FLAGS", "Findings", "confidence", "flags", "removed_share"]
 
 FLAGS = (
     "empty",  # no pixel is visible: the network sees no subject
@@ -17,6 +20,9 @@ FLAGS = (
     "touches_border",  # alpha is over 1/2 on over 0.5 % of the image's border
     "several_subjects",  # a second component of over 5 % of the largest one's area
     "component_dropped",  # components of over 0.5 % of the subject's area were taken for stray ones
+    "part_removed",  # over 0.25 % of the subject, of which the network is sure, is clear
+    "reflection_removed",  # a mirror image below the product was taken away
+    "fills_frame",  # perhaps the product fills the frame: all texture and no subject, or lettering
     "low_confidence",  # the confidence is under 0.8
     "very_soft",  # over 35 % of the visible pixels are neither clear nor solid
     "tiny_subject",  # the subject's box is under 1 % of the image
@@ -28,6 +34,8 @@ _NEARLY_EMPTY = 0.005
 _BORDER = 0.005
 _SECOND = 0.05
 _DROPPED = 0.005
+_REMOVED = 0.0025
+_SURE, _CLEAR = 0.78, 56  # of the network's alpha (0..1) above, of the result (0..255) below
 _CONFIDENT = 0.8
 _SOFT = 0.35
 _TINY = 0.01
@@ -55,22 +63,64 @@ def confidence(coarse: NDArray[np.float32]) -> float:
     return float(weighted / coarse.sum(dtype=np.float64))
 
 
-def flags(alpha: NDArray[np.uint8], confidence: float, dropped: float = 0.0) -> tuple[str, ...]:
+class Findings(NamedTuple):
+    """What the core did against the network, and what the picture looks like.
+
+    Attributes:
+        dropped: Area of the components that were dropped, by that of the subject.
+        removed: As :func:`removed_share` gives it.
+        mirrored: Whether a reflection was taken away.
+        fills_frame: Whether the product seems to fill the frame.
+    """
+
+    dropped: float = 0.0
+    removed: float = 0.0
+    mirrored: bool = False
+    fills_frame: bool = False
+
+
+def removed_share(alpha: NDArray[np.uint8], coarse: CoarseAlpha) -> float:
+    """How much of what the network is sure of is clear in the result.
+
+    Args:
+        alpha: uint8 HxW, the result.
+        coarse: The network's answer for the same picture.
+
+    Returns:
+        The area, by that of the subject. Pixels at the network's own outline do not count: it
+        draws that roughly.
+    """
+    left, top, right, bottom = coarse.region
+    network = coarse.alpha if coarse.before is None else coarse.before
+    height, width = network.shape
+    result = cv2.resize(
+        alpha[top:bottom, left:right], (width, height), interpolation=cv2.INTER_NEAREST
+    )
+    sure = cv2.erode((network > _SURE).view(np.uint8), np.ones((3, 3), np.uint8))
+    removed = np.count_nonzero(sure & (result < _CLEAR))
+    return float(removed) / max(int(np.count_nonzero(result > 127)), 1)
+
+
+def flags(
+    alpha: NDArray[np.uint8], confidence: float, findings: Findings | None = None
+) -> tuple[str, ...]:
     """The flags of a result.
 
     Args:
         alpha: uint8 HxW.
         confidence: The network's confidence, 0..1.
-        dropped: Area of the components that were dropped, by that of the subject.
+        findings: What else is known of it; None for nothing.
 
     Returns:
         Some of :data:`FLAGS`, in that order. An empty result has ``empty``, possibly
-        ``low_confidence``, and no other.
+        ``fills_frame`` and ``low_confidence``, and no other.
     """
+    findings = findings or Findings()
     box = subject_box(alpha)
     low = ("low_confidence",) if confidence < _CONFIDENT else ()
+    fills = ("fills_frame",) if findings.fills_frame else ()
     if box is None:
-        return ("empty", *low)
+        return ("empty", *fills, *low)
     height, width = alpha.shape
     found: list[str] = []
     if cv2.mean(alpha)[0] < 255 * _NEARLY_EMPTY:
@@ -80,9 +130,13 @@ def flags(alpha: NDArray[np.uint8], confidence: float, dropped: float = 0.0) -> 
         found.append("touches_border")
     if _has_several_subjects(alpha):
         found.append("several_subjects")
-    if dropped > _DROPPED:
+    if findings.dropped > _DROPPED:
         found.append("component_dropped")
-    found.extend(low)
+    if findings.removed > _REMOVED:
+        found.append("part_removed")
+    if findings.mirrored:
+        found.append("reflection_removed")
+    found.extend((*fills, *low))
     visible = cv2.countNonZero((alpha > _VISIBLE).view(np.uint8))
     solid = cv2.countNonZero((alpha > _SOLID).view(np.uint8))
     if visible - solid > _SOFT * max(visible, 1):

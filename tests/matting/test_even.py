@@ -1,0 +1,185 @@
+"""Even backgrounds: thin loops, reflections, products that fill the frame, and how each is told."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from alphabeam.transforms.matting import MattingCore
+from alphabeam.transforms.matting.even import even_background
+from alphabeam.transforms.matting.frame import seems_to_fill_the_frame
+from alphabeam.transforms.matting.loops import open_loops
+from alphabeam.transforms.matting.reflections import drop_reflection
+from tests.matting.scenes import Constant
+
+Image = NDArray[np.uint8]
+SIDE = 400
+
+
+def studio(seed: int = 0, *, level: float = 240, fall: float = 6, noise: float = 1) -> Image:
+    """An even background, darker to the right, with a camera's noise."""
+    rng = np.random.default_rng(seed)
+    plane = level - fall * np.linspace(0, 1, SIDE)[None, :, None]
+    picture = plane + rng.normal(0, noise, (SIDE, SIDE, 3))
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def filled(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """What a network that fills loops answers."""
+    contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    out = np.zeros(mask.shape, np.uint8)
+    cv2.drawContours(out, contours, -1, 1, cv2.FILLED)
+    return cv2.GaussianBlur(out.astype(np.float32), (0, 0), 1)
+
+
+def ring(picture: Image, width: int, shape: str = "circle", colour=(150, 120, 60)):
+    """Draws a loop; gives the picture, where the loop is, and where its inside is."""
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    if shape == "circle":
+        cv2.circle(mask, (200, 200), 110, 1, width, cv2.LINE_8)
+    else:
+        cv2.rectangle(mask, (90, 100), (300, 310), 1, width)
+    whole = filled(mask > 0) > 0.5
+    out = picture.copy()
+    out[mask > 0] = colour
+    return out, mask > 0, whole & (mask == 0)
+
+
+@pytest.mark.parametrize("shape", ["circle", "square"])
+@pytest.mark.parametrize("width", [1, 3, 8, 12])
+@pytest.mark.parametrize("noise", [0, 1, 2])
+def test_inside_of_a_thin_loop_is_the_background(shape: str, width: int, noise: float) -> None:
+    picture, loop, inside = ring(studio(noise=noise), width, shape)
+    alpha = filled(loop)
+    background = even_background(alpha, picture)
+    assert background is not None and open_loops(alpha, background)
+    core = cv2.erode(inside.view(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    assert not alpha[core].any()
+    assert (alpha[loop] > 0.5).mean() > 0.6, "the loop itself stays"
+
+
+def face(kind: str) -> tuple[Image, NDArray[np.bool_]]:
+    """A product that is not open, though the network's answer is the same as for a loop."""
+    picture = studio()
+    thick = kind == "thick border"
+    picture, loop, inside = ring(picture, 40 if thick else 3, "square")
+    if kind == "print":
+        cv2.putText(picture, "TEA", (130, 230), cv2.FONT_HERSHEY_DUPLEX, 2.4, (40, 40, 40), 5)
+    elif kind == "own light":
+        picture[inside] = np.clip(picture[inside].astype(int) + 4, 0, 255)
+    elif kind == "own shading":
+        shade = np.linspace(-8, 8, SIDE)[:, None, None].astype(int)
+        shaded = np.clip(picture.astype(int) + shade, 0, 255).astype(np.uint8)
+        picture[inside] = shaded[inside]
+    return picture, loop
+
+
+@pytest.mark.parametrize("kind", ["print", "own light", "own shading", "thick border"])
+def test_a_white_product_on_white_stays_whole(kind: str) -> None:
+    picture, loop = face(kind)
+    alpha = filled(loop)
+    background = even_background(alpha, picture)
+    assert background is not None
+    assert not open_loops(alpha, background)
+    assert alpha[200, 200] > 0.99
+
+
+def test_no_background_is_even_that_is_not() -> None:
+    checks = np.kron(np.indices((20, 20)).sum(0) % 2, np.ones((20, 20))).astype(np.uint8)
+    picture = np.dstack([200 + 30 * checks] * 3).astype(np.uint8)
+    picture, loop, _ = ring(picture, 3)
+    assert even_background(filled(loop), picture) is None
+    assert even_background(np.ones((SIDE, SIDE), np.float32), studio()) is None, "nothing is seen"
+
+
+def product(seed: int, height: int = 150) -> tuple[Image, NDArray[np.uint8]]:
+    """Something with colours of its own, and its mask."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(20, 220, (6, 5, 3)).astype(np.uint8)
+    colours = cv2.resize(small, (170, height), interpolation=cv2.INTER_CUBIC)
+    mask = np.zeros((height, 170), np.uint8)
+    cv2.ellipse(mask, (85, height // 2), (80, height // 2 - 1), 0, 0, 360, 1, -1)
+    mask[height // 2 :, 30:140] = 1
+    return colours, mask
+
+
+def on_gloss(seed: int, strength: float, fade: float = 1.0) -> tuple[Image, NDArray[np.float32]]:
+    """A product on a glossy table, and what a network answers that takes in its reflection."""
+    picture = studio(seed).astype(np.float32)
+    colours, mask = product(seed)
+    height, width = mask.shape
+    top, left = 40, 115
+    alpha = np.zeros((SIDE, SIDE), np.float32)
+
+    def lay(colours: Image, mask: NDArray[np.uint8], at: int, share: NDArray[np.float64]) -> None:
+        here = picture[at : at + height, left : left + width]
+        weight = (mask * share)[..., None]
+        here += weight * (colours - here)
+        alpha[at : at + height, left : left + width] = np.maximum(
+            alpha[at : at + height, left : left + width], mask * (share > 0.02)
+        )
+
+    lay(colours, mask, top, np.ones((height, 1)))
+    down = strength * np.linspace(1, 1 - fade, height)[:, None]
+    lay(colours[::-1], mask[::-1], top + height, np.clip(down, 0, 1))
+    return np.rint(picture).astype(np.uint8), cv2.GaussianBlur(alpha, (0, 0), 1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("strength", [0.2, 0.4, 0.6])
+def test_a_reflection_is_no_product(seed: int, strength: float) -> None:
+    picture, alpha = on_gloss(seed, strength)
+    background = even_background(alpha, picture)
+    assert background is not None and drop_reflection(alpha, background)
+    assert not alpha[196:].any() and alpha[184, 200] > 0.5
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_symmetric_product_stays_whole(seed: int) -> None:
+    picture, alpha = on_gloss(seed, 1.0, fade=0.0)
+    background = even_background(alpha, picture)
+    assert background is not None
+    assert not drop_reflection(alpha, background)
+    assert alpha[300, 200] > 0.5
+
+
+def test_what_was_done_is_flagged() -> None:
+    picture, loop, inside = ring(studio(), 6)
+    matte = MattingCore(Constant(filled(loop))).remove(picture)
+    assert "part_removed" in matte.flags
+    core = cv2.erode(inside.view(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    assert (matte.alpha[core] < 30).mean() > 0.99 and (matte.alpha[loop] > 128).mean() > 0.9
+
+    picture, alpha = on_gloss(1, 0.4)
+    matte = MattingCore(Constant(alpha)).remove(picture)
+    assert {"reflection_removed", "part_removed"} <= set(matte.flags)
+
+
+def woven(seed: int) -> Image:
+    rng = np.random.default_rng(seed)
+    threads = rng.integers(60, 200, 3) + np.indices((300, 300)).sum(0)[..., None] % 7 * 6
+    return np.clip(threads + rng.normal(0, 4, (300, 300, 3)), 0, 255).astype(np.uint8)
+
+
+def test_a_swatch_is_never_empty_in_silence() -> None:
+    nothing = MattingCore(Constant(np.zeros((40, 40), np.float32)))
+    matte = nothing.remove(woven(1))
+    assert matte.flags == ("empty", "fills_frame", "low_confidence")
+    assert matte.confidence == 0
+    plain = nothing.remove(studio(fall=40, noise=2))
+    assert plain.flags == ("empty",), "an empty studio is no swatch"
+
+
+def test_lettering_is_told_from_products() -> None:
+    cover = np.zeros((600, 600), np.uint8)
+    for row, text in enumerate(("THE LONG", "ROAD HOME")):
+        cv2.putText(cover, text, (40, 200 + 90 * row), cv2.FONT_HERSHEY_DUPLEX, 2.4, 255, 5)
+    cv2.circle(cover, (300, 450), 90, 255, -1)
+    picture = np.full((600, 600, 3), (30, 90, 70), np.uint8)
+    assert seems_to_fill_the_frame(picture, cover)
+    products = np.zeros((600, 600), np.uint8)
+    for n in range(6):  # a set of six, in two lines
+        cv2.circle(products, (120 + 180 * (n % 3), 180 + 240 * (n // 3)), 60, 255, -1)
+    assert not seems_to_fill_the_frame(picture, products)
