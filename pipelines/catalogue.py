@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -15,17 +16,35 @@ from alphabeam.transforms.backends.local import LocalBackend
 from alphabeam.transforms.backends.picpik import PicpikBackend
 from alphabeam.transforms.crashes import Marks
 from alphabeam.transforms.cutouts import WriteCutouts
+from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.images import ReadImages
 from alphabeam.transforms.ledger import Finished, Journal, SkipFinished, SkipSameContent
 from alphabeam.transforms.limits import Limits
-from alphabeam.transforms.manifest import Manifest, ManifestError, ReadManifest, Survey
+from alphabeam.transforms.manifest import (
+    Manifest,
+    ManifestError,
+    ReadManifest,
+    Survey,
+    read_shard,
+    survey,
+)
 from alphabeam.transforms.metadata import Committed, WriteMetadata
 from alphabeam.transforms.output import FOLDERS, Output
-from alphabeam.transforms.pool import Overlap
+from alphabeam.transforms.pool import Overlap, Stage
 from alphabeam.transforms.remove_background import RemoveBackground
-from alphabeam.transforms.rows import Row
+from alphabeam.transforms.renditions.plan import Renditions, collisions
+from alphabeam.transforms.rows import PENDING, Row
 
-__all__ = ["Catalogue", "allow_of", "backend_of", "limits_of", "manifest_of", "output_of"]
+__all__ = [
+    "Catalogue",
+    "allow_of",
+    "backend_of",
+    "limits_of",
+    "manifest_of",
+    "output_of",
+    "renditions_of",
+    "taken_names",
+]
 
 
 def manifest_of(job: Job) -> Manifest:
@@ -58,6 +77,36 @@ def output_of(job: Job) -> Output:
         given.metadata,
         given.names,
     )
+
+
+def renditions_of(job: Job, taken: frozenset[int] = frozenset()) -> Renditions:
+    """The job's renditions as the transforms take them.
+
+    Args:
+        job: The job.
+        taken: Digests of file names that several rows would give; they fail.
+    """
+    return Renditions(
+        job.output.all_renditions(),
+        job.storage or None,
+        keep_names=job.output.names == "keep",
+        taken=taken,
+    )
+
+
+def taken_names(job: Job) -> frozenset[int]:
+    """Digests of the names that several rows would give their renditions' files."""
+    renditions = renditions_of(job)
+    if not renditions:
+        return frozenset()
+    manifest = manifest_of(job)
+
+    def rows() -> Iterator[Row]:
+        surveyed = survey(manifest)
+        for shard in surveyed.shards:
+            yield from read_shard(manifest, shard, surveyed.collisions)
+
+    return collisions(rows(), renditions)
 
 
 def limits_of(job: Job) -> Limits:
@@ -133,6 +182,7 @@ class Catalogue(beam.PTransform):
         backend = backend_of(job, self.threads.matting, self.work)
         journal = Journal(output, self.run_id)
         finished = Finished(output, journal)
+        renditions = renditions_of(job, taken_names(job))
         marks = Marks(output, self.run_id, heed=not self.fresh)
 
         rows = pbegin | "ReadManifest" >> ReadManifest(
@@ -153,12 +203,17 @@ class Catalogue(beam.PTransform):
             threads=self.threads.encoding,
             pixels_in_flight=job.engine.pixels_in_flight,
             journal=journal,
+            renditions=renditions,
+            run_id=self.run_id,
         )
         stages = [read.stage, *marks.watch(RemoveBackground(backend).stage, write.stage)]
         if not self.fresh:
             skip = SkipFinished(finished, backend, allow=allow, read_timeout=job.input.read_timeout)
             stages.insert(0, skip.stage)
             stages.insert(2, SkipSameContent(finished, backend).stage)
+        if renditions:
+            # Before anything is bought: a row whose renditions cannot be named fails.
+            stages.insert(0, Stage(_Plan(renditions), 1))
         return (
             rows
             # As one step and not as five: no image waits in one for another image in the next.
@@ -172,6 +227,25 @@ class Catalogue(beam.PTransform):
                 finished=finished,
             )
         )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Fails rows that ask for renditions which they cannot get."""
+
+    renditions: Renditions
+
+    def __call__(self) -> Callable[[Row], Row]:
+        def work(row: Row) -> Row:
+            if row.status != PENDING:
+                return row
+            try:
+                self.renditions.plan(row)
+            except RowError as error:
+                return row.failed("manifest", error)
+            return row
+
+        return work
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from alphabeam.pipelines.catalogue import (
     limits_of,
     manifest_of,
     output_of,
+    renditions_of,
+    taken_names,
 )
 from alphabeam.pipelines.job import Job
 from alphabeam.transforms import storage
@@ -31,6 +33,8 @@ from alphabeam.transforms.manifest import (
     read_shard,
     survey,
 )
+from alphabeam.transforms.renditions.plan import Renditions
+from alphabeam.transforms.renditions.writing import OpenRenditions
 from alphabeam.transforms.rows import FAILED, PENDING, Row
 from alphabeam.transforms.secret_refs import references, resolve
 
@@ -48,7 +52,7 @@ def probe(job: Job) -> LocalBackend | PicpikBackend:
         ManifestError: The manifest cannot be used.
         ModelError: The model cannot be had.
         PicpikError: The API refuses the keys, or cannot be reached.
-        RowError: A store refuses the manifest or the output.
+        RowError: A store refuses the manifest, the output or the image of a background.
         EngineError: The engine's service or its staging folder is not to be had.
     """
     resolve(job.storage)
@@ -66,6 +70,7 @@ def probe(job: Job) -> LocalBackend | PicpikBackend:
     if manifest.kind != "glob":
         for part in parts_of(manifest)[:1]:
             storage.open_input(part.uri, options=part.storage_options).close()
+    renditions_of(job).backgrounds()
     output = output_of(job)
     uri = output.uri(".alphabeam-probe")
     output.put(uri, b"alphabeam tries whether it may write here\n")
@@ -96,7 +101,10 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
     if not surveyed.rows:
         raise ManifestError(f"{manifest.shown}: the manifest has no rows")
     yield f"manifest   {manifest.shown}: {manifest.kind}, {surveyed.rows} rows"
-    first, bad = _first_rows(manifest, surveyed)
+    renditions = renditions_of(job, taken_names(job))
+    if renditions.taken:
+        yield f"  {len(renditions.taken)} names of renditions' files are given by several rows"
+    first, bad = _first_rows(manifest, surveyed, renditions)
     for row in bad:
         yield f"  a bad row: {row.error_code}: {row.error_message}"
     backend = probe(job)
@@ -120,12 +128,17 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
     row = picture.row
     if row.status == PENDING:
         trial = replace(output, directory=output.uri(".alphabeam-trial"))
-        row = write_cutout(picture, trial)
+        making = OpenRenditions(renditions, trial, "trial") if renditions else None
+        row = write_cutout(picture, trial, renditions=making)
         trial.delete(storage.list(trial.directory, options=output.storage))
     if row.status == FAILED:
         yield f"image      {storage.redact(row.image)}: {row.error_code}: {row.error_message}"
         return
     seconds = time.perf_counter() - began
+    for made in row.renditions:
+        size = f"{made.width} x {made.height}, {made.bytes / 1e6:.2f} MB"
+        said = made.error or ", ".join((size, *made.flags, *made.violations))
+        yield f"rendition  {made.name}: {said}"
     size = f"{row.width} x {row.height} {row.source_format}"
     yield f"image      {storage.redact(row.image)}: {size}, {seconds:.2f} s"
     estimate = seconds * surveyed.rows / job.engine.images_at_once(job)
@@ -181,10 +194,17 @@ def rows_to_submit(job: Job, backend: PicpikBackend, fresh: bool = False) -> int
     return count if backend.max_tasks is None else min(count, backend.max_tasks)
 
 
-def _first_rows(manifest: Manifest, surveyed: Survey) -> tuple[Row | None, list[Row]]:
+def _first_rows(
+    manifest: Manifest, surveyed: Survey, renditions: Renditions
+) -> tuple[Row | None, list[Row]]:
     """The first good row, and the bad ones before it and shortly behind."""
     first, bad = None, []
     for number, row in enumerate(read_shard(manifest, surveyed.shards[0], surveyed.collisions)):
+        if row.status != FAILED and renditions:
+            try:
+                renditions.plan(row)
+            except RowError as error:
+                row = row.failed("manifest", error)
         if row.status == FAILED:
             bad.append(row)
         elif first is None:

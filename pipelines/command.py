@@ -43,7 +43,8 @@ exit status:
   0  all rows are done
   1  the job itself failed
   2  the job file or the command line is wrong
-  3  the job finished, and more rows failed than max_failures allows
+  3  the job finished, and more rows failed, or have a rendition that failed, than max_failures
+     allows
 
 A job that was stopped is started again with the same command, and goes on where it was: rows that
 are finished are not done again. Rows that failed stand in failures.jsonl in the output, which is
@@ -344,7 +345,8 @@ def _summarize(
     summary.write(output)
     for line in summary.lines():
         print(line)
-    return OK if summary.failed <= job.max_failures else TOO_MANY_FAILURES
+    wrong = summary.failed + summary.renditions_failed
+    return OK if wrong <= job.max_failures else TOO_MANY_FAILURES
 
 
 def _inherit(job: Job, work: str) -> None:

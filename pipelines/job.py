@@ -18,10 +18,19 @@ from alphabeam.pipelines.section import Section
 from alphabeam.transforms.backends.settings import LocalSettings, PicpikSettings
 from alphabeam.transforms.manifest import Manifest
 from alphabeam.transforms.parameters import MattingParameters
+from alphabeam.transforms.renditions import Rendition, rendition_of
+from alphabeam.transforms.renditions.plan import Renditions
 from alphabeam.transforms.secret_refs import inline_secrets
 from alphabeam.transforms.settings import settings_of
 
-__all__ = ["SCHEMA_FILE", "InlineSecretError", "Job", "schema_text"]
+__all__ = [
+    "SCHEMA_FILE",
+    "InlineSecretError",
+    "Job",
+    "RenditionSection",
+    "SettingError",
+    "schema_text",
+]
 
 SCHEMA_FILE = Path(__file__).resolve().parent.parent / "configs" / "job.schema.json"
 
@@ -35,6 +44,17 @@ class InlineSecretError(ValueError):
             "a secret is given by reference, ${env:NAME} or ${file:/path}, never itself; not as "
             "a default either"
         )
+
+
+class SettingError(ValueError):
+    """A setting within a section is wrong: ``path`` says which, the message begins with it."""
+
+    def __init__(self, text: str) -> None:
+        name, _, reason = text.partition(": ")
+        self.path: tuple[str | int, ...] = tuple(
+            int(part) if part.isdigit() else part for part in name.split(".")
+        )
+        super().__init__(reason)
 
 
 def _section_of(cls: type) -> type[Section]:
@@ -168,12 +188,48 @@ class Matting(_MattingFields):
         return MattingParameters(**self.model_dump())
 
 
+_RenditionFields: Any = _section_of(Rendition)
+
+
+class RenditionSection(_RenditionFields):
+    """A picture to be made of every cutout; see the page on renditions."""
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _no_psd(cls, value: Any) -> Any:
+        if value == "psd":
+            raise ValueError(
+                "psd is not written: no library that is kept up writes layer masks well; take tiff "
+                "or png with background: transparent, which editors open as a layer"
+            )
+        return value
+
+    @field_validator("background", mode="before")
+    @classmethod
+    def _no_comment(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("a # begins a comment in YAML: put '#ffffff' into quotes")
+        return value
+
+    @model_validator(mode="after")
+    def _right(self) -> RenditionSection:
+        try:
+            self.rendition()
+        except ValueError as error:
+            raise SettingError(str(error)) from None
+        return self
+
+    def rendition(self) -> Rendition:
+        """The section as the transforms take it, with its preset's settings."""
+        return rendition_of(self.model_dump(exclude_unset=True))
+
+
 class Output(Section):
     """What is written, and where."""
 
     directory: str = Field(min_length=1)
     """A path relative to the job file, or any fsspec URL. It will hold cutouts/, masks/,
-    metadata/, ledger/, summary.json and failures.jsonl."""
+    renditions/, metadata/, ledger/, summary.json and failures.jsonl."""
 
     cutout_format: Literal["png", "webp"] = "png"
     """`webp` is without loss too; smaller, and several times slower to write."""
@@ -186,6 +242,24 @@ class Output(Section):
     """What of the sources' EXIF and XMP cutouts bear: `keep` keeps it, made neutral (upright,
     sRGB, without thumbnail, maker's notes and place); with `drop` none. Resolution is always
     kept."""
+
+    renditions: list[RenditionSection] = []
+    """Pictures to be made of every cutout, for sales channels; see the page on renditions. Another
+    one over finished rows is made from their stored cutouts."""
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Output:
+        self.all_renditions()
+        return self
+
+    def all_renditions(self) -> tuple[Rendition, ...]:
+        """The renditions as the transforms take them."""
+        made = tuple(one.rendition() for one in self.renditions)
+        try:
+            Renditions(made)
+        except ValueError as error:
+            raise SettingError(f"renditions.{error}") from None
+        return made
 
 
 def _with_kind(section: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import typing
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,13 @@ import yaml
 from pydantic import ValidationError
 
 from alphabeam.pipelines.engines import ENGINES
-from alphabeam.pipelines.job import InlineSecretError, Job, LocalBackend, PicpikBackend
+from alphabeam.pipelines.job import (
+    InlineSecretError,
+    Job,
+    LocalBackend,
+    PicpikBackend,
+    SettingError,
+)
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.secret_refs import ReferredText, SecretError, resolve
@@ -311,7 +318,7 @@ def _complaint(error: Any, positions: _Positions) -> str:
         if error["type"] == "value_error":
             cause = error["ctx"]["error"]
             message = str(cause)
-            if isinstance(cause, InlineSecretError):
+            if isinstance(cause, (InlineSecretError, SettingError)):
                 location = (*location, *cause.path)
         elif location[:1] == ("storage",):
             pass  # nothing of the text is quoted
@@ -329,6 +336,8 @@ def _keys(location: _Location) -> list[str]:
             model = model.get(str(part))
         elif model is Job and part in _KINDS:
             model = _KINDS[str(part)]
+        elif isinstance(part, int):  # an item of a list
+            model = next(iter(typing.get_args(model)), None)
         else:
             field = model.model_fields.get(str(part))
             model = field.annotation if field else None
@@ -377,6 +386,19 @@ def _resolve_paths(job: Job, name: str, positions: _Positions, given: dict[_Loca
     except RowError as error:
         where = positions.of(("input", "allow"))
         raise JobFileError(f"{where}: input.allow: {error.message}") from None
+    renditions = []
+    for number, one in enumerate(job.output.renditions):
+        background = one.rendition().parsed_background
+        if background.kind == "image" and "background" in one.model_fields_set:
+            uri = resolved(background.uri)
+            if storage.has_secret(uri):
+                where = positions.of(("output", "renditions", number, "background"))
+                raise JobFileError(
+                    f"{where}: output.renditions.{number}.background: give it without a password "
+                    "or a signature; these belong under storage"
+                )
+            one = one.model_copy(update={"background": uri})
+        renditions.append(one)
     backend = job.backend
     if isinstance(backend, LocalBackend) and ("/" in backend.model or ".onnx" in backend.model):
         model = secretly(("backend", "model"), resolved(backend.model))
@@ -385,7 +407,9 @@ def _resolve_paths(job: Job, name: str, positions: _Positions, given: dict[_Loca
         update={
             "name": job.name or os.path.splitext(os.path.basename(storage.public(name)))[0],
             "input": job.input.model_copy(update={"manifest": manifest, "allow": allow}),
-            "output": job.output.model_copy(update={"directory": directory}),
+            "output": job.output.model_copy(
+                update={"directory": directory, "renditions": renditions}
+            ),
             "backend": backend,
         }
     )

@@ -92,6 +92,11 @@ def setting_tables() -> str:
                 for key, value in section["properties"].items()
             ]
             out += [title, "", section.get("description", ""), "", *_setting_table(rows), ""]
+            for key, value in section["properties"].items():
+                for item in _sections(value.get("items", {}), schema):
+                    rows = [_setting(k, v, False) for k, v in item["properties"].items()]
+                    head = [f"### `{name}.{key}`, each", "", item.get("description", ""), ""]
+                    out += [*head, *_setting_table(rows), ""]
     return "\n".join(["### At the top", "", *_setting_table(top), "", *out])
 
 
@@ -109,6 +114,8 @@ def _setting_table(rows: list[str]) -> list[str]:
 def _setting(name: str, field: dict[str, Any], required: bool) -> str:
     options = [o for o in field.get("anyOf", [field]) if o.get("type") != "null"]
     option = options[0] if options else field
+    if len({o.get("type") for o in options}) > 1:  # a number or a text
+        option = {"type": " or ".join(str(o.get("type")) for o in options)}
     if "enum" in option:
         kind = ", ".join(f"`{value}`" for value in option["enum"])
     elif "const" in option:

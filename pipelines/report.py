@@ -31,6 +31,7 @@ class Summary:
         done: Of these, with outputs in place.
         finished_before: Of the done ones, those that an earlier run had finished.
         failed: Rows that failed.
+        renditions_failed: Done rows one of whose renditions could not be made.
         errors: Failed rows by error code.
         credits: API credits that the rows cost.
         resubmitted: Rows submitted again though a first task may have been billed as well.
@@ -53,6 +54,7 @@ class Summary:
     done: int
     finished_before: int
     failed: int
+    renditions_failed: int
     errors: Mapping[str, int]
     credits: int
     resubmitted: int
@@ -74,6 +76,11 @@ class Summary:
             f"{self.job}: {self.rows} rows: {self.done} done{before}, {self.failed} failed; "
             f"{self.seconds:.1f} s, {self.images_per_second:.2f} images/s"
         ]
+        if self.renditions_failed:
+            text.append(
+                f"  {self.renditions_failed} done rows lack a rendition: see the column "
+                "'renditions' of the metadata; the next run tries again"
+            )
         if self.credits:
             text.append(f"  credits    {self.credits}")
         if self.resubmitted:
@@ -131,6 +138,8 @@ def summarize(
         "metadata": committed.folder,
         "summary": output.summary,
     }
+    if job.output.renditions:
+        outputs["renditions"] = output.uri("renditions")
     if failed:
         outputs["failures"] = output.failures
     if committed.orphaned and not pruned:
@@ -140,11 +149,14 @@ def summarize(
     return Summary(
         job=job.name,
         run_id=committed.run_id,
-        status="succeeded" if failed <= job.max_failures else "too_many_failures",
+        status="succeeded"
+        if failed + committed.renditions_failed <= job.max_failures
+        else "too_many_failures",
         rows=committed.rows,
         done=committed.statuses.get(DONE, 0),
         finished_before=committed.finished_before,
         failed=failed,
+        renditions_failed=committed.renditions_failed,
         errors=dict(committed.errors),
         credits=committed.credits,
         resubmitted=committed.resubmitted,

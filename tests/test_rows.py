@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.parameters import MattingParameters
-from alphabeam.transforms.rows import DONE, FAILED, Row, local_task_uid
+from alphabeam.transforms.rows import DONE, FAILED, MadeRendition, Row, local_task_uid
 
 FULL = Row(
     id="a/ä", image="s3://b/ä #%20.jpg", status=DONE, line=7, backend="local", task_uid="u" * 20,
@@ -28,6 +28,13 @@ FULL = Row(
     attempts=2, error_stage="read", error_code="not_found", error_message="gone",
     fingerprint="f", quick_key="q", run_id="r1",
     finished_at=Timestamp(micros=1_700_000_000_123_456),
+    renditions=[
+        MadeRendition(
+            "n", "amazon-main", "renditions/n/a.jpg", 5, 6, 7, "9", [1, 2, 3, 4], 0.5, 90,
+            ["upscaled"], ["white: no"], "e", "k", "r1",
+        ),
+        MadeRendition("bare", box=[], flags=[], violations=[]),
+    ],
     extra={"sku": "5", "": "ö"},
 )  # fmt: skip
 
@@ -42,6 +49,7 @@ def kinds(field: schema_pb2.FieldType) -> list[str]:
         "array_type": lambda t: [t.array_type.element_type],
         "iterable_type": lambda t: [t.iterable_type.element_type],
         "map_type": lambda t: [t.map_type.key_type, t.map_type.value_type],
+        "row_type": lambda t: [field.type for field in t.row_type.schema.fields],
     }
     kind = field.WhichOneof("type_info")
     if kind == "logical_type":

@@ -1,4 +1,4 @@
-"""``WriteCutouts``: encodes and writes each picture's cutout and mask.
+"""``WriteCutouts``: encodes and writes each picture's cutout, mask and renditions.
 
 Encoding a PNG takes as long as matting, and writing waits, so both run on a pool. Names derive
 from ids, so that work that is done again overwrites with the same bytes.
@@ -18,24 +18,38 @@ from alphabeam.transforms.encoding import encode_cutout, encode_mask
 from alphabeam.transforms.ledger.journal import Journal, OpenJournal
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.pool import Overlap, Stage
+from alphabeam.transforms.renditions.plan import Renditions
+from alphabeam.transforms.renditions.writing import OpenRenditions, is_complete
 from alphabeam.transforms.rows import DONE, PENDING, Picture, Row, now
 
 __all__ = ["WriteCutouts", "write_cutout"]
 
 
-def write_cutout(picture: Picture, output: Output, journal: OpenJournal | None = None) -> Row:
-    """Encodes and writes one picture's cutout and mask.
+def write_cutout(
+    picture: Picture,
+    output: Output,
+    journal: OpenJournal | None = None,
+    renditions: OpenRenditions | None = None,
+) -> Row:
+    """Encodes and writes one picture's cutout, mask and renditions.
 
     Args:
-        picture: With its alpha, and its cutout if one is wanted. One whose row is not pending
-            passes through.
+        picture: With its alpha, and its cutout if one is wanted. One whose row has failed passes
+            through; of one whose row is done, the renditions that are missing are made from its
+            stored cutout.
         output: The job's output.
         journal: Where the row is noted once its outputs are there.
+        renditions: What else to make.
 
     Returns:
         The row, done, with the names of what was written relative to the output; or failed.
     """
     row = picture.row
+    if row.status == DONE and renditions is not None:
+        completed = renditions.complete(row)
+        if journal is not None and completed is not row:
+            journal.note(completed)
+        return completed
     if row.status != PENDING:
         return row
     assert picture.alpha is not None
@@ -51,6 +65,10 @@ def write_cutout(picture: Picture, output: Output, journal: OpenJournal | None =
             size, sha256 = _put(output, cutout, data)
             row = row._replace(cutout=cutout, cutout_bytes=size, cutout_sha256=sha256)
         row = row._replace(status=DONE, finished_at=now())
+        if renditions is not None:
+            if journal is not None:  # what is matted, and perhaps paid for, is not lost
+                journal.note(row)
+            row = renditions.make(row, picture.rgba, picture.alpha)
     except Exception as error:
         row = row.failed("write", error)
     row = row._replace(write_ms=1000 * (time.perf_counter() - began))
@@ -68,7 +86,7 @@ def _put(output: Output, name: str, data: bytes) -> tuple[int, str]:
 @beam.typehints.with_input_types(Picture)
 @beam.typehints.with_output_types(Row)
 class WriteCutouts(beam.PTransform):
-    """Writes cutouts and masks: `Picture` in, `Row` out.
+    """Writes cutouts, masks and renditions: `Picture` in, `Row` out.
 
     Args:
         output: The job's output, or its folder.
@@ -76,6 +94,9 @@ class WriteCutouts(beam.PTransform):
         pixels_in_flight: Most pixels waiting to be written in one process; 5 bytes each.
         journal: The run's journal, so that a row is not lost once its outputs are there; the same
             as given to ``WriteMetadata``.
+        renditions: What else to make of each cutout; of rows that are finished, from the stored
+            one. Needs ``run_id``.
+        run_id: The run's name, which renditions bear.
     """
 
     def __init__(
@@ -85,12 +106,15 @@ class WriteCutouts(beam.PTransform):
         threads: int = 0,
         pixels_in_flight: int = 64_000_000,
         journal: Journal | None = None,
+        renditions: Renditions | None = None,
+        run_id: str = "",
     ) -> None:
         super().__init__()
+        making = renditions or None
         self.stage = Stage(
-            _Open(Output.of(output), journal),
+            _Open(Output.of(output), journal, making, run_id),
             threads,
-            weigh=_pixels,
+            weigh=_Weigh(making),
             capacity=pixels_in_flight,
         )
 
@@ -103,11 +127,27 @@ class WriteCutouts(beam.PTransform):
 class _Open:
     output: Output
     journal: Journal | None
+    renditions: Renditions | None
+    run_id: str
 
     def __call__(self) -> Callable[[Picture], Row]:
         journal = None if self.journal is None else self.journal.open()
-        return lambda picture: write_cutout(picture, self.output, journal)
+        making = None
+        if self.renditions is not None:
+            making = OpenRenditions(self.renditions, self.output, self.run_id)
+        return lambda picture: write_cutout(picture, self.output, journal, making)
 
 
-def _pixels(picture: Picture) -> int:
-    return 0 if picture.alpha is None else picture.alpha.size
+@dataclass(frozen=True)
+class _Weigh:
+    """A picture's pixels; those of a finished one too, if its cutout is to be read again."""
+
+    renditions: Renditions | None
+
+    def __call__(self, picture: Picture) -> int:
+        if picture.alpha is not None:
+            return picture.alpha.size
+        row = picture.row
+        if self.renditions is None or row.status != DONE or is_complete(row, self.renditions):
+            return 0
+        return (row.width or 0) * (row.height or 0)

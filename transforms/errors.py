@@ -19,6 +19,7 @@ class ErrorCode(str, Enum):
     MANIFEST_ROW = "manifest_row"  # the row cannot be parsed, or misses its image
     INVALID_PARAMETER = "invalid_parameter"  # a parameter is out of bounds
     DUPLICATE_ID = "duplicate_id"  # another row has the same id
+    DUPLICATE_NAME = "duplicate_name"  # another row's rendition has the same file name
     # stores
     NOT_FOUND = "not_found"
     ACCESS_DENIED = "access_denied"

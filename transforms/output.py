@@ -5,6 +5,8 @@ has to agree with another's. No other module knows a path of the output::
 
     cutouts/ID.png                 cutouts, straight alpha
     masks/ID.png                   masks, 8-bit grey
+    renditions/NAME/ID.jpg         renditions, in folders and by names that the job gives
+    index/KIND-00000.csv           what was written, for a shop system's import
     metadata/RUN/part-00000.parquet, _SUCCESS
     summary.json                   counts, errors, pace, versions
     failures.jsonl                 the failed rows: a manifest that can be run again
@@ -33,7 +35,7 @@ __all__ = ["FOLDERS", "CutoutFormat", "Output"]
 CutoutFormat = Literal["png", "webp"]
 
 # What lies in an output's folder.
-FOLDERS = ("cutouts", "masks", "metadata", "ledger", "run")
+FOLDERS = ("cutouts", "masks", "renditions", "index", "metadata", "ledger", "run")
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,9 @@ __all__ = [
     "FAILED",
     "FAILURE_COLUMNS",
     "PENDING",
+    "RENDITION_FAILED",
     "RESUBMITTED",
+    "MadeRendition",
     "Picture",
     "Row",
     "local_task_uid",
@@ -53,6 +55,9 @@ FAILED = "failed"
 
 # The flag of a row whose task was submitted again, though an earlier one may have been billed.
 RESUBMITTED = "resubmitted"
+
+# The flag of a row one of whose renditions could not be made; the next run tries again.
+RENDITION_FAILED = "rendition_failed"
 
 # What failures.jsonl says of a row beside the manifest's own columns. `ReadManifest` drops them.
 FAILURE_COLUMNS = ("error_line", "error_stage", "error_code", "error_message")
@@ -101,6 +106,44 @@ def _field_type(declared: Any) -> Any:
     return declared
 
 
+class MadeRendition(NamedTuple):
+    """A rendition of a row's cutout, as the metadata says it.
+
+    Attributes:
+        name: The rendition's, in the job.
+        preset: The channel whose rules it follows; empty if none.
+        uri: Name of its file relative to the output; empty if it could not be made.
+        width: Pixels; 0 if it could not be made.
+        height: Likewise.
+        bytes: Size of the file.
+        sha256: SHA-256 of the file, hex.
+        box: The subject's box in it: left, top, right, bottom.
+        scale: Of the subject, against its source.
+        quality: 1..100; None where the format is without loss.
+        flags: What a person should look at.
+        violations: The rules of its preset that it breaks.
+        error: Why it could not be made; empty if it was.
+        key: What makes it the same rendition: the row's fingerprint and the settings.
+        run_id: The run that made it.
+    """
+
+    name: str
+    preset: str = ""
+    uri: str = ""
+    width: int = 0
+    height: int = 0
+    bytes: int = 0
+    sha256: str = ""
+    box: Sequence[int] = ()
+    scale: float = 0.0
+    quality: Optional[int] = None
+    flags: Sequence[str] = ()
+    violations: Sequence[str] = ()
+    error: str = ""
+    key: str = ""
+    run_id: str = ""
+
+
 @_with_parameters
 class Row(NamedTuple):
     """One image, from manifest to metadata.
@@ -146,6 +189,7 @@ class Row(NamedTuple):
     quick_key: Optional[str] = None
     run_id: Optional[str] = None
     finished_at: Optional[Timestamp] = None
+    renditions: Sequence[MadeRendition] = ()
     extra: Mapping[str, str] = {}
 
     @property
@@ -225,6 +269,7 @@ def _key(parts: list[Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+beam.coders.registry.register_coder(MadeRendition, beam.coders.RowCoder)
 beam.coders.registry.register_coder(Row, beam.coders.RowCoder)
 
 

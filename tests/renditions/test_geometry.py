@@ -135,6 +135,24 @@ def test_a_veil_moves_nothing() -> None:
     assert (other.pixels[0] == 255).all() and (other.pixels[:, 0] == 255).all()
 
 
+def test_a_trace_of_a_shadow_moves_nothing() -> None:
+    """Alpha of 4 %, some pixels below the subject, where nothing else is."""
+    rgba = bar(200, 200)
+    traced = rgba.copy()
+    traced[250:279, 60:120] = (0, 0, 0, 10)
+    plain, other = (
+        compose(Rendition(name="a", canvas=300), Subject(one)) for one in (rgba, traced)
+    )
+    assert plain.box == other.box
+    assert (plain.pixels == other.pixels).all()
+
+
+def test_what_is_faint_all_over_is_the_subject_nevertheless() -> None:
+    rgba = bar(200, 100)
+    rgba[..., 3] = np.where(rgba[..., 3] > 0, 10, 0)
+    assert Subject(rgba).box == (40, 40, 240, 140)
+
+
 def test_fine_tips_that_vanish_do_not_leave_the_rest_small() -> None:
     """A pixel-wide antenna of 4 % alpha is under 2 % once it is made smaller."""
     rgba = bar(400, 400, margin=600)

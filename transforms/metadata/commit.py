@@ -27,7 +27,7 @@ from alphabeam.transforms.metadata.schema import (
     rows_from_table,
 )
 from alphabeam.transforms.output import Output
-from alphabeam.transforms.rows import DONE, FAILED, RESUBMITTED
+from alphabeam.transforms.rows import DONE, FAILED, RENDITION_FAILED, RESUBMITTED
 
 __all__ = ["CommitError", "Committed", "commit", "read_committed"]
 
@@ -52,6 +52,7 @@ class Committed(NamedTuple):
         uncollected: API tasks in the ledger that were bought, and whose result no row has.
         unknown: API tasks in the ledger that may have been bought.
         orphaned: Finished rows of earlier runs that the manifest does not have any more.
+        renditions_failed: Done rows one of whose renditions could not be made.
     """
 
     run_id: str
@@ -65,6 +66,7 @@ class Committed(NamedTuple):
     uncollected: int = 0
     unknown: int = 0
     orphaned: int = 0
+    renditions_failed: int = 0
 
 
 class CommitError(Exception):
@@ -187,6 +189,7 @@ class _Totals:
         self._credits = 0
         self._finished_before = 0
         self._resubmitted = 0
+        self._renditions_failed = 0
         self._lines = 0
         self.finished = array.array("Q")  # digests of the ids that are done
         self.present = array.array("Q")  # and of all ids
@@ -199,6 +202,7 @@ class _Totals:
         self._credits += pc.sum(current["credits"]).as_py() or 0
         flags = table["flags"].to_pylist()
         self._resubmitted += sum(RESUBMITTED in (some or ()) for some in flags)
+        self._renditions_failed += sum(RENDITION_FAILED in (some or ()) for some in flags)
         self._lines = checksum(table["line"].to_pylist(), self._lines)
         self.present.extend(map(digest, table["id"].to_pylist()))
         done = table.filter(pc.equal(table["status"], DONE))
@@ -233,6 +237,7 @@ class _Totals:
             self._credits,
             self._finished_before,
             self._resubmitted,
+            renditions_failed=self._renditions_failed,
         )
 
 

@@ -22,7 +22,7 @@ from alphabeam.transforms.rows import DONE
 __all__ = ["Earlier", "keep_earlier", "prune"]
 
 _logger = logging.getLogger(__name__)
-_ORPHAN_COLUMNS = ["id", "image", "cutout", "mask", "run_id"]
+_ORPHAN_COLUMNS = ["id", "image", "cutout", "mask", "renditions", "run_id"]
 
 
 class Earlier(NamedTuple):
@@ -86,6 +86,8 @@ def keep_earlier(
             gone = table.filter(pa.array(keep & ~np.isin(digests, ids))).select(_ORPHAN_COLUMNS)
             orphaned += gone.num_rows
             for record in gone.to_pylist():
+                made = [one["uri"] for one in record["renditions"] or () if one["uri"]]
+                record["renditions"] = made
                 orphans.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
         orphans.seek(0)
         if orphaned:
@@ -97,7 +99,7 @@ def keep_earlier(
 
 
 def prune(output: Output) -> int:
-    """Removes the cutouts and masks of orphaned rows, and forgets the rows.
+    """Removes the cutouts, masks and renditions of orphaned rows, and forgets the rows.
 
     The output must be the caller's alone meanwhile, and the last run whole.
 
@@ -115,7 +117,10 @@ def prune(output: Output) -> int:
         raise
     records = [json.loads(line) for line in listed.splitlines()]
     output.delete(
-        output.uri(name) for r in records for name in (r["cutout"], r["mask"]) if name is not None
+        output.uri(name)
+        for r in records
+        for name in (r["cutout"], r["mask"], *r.get("renditions", ()))
+        if name is not None
     )
     gone = np.array([digest(record["id"]) for record in records], np.uint64)
     for uri in output.earlier_files():

@@ -87,7 +87,10 @@ class WriteGroupsFn(beam.DoFn):
         row = metadata_row(row, self._run_id)
         if row.status == FAILED:
             row = self._with_last_good(row)
-        own = row.status == DONE and row.run_id == self._run_id
+        own = row.status == DONE and (
+            row.run_id == self._run_id
+            or any(made.run_id == self._run_id for made in row.renditions)
+        )
         self._groups[own].append(row)
         old = time.monotonic() - self._since > _GROUP_SECONDS
         if len(self._groups[own]) >= _GROUP_ROWS or old:
@@ -113,6 +116,7 @@ class WriteGroupsFn(beam.DoFn):
             cutout_sha256=good.cutout_sha256,
             mask_bytes=good.mask_bytes,
             mask_sha256=good.mask_sha256,
+            renditions=good.renditions,
         )
 
     def _put(self) -> Iterator[str]:

@@ -14,13 +14,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.utils.timestamp import Timestamp
 
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.parameters import PARAMETERS, Box
-from alphabeam.transforms.rows import Row
+from alphabeam.transforms.rows import MadeRendition, Row
 from alphabeam.transforms.settings import Setting
 
 __all__ = [
@@ -150,6 +151,32 @@ _AFTER: dict[str, Column] = {
     ),
     "run_id": Column(_TEXT, "The run that finished the row."),
     "finished_at": Column(pa.timestamp("us", tz="UTC"), "When it was finished, UTC."),
+    "renditions": Column(
+        pa.list_(
+            pa.struct(
+                [
+                    ("name", _TEXT),
+                    ("preset", _TEXT),
+                    ("uri", _TEXT),
+                    ("width", pa.int32()),
+                    ("height", pa.int32()),
+                    ("bytes", pa.int64()),
+                    ("sha256", _TEXT),
+                    ("box", _BOX),
+                    ("scale", pa.float32()),
+                    ("quality", pa.int16()),
+                    ("flags", pa.list_(_TEXT)),
+                    ("violations", pa.list_(_TEXT)),
+                    ("error", _TEXT),
+                    ("key", _TEXT),
+                    ("run_id", _TEXT),
+                ]
+            )
+        ),
+        "The renditions of the cutout, see the page on them: `uri` is a file's name relative to "
+        "the output directory, `box` the subject's in it, `key` what makes it the same rendition; "
+        "one with an `error` could not be made, and is tried again by the next run.",
+    ),
     "extra": Column(
         pa.map_(_TEXT, _TEXT),
         "Every other column of the manifest; URLs in them without password, signature and tokens.",
@@ -210,6 +237,8 @@ def table_from_rows(rows: Sequence[Row]) -> pa.Table:
             values = [None if v is None else v.micros for v in values]
         elif column.name == "extra":
             values = [list(v.items()) for v in values]
+        elif column.name == "renditions":
+            values = [[one._asdict() for one in v] for v in values]
         columns.append(pa.array(values, column.type))
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 
@@ -230,12 +259,20 @@ def rows_from_table(table: pa.Table) -> Iterator[Row]:
             columns.append([dict(v or ()) for v in column.to_pylist()])
         elif field.name == "flags":
             columns.append([tuple(v or ()) for v in column.to_pylist()])
+        elif field.name == "renditions":
+            columns.append(_made(column))
         elif (default := _DEFAULTS.get(field.name)) is not None:
             # null if it was written by a version that did not have the parameter
             columns.append([default if v is None else v for v in column.to_pylist()])
         else:
             columns.append(column.to_pylist())
     yield from map(Row._make, zip(*columns, strict=True))
+
+
+def _made(column: pa.ChunkedArray) -> list[tuple[MadeRendition, ...]]:
+    if not pc.sum(pc.list_value_length(column)).as_py():
+        return [()] * len(column)
+    return [tuple(MadeRendition(**one) for one in v or ()) for v in column.to_pylist()]
 
 
 _DEFAULTS = {one.name: one.default for one in PARAMETERS}

@@ -29,6 +29,7 @@ from alphabeam.transforms.renditions.subject import (
 
 __all__ = ["Composed", "EmptySubjectError", "compose"]
 
+_ALIKE = 16  # levels that are seen at an edge only
 _SHARPEN_RADIUS = 0.8  # standard deviation, pixels of the rendition
 
 
@@ -118,12 +119,22 @@ def compose(
 def _snap(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], colour: Colour) -> None:
     """Gives soft pixels that cannot be told from the background exactly its colour.
 
-    So no block of a JPEG holds a trace of the subject that nobody sees, and rings for it.
+    So no block of a JPEG holds a trace of the subject that nobody sees, and rings for it. The last
+    trace of a light edge stays where the edge is.
     """
-    low = tuple(max(0, value - VEIL) for value in colour)
-    high = tuple(min(255, value + VEIL) for value in colour)
     soft = cv2.inRange(alpha, 1, 254)
-    pixels[cv2.bitwise_and(cv2.inRange(pixels, low, high), soft) > 0] = colour
+    same, alike = (
+        cv2.inRange(
+            pixels,
+            tuple(max(0, value - reach) for value in colour),
+            tuple(min(255, value + reach) for value in colour),
+        )
+        for reach in (VEIL, _ALIKE)
+    )
+    edge = cv2.bitwise_or(255 - alike, cv2.inRange(alpha, 128, 255))
+    apart = 255 - cv2.dilate(edge, np.ones((5, 5), np.uint8))
+    gone = cv2.bitwise_or(same, cv2.bitwise_and(alike, apart))
+    pixels[cv2.bitwise_and(gone, soft) > 0] = colour
 
 
 def _fills(wanted: float, scale: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import string
 from collections.abc import Mapping
 
@@ -15,7 +16,8 @@ FOLDER = "renditions"
 """The folder of an output that holds them."""
 
 
-def fields_of(template: str) -> list[str]:
+@functools.lru_cache(maxsize=256)
+def fields_of(template: str) -> tuple[str, ...]:
     """The names in a template's braces.
 
     Raises:
@@ -30,7 +32,7 @@ def fields_of(template: str) -> list[str]:
         raise ValueError(f"{template!r} is no template: name a column between the braces")
     if any(spec or conversion for _, _, spec, conversion in parts):
         raise ValueError(f"{template!r} is no template: only names stand between the braces")
-    return names
+    return tuple(names)
 
 
 def name_of(

@@ -16,17 +16,19 @@ from numpy.typing import NDArray
 
 from alphabeam.transforms.parameters import Box
 
-__all__ = ["VEIL", "Subject", "box_of", "stand_of", "without_veil"]
+__all__ = ["VEIL", "Subject", "box_of", "stand_of", "without_traces", "without_veil"]
 
 VEIL = 5
 """Alpha up to it, 2 % of 255, is a veil: it moves nothing, and no background shows it."""
 
+_TRACE = 16  # alpha, 6 %: what is fainter, and not beside what is not, is a trace of something
+_BESIDE = 3  # pixels
 _RAMP = 12  # alpha from which it counts in full, where the veil is taken off
 _STAND = 0.1  # of the subject's greatest width: what is narrower at the bottom carries nothing
 
 
 def box_of(alpha: NDArray[np.uint8]) -> Box | None:
-    """The bounding box of all pixels with alpha over 2 %.
+    """The bounding box of all pixels with alpha over 2 %, without faint traces far from the rest.
 
     Args:
         alpha: uint8 HxW.
@@ -34,9 +36,32 @@ def box_of(alpha: NDArray[np.uint8]) -> Box | None:
     Returns:
         Left, top, right, bottom in pixels, right and bottom exclusive; None if there are none.
     """
-    _, solid = cv2.threshold(alpha, VEIL, 255, cv2.THRESH_BINARY)
-    left, top, width, height = cv2.boundingRect(solid)
+    left, top, width, height = cv2.boundingRect(without_traces(alpha))
     return (left, top, left + width, top + height) if width else None
+
+
+def without_traces(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Alpha without its veil and its traces: what is under 6 %, and not beside what is over it.
+
+    A remainder of a shadow under a chair's leg is over 2 %, is seen by nobody, and would move the
+    chair. Where nothing is over 6 %, there are no traces.
+
+    Args:
+        alpha: uint8 HxW.
+
+    Returns:
+        The same, with 0 in place of them.
+    """
+    kept: NDArray[np.uint8]
+    _, solid = cv2.threshold(alpha, VEIL, 255, cv2.THRESH_TOZERO)
+    _, sure = cv2.threshold(alpha, _TRACE, 255, cv2.THRESH_BINARY)
+    if not cv2.countNonZero(sure):
+        kept = solid
+        return kept
+    size = 2 * _BESIDE + 1
+    beside = cv2.dilate(sure, np.ones((size, size), np.uint8))
+    kept = cv2.bitwise_and(solid, beside)
+    return kept
 
 
 def stand_of(alpha: NDArray[np.uint8], box: Box) -> int:
@@ -125,7 +150,8 @@ class Subject:
         )
         rgba = self._resized(inner, size)
         if not veil:
-            rgba[..., 3] = without_veil(rgba[..., 3])
+            shadow = self._shadow
+            rgba[..., 3] = without_veil(rgba[..., 3]) if shadow else without_traces(rgba[..., 3])
         found = box_of(_without_shadow(rgba) if self._shadow else rgba[..., 3])
         origin = (round(-crop[0] * scales[0]), round(-crop[1] * scales[1]))
         return rgba, found or (0, 0, *size), origin
