@@ -38,6 +38,8 @@ examples:
   run.py job.yaml --set input.manifest=new.csv   override a setting; values are YAML
   run.py job.yaml -- --direct_num_workers=4      further options go to Beam
   run.py models                                  the models known by name
+  run.py presets [NAME]                          what sales channels want of pictures
+  run.py lint FOLDER --preset amazon-main        whether pictures keep to it; lint --help
 
 exit status:
   0  all rows are done
@@ -60,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("job", metavar="JOB.yaml", help="the job file, or 'models'")
+    parser.add_argument(
+        "job", metavar="JOB.yaml", help="the job file; or 'models', 'presets', 'lint'"
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -131,6 +135,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         outlive_readers()
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["lint"]:
+        from alphabeam.pipelines import lint
+
+        return lint.main(given[1:])
+    if given[:1] == ["presets"]:
+        return _print_presets(given[1:])
     beam_arguments: list[str] = []
     if "--" in given:
         cut = given.index("--")
@@ -387,6 +397,18 @@ def _confirm(job: Job, limit: int, fresh: bool) -> None:
         raise _NotConfirmedError(f"{question}; say --yes, or raise backend.confirm_over")
     if input(f"{question}. Go on? [y/N] ").strip().lower() not in ("y", "yes"):
         raise _NotConfirmedError("nothing was submitted")
+
+
+def _print_presets(names: Sequence[str]) -> int:
+    from alphabeam.pipelines.lint import presets_text
+
+    try:
+        for line in presets_text(names):
+            print(line)
+    except ValueError as error:
+        print(f"run.py presets: {error}", file=sys.stderr)
+        return WRONG_USAGE
+    return OK
 
 
 def _print_models() -> int:
