@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import typing
+from pathlib import Path
 
 import apache_beam as beam
 import pytest
@@ -14,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.metadata.schema import decode_table, rows_from_table
+from alphabeam.transforms.output import Output
 from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.rows import DONE, FAILED, MadeRendition, Row, local_task_uid
 
@@ -41,6 +44,43 @@ FULL = Row(
 
 def test_the_full_row_above_is_full() -> None:
     assert all(value not in (None, "", ()) for value in FULL)
+
+
+def decoded_by_schema_alone(row: Row) -> typing.Any:
+    """A row as a worker decodes it that has not imported the class."""
+    schema = schema_pb2.Schema()
+    schema.CopyFrom(named_tuple_to_schema(Row))
+    schema.id = "00000000-0000-4000-8000-000000000001"
+    data = beam.coders.RowCoder.from_type_hint(Row, None).encode(row)
+    return beam.coders.RowCoder(schema).decode(data)
+
+
+def test_what_a_worker_decodes_by_schema_alone_becomes_a_row() -> None:
+    strange = decoded_by_schema_alone(FULL)
+    assert not isinstance(strange, Row) and not hasattr(strange, "failed")
+    row = Row.of(strange)
+    assert isinstance(row, Row) and row == FULL and row.parameters == FULL.parameters
+    assert Row.of(FULL) is FULL
+    assert Row.of(beam.Row(id="a", image="a.png", sku=5)) == Row("a", "a.png")
+
+
+def test_every_step_takes_what_was_decoded_by_schema_alone(tmp_path: Path) -> None:
+    from alphabeam.transforms.images import ReadImages
+    from alphabeam.transforms.ledger import SkipFinished
+    from alphabeam.transforms.metadata.groups import WriteGroupsFn
+
+    strange = decoded_by_schema_alone(Row("a", str(tmp_path / "none.png")))
+    picture = ReadImages().stage.open()(strange)
+    assert picture.row.error_code == "not_found"
+    output = Output(str(tmp_path / "out"))
+    backend = typing.cast(typing.Any, None)
+    assert isinstance(SkipFinished(output, backend).stage.open()(strange), Row)
+    groups = WriteGroupsFn(output, "run")
+    groups.setup()
+    groups.start_bundle()
+    list(groups.process(decoded_by_schema_alone(FULL)))
+    (group,) = groups.finish_bundle()
+    assert [row.id for row in rows_from_table(decode_table(output.read(group.value)))] == [FULL.id]
 
 
 def kinds(field: schema_pb2.FieldType) -> list[str]:

@@ -192,6 +192,18 @@ class Row(NamedTuple):
     renditions: Sequence[MadeRendition] = ()
     extra: Mapping[str, str] = {}
 
+    @classmethod
+    def of(cls, row: Any) -> "Row":
+        """The row itself, or the `Row` of what a runner has decoded by the schema alone.
+
+        A worker that decodes rows before it has imported this module knows their schema, not this
+        class, and gives values with the same fields and none of the methods. So do steps of Beam
+        SQL and Beam YAML.
+        """
+        if isinstance(row, cls):
+            return row
+        return cls(**{name: getattr(row, name) for name in cls._fields if hasattr(row, name)})
+
     @property
     def parameters(self) -> MattingParameters:
         """The row's matting parameters as one value."""

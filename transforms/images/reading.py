@@ -116,4 +116,5 @@ class _Open:
 
     def __call__(self) -> Callable[[Row], Picture]:
         marks = None if self.marks is None else self.marks.open()
-        return lambda row: fetch(row, self.limits, self.storage_options, self.allow, marks)
+        limits, options, allow = self.limits, self.storage_options, self.allow
+        return lambda row: fetch(Row.of(row), limits, options, allow, marks)

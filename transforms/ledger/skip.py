@@ -107,6 +107,7 @@ class _LookUp:
         finished, output = self.finished.open(), self.finished.output
 
         def work(row: Row) -> Row:
+            row = Row.of(row)
             if row.status != PENDING or not len(finished):
                 return row
             try:

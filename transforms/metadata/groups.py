@@ -79,6 +79,7 @@ class WriteGroupsFn(beam.DoFn):
 
     def process(self, row: Row) -> Iterator[str]:
         """Takes a row in; puts the groups once one is large or old enough."""
+        row = Row.of(row)
         self._metrics.add(row)
         if self._on_row is not None:
             self._on_row(row)
