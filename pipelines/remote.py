@@ -29,6 +29,7 @@ from alphabeam.pipelines.job import Job
 from alphabeam.pipelines.progress import ProgressBar, Seen
 from alphabeam.transforms import lease, storage
 from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.metadata import read_committed
 from alphabeam.transforms.output import Output
 
 __all__ = [
@@ -289,8 +290,7 @@ def _reader(output: Output, record: JobRecord, submitted: RemoteJob) -> Callable
     def look() -> Seen:
         with lock:
             if not total:
-                with contextlib.suppress(RowError, ValueError, KeyError):
-                    total.append(json.loads(output.read(output.survey(record.run_id)))["rows"])
+                total.extend(_rows_of(output, record.run_id))
             try:
                 numbers = submitted.numbers()
             except Exception:  # a service that does not answer for once
@@ -304,6 +304,15 @@ def _reader(output: Output, record: JobRecord, submitted: RemoteJob) -> Callable
         )
 
     return look
+
+
+def _rows_of(output: Output, run_id: str) -> Iterator[int]:
+    """The rows of a run's manifest, once they are counted."""
+    with contextlib.suppress(RowError, ValueError, KeyError):
+        yield json.loads(output.read(output.survey(run_id)))["rows"]
+        return
+    with contextlib.suppress(RowError):  # the commit removes the survey
+        yield read_committed(output, run_id).rows
 
 
 def _last_line(text: str) -> str:

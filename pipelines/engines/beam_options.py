@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import functools
 import json
 from collections.abc import Iterator, Mapping
@@ -14,33 +13,36 @@ __all__ = ["arguments_of", "known_options"]
 
 
 @functools.cache
-def known_options() -> frozenset[str]:
-    """The names of all options of this Beam, without dashes."""
-    parser = argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
+def _options() -> dict[str, bool]:
+    """All options of this Beam without dashes, and whether each is a flag."""
+    found = _Collector()
     for cls in _subclasses(PipelineOptions):
         if "_add_argparse_args" in vars(cls):
-            cls._add_argparse_args(_Tolerant(parser))
-    return frozenset(
-        name.removeprefix("--") for action in parser._actions for name in action.option_strings
-    )
+            cls._add_argparse_args(found)
+    return found.options
+
+
+def known_options() -> frozenset[str]:
+    """The names of all options of this Beam, without dashes."""
+    return frozenset(_options())
 
 
 def arguments_of(options: Mapping[str, Any]) -> list[str]:
     """Options by name as arguments.
 
     Args:
-        options: True gives the bare option, False and None none, a list the option several times,
-            a mapping its JSON.
+        options: True gives the bare option, or its value true; False and None none; a list the
+            option several times; a mapping its JSON.
 
-    >>> arguments_of({"streaming": False, "labels": ["a=1", "b=2"], "dry_run": True})
-    ['--labels=a=1', '--labels=b=2', '--dry_run']
+    >>> arguments_of({"labels": ["a=1", "b=2"], "streaming": True, "dry_run": True})
+    ['--labels=a=1', '--labels=b=2', '--streaming', '--dry_run=true']
     """
     return [argument for name, value in options.items() for argument in _argument(name, value)]
 
 
 def _argument(name: str, value: Any) -> Iterator[str]:
     if value is True:
-        yield f"--{name}"
+        yield f"--{name}" if _options().get(name, True) else f"--{name}=true"
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _argument(name, item)
@@ -50,19 +52,24 @@ def _argument(name: str, value: Any) -> Iterator[str]:
         yield f"--{name}={value}"
 
 
-class _Tolerant:
-    """A parser for Beam's classes, which give arguments of their own parser's methods."""
+class _Collector:
+    """A parser for Beam's classes, which keeps the options' names.
 
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
-        self._parser = parser
+    Attributes:
+        options: By name; whether each stands without a value.
+    """
 
-    def add_argument(self, *names: str, **_: Any) -> None:
-        self._parser.add_argument(*names, action="store_true")
+    def __init__(self) -> None:
+        self.options: dict[str, bool] = {}
 
-    def add_value_provider_argument(self, *names: str, **_: Any) -> None:
-        self.add_argument(*names)
+    def add_argument(self, *names: str, action: Any = "store", **_: Any) -> None:
+        flag = action in ("store_true", "store_false")
+        self.options.update({name.lstrip("-"): flag for name in names if name.startswith("--")})
 
-    def add_mutually_exclusive_group(self, **_: Any) -> _Tolerant:
+    def add_value_provider_argument(self, *names: str, **given: Any) -> None:
+        self.add_argument(*names, **given)
+
+    def add_mutually_exclusive_group(self, **_: Any) -> _Collector:
         return self
 
     add_argument_group = add_mutually_exclusive_group

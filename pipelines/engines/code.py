@@ -100,8 +100,10 @@ def make_wheel(folder: Path) -> str:
     info = f"{stem}.dist-info"
     path = folder / f"{stem}-py3-none-any.whl"
     generator = "Wheel-Version: 1.0\nGenerator: alphabeam\nRoot-Is-Purelib: true\nTag: py3-none-any"
+    # What setuptools leaves beside a checkout has the other name.
+    metadata_of = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
     about = {
-        f"{info}/METADATA": (distribution.read_text("METADATA") or "").encode(),
+        f"{info}/METADATA": metadata_of.encode(),
         f"{info}/WHEEL": f"{generator}\n".encode(),
     }
     record = []

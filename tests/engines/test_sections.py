@@ -18,7 +18,7 @@ from alphabeam.pipelines.engines import (
     pipeline_options,
     threads_of,
 )
-from alphabeam.pipelines.engines.beam_options import known_options
+from alphabeam.pipelines.engines.beam_options import arguments_of, known_options
 from alphabeam.pipelines.engines.machines import machine
 from alphabeam.pipelines.engines.models import with_uploaded_model
 from alphabeam.pipelines.job import Job
@@ -283,3 +283,8 @@ def test_flink_is_a_job_api_engine() -> None:
     engine = job("flink").engine
     assert isinstance(engine, FlinkEngine) and not engine.keeps_running()
     assert job("portable").engine.record(job("portable")) == {"job_endpoint": "jobs:8099"}
+
+
+def test_options_as_beams_parser_wants_them() -> None:
+    given = {"a": None, "b": False, "labels": ["x=1"], "streaming": True, "dry_run": True}
+    assert arguments_of(given) == ["--labels=x=1", "--streaming", "--dry_run=true"]

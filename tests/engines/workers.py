@@ -76,6 +76,11 @@ class Pool:
                     found.append(int(entry.name))
         return sorted(found)
 
+    def kill(self) -> None:
+        """Kills all its workers."""
+        for worker in self.workers():
+            os.kill(worker, signal.SIGKILL)
+
 
 @contextmanager
 def pool(programs: Path, **more: str) -> Iterator[Pool]:
@@ -98,8 +103,7 @@ def pool(programs: Path, **more: str) -> Iterator[Pool]:
             _listens(port, process)
             yield running
         finally:
-            for worker in running.workers():
-                os.kill(worker, signal.SIGKILL)
+            running.kill()
             process.kill()
             process.wait(10)
 
