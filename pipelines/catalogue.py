@@ -34,6 +34,7 @@ from alphabeam.transforms.pool import Overlap, Stage
 from alphabeam.transforms.remove_background import RemoveBackground
 from alphabeam.transforms.renditions.plan import Renditions, collisions
 from alphabeam.transforms.rows import PENDING, Row
+from alphabeam.transforms.thumbnails import Thumbnails
 
 __all__ = [
     "Catalogue",
@@ -183,6 +184,7 @@ class Catalogue(beam.PTransform):
         journal = Journal(output, self.run_id)
         finished = Finished(output, journal)
         renditions = renditions_of(job, taken_names(job))
+        thumbnails = Thumbnails(output) if job.output.report else None
         marks = Marks(output, self.run_id, heed=not self.fresh)
 
         rows = pbegin | "ReadManifest" >> ReadManifest(
@@ -205,6 +207,7 @@ class Catalogue(beam.PTransform):
             journal=journal,
             renditions=renditions,
             run_id=self.run_id,
+            thumbnails=thumbnails,
         )
         stages = [read.stage, *marks.watch(RemoveBackground(backend).stage, write.stage)]
         if not self.fresh:
@@ -225,6 +228,7 @@ class Catalogue(beam.PTransform):
                 on_row=self.progress.row if self.progress else None,
                 journal=journal,
                 finished=finished,
+                thumbnails=thumbnails,
             )
         )
 

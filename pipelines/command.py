@@ -24,6 +24,7 @@ from alphabeam.transforms.redaction import redact
 
 if TYPE_CHECKING:
     from alphabeam.pipelines.job import Job
+    from alphabeam.pipelines.report import Summary
     from alphabeam.transforms.lease import LeaseHolder
     from alphabeam.transforms.output import Output
 
@@ -37,6 +38,7 @@ examples:
   run.py job.yaml --check                        try everything, do nothing
   run.py job.yaml --set input.manifest=new.csv   override a setting; values are YAML
   run.py job.yaml -- --direct_num_workers=4      further options go to Beam
+  run.py report OUTPUT                           write the report of a finished output anew
   run.py models                                  the models known by name
   run.py presets [NAME]                          what sales channels want of pictures
   run.py lint FOLDER --preset amazon-main        whether pictures keep to it; lint --help
@@ -63,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "job", metavar="JOB.yaml", help="the job file; or 'models', 'presets', 'lint'"
+        "job", metavar="JOB.yaml", help="the job file; or 'models', 'presets', 'lint', 'report'"
     )
     parser.add_argument(
         "--set",
@@ -139,6 +141,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from alphabeam.pipelines import lint
 
         return lint.main(given[1:])
+    if given[:1] == ["report"]:
+        from alphabeam.pipelines.report.command import run
+
+        return run(given[1:])
     if given[:1] == ["presets"]:
         return _print_presets(given[1:])
     beam_arguments: list[str] = []
@@ -353,10 +359,29 @@ def _summarize(
         pruned=pruned,
     )
     summary.write(output)
+    if job.output.report and (page := _report(output, summary)):
+        summary = summary.with_report(page)
+        summary.write(output)
     for line in summary.lines():
         print(line)
     wrong = summary.failed + summary.renditions_failed
     return OK if wrong <= job.max_failures else TOO_MANY_FAILURES
+
+
+def _report(output: Output, summary: Summary) -> str | None:
+    """Writes the report; gives its page. A run that is whole does not fail for it."""
+    from alphabeam.pipelines.report import write_report
+    from alphabeam.transforms import lease
+
+    try:
+        with lease.held(output, summary.run_id):
+            return write_report(output, summary.as_record())
+    except Exception as error:
+        logging.getLogger(__name__).warning(
+            "the report could not be written; 'run.py report' tries again: %s",
+            redact(_reason(error)),
+        )
+        return None
 
 
 def _inherit(job: Job, work: str) -> None:

@@ -229,7 +229,7 @@ class Output(Section):
 
     directory: str = Field(min_length=1)
     """A path relative to the job file, or any fsspec URL. It will hold cutouts/, masks/,
-    renditions/, metadata/, ledger/, summary.json and failures.jsonl."""
+    renditions/, metadata/, report/, ledger/, summary.json and failures.jsonl."""
 
     cutout_format: Literal["png", "webp"] = "png"
     """`webp` is without loss too; smaller, and several times slower to write."""
@@ -242,6 +242,10 @@ class Output(Section):
     """What of the sources' EXIF and XMP cutouts bear: `keep` keeps it, made neutral (upright,
     sRGB, without thumbnail, maker's notes and place); with `drop` none. Resolution is always
     kept."""
+
+    report: bool = True
+    """Write report/, a site to look through the results with; it needs no server. Thumbnails take
+    a few milliseconds and about 14 KB a row."""
 
     renditions: list[RenditionSection] = []
     """Pictures to be made of every cutout, for sales channels; see the page on renditions. Another

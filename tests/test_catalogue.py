@@ -32,7 +32,7 @@ def test_outputs_are_in_place(filled_shop: FillShop) -> None:
         f"{folder}/images/p{n}.png" for folder in ("cutouts", "masks") for n in range(3)
     }
     assert {path.name for path in shop.out.iterdir()} <= {
-        "cutouts", "masks", "metadata", "ledger", "summary.json",
+        "cutouts", "masks", "metadata", "ledger", "report", "summary.json",
     }  # fmt: skip
     for id, row in shop.rows().items():
         cutout = cv2.imread(str(shop.out / row["cutout"]), cv2.IMREAD_UNCHANGED)

@@ -21,6 +21,7 @@ from alphabeam.transforms.pool import Overlap, Stage
 from alphabeam.transforms.renditions.plan import Renditions
 from alphabeam.transforms.renditions.writing import OpenRenditions, is_complete
 from alphabeam.transforms.rows import DONE, PENDING, Picture, Row, now
+from alphabeam.transforms.thumbnails import OpenThumbnails, Thumbnails
 
 __all__ = ["WriteCutouts", "write_cutout"]
 
@@ -30,6 +31,7 @@ def write_cutout(
     output: Output,
     journal: OpenJournal | None = None,
     renditions: OpenRenditions | None = None,
+    thumbnails: OpenThumbnails | None = None,
 ) -> Row:
     """Encodes and writes one picture's cutout, mask and renditions.
 
@@ -40,6 +42,7 @@ def write_cutout(
         output: The job's output.
         journal: Where the row is noted once its outputs are there.
         renditions: What else to make.
+        thumbnails: Where its thumbnail goes.
 
     Returns:
         The row, done, with the names of what was written relative to the output; or failed.
@@ -72,6 +75,8 @@ def write_cutout(
     except Exception as error:
         row = row.failed("write", error)
     row = row._replace(write_ms=1000 * (time.perf_counter() - began))
+    if thumbnails is not None and row.status == DONE:
+        thumbnails.add(picture, row)
     if journal is not None and row.status == DONE:
         journal.note(row)
     return row
@@ -97,6 +102,7 @@ class WriteCutouts(beam.PTransform):
         renditions: What else to make of each cutout; of rows that are finished, from the stored
             one. Needs ``run_id``.
         run_id: The run's name, which renditions bear.
+        thumbnails: The report's thumbnails; the same as given to ``WriteMetadata``.
     """
 
     def __init__(
@@ -108,11 +114,12 @@ class WriteCutouts(beam.PTransform):
         journal: Journal | None = None,
         renditions: Renditions | None = None,
         run_id: str = "",
+        thumbnails: Thumbnails | None = None,
     ) -> None:
         super().__init__()
         making = renditions or None
         self.stage = Stage(
-            _Open(Output.of(output), journal, making, run_id),
+            _Open(Output.of(output), journal, making, run_id, thumbnails),
             threads,
             weigh=_Weigh(making),
             capacity=pixels_in_flight,
@@ -129,13 +136,15 @@ class _Open:
     journal: Journal | None
     renditions: Renditions | None
     run_id: str
+    thumbnails: Thumbnails | None
 
     def __call__(self) -> Callable[[Picture], Row]:
         journal = None if self.journal is None else self.journal.open()
         making = None
         if self.renditions is not None:
             making = OpenRenditions(self.renditions, self.output, self.run_id)
-        return lambda picture: write_cutout(picture, self.output, journal, making)
+        thumbnails = None if self.thumbnails is None else self.thumbnails.open()
+        return lambda picture: write_cutout(picture, self.output, journal, making, thumbnails)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,12 @@ has to agree with another's. No other module knows a path of the output::
     summary.json                   counts, errors, pace, versions
     failures.jsonl                 the failed rows: a manifest that can be run again
     orphaned.jsonl                 finished rows that the manifest does not have any more
+    report/index.html, …           the report: a site that needs no server
+    report/thumbs/NAME.js          thumbnails, a few dozen in each
     ledger/rows/RUN/*.parquet      rows that a run under way has finished
     ledger/earlier/RUN-*.parquet   finished rows that the last manifest did not have
     ledger/tasks/FINGERPRINT.json  tasks of the API; FINGERPRINT.2.json is the second attempt
+    ledger/thumbs/NAME.json        which thumbnail is in which of these
     ledger/budget/RUN/             what the processes of a run share: its budget, its pace
     ledger/lease/NUMBER.json       who is writing to the output
     ledger/job.json                the last job on other machines, and where its service is
@@ -35,7 +38,7 @@ __all__ = ["FOLDERS", "CutoutFormat", "Output"]
 CutoutFormat = Literal["png", "webp"]
 
 # What lies in an output's folder.
-FOLDERS = ("cutouts", "masks", "renditions", "index", "metadata", "ledger", "run")
+FOLDERS = ("cutouts", "masks", "renditions", "index", "metadata", "report", "ledger", "run")
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,22 @@ class Output:
         """The finished rows that the last run's manifest did not have."""
         return self.uri("orphaned.jsonl")
 
+    def report(self, name: str = "index.html") -> str:
+        """A file of the report."""
+        return self.uri(f"report/{name}")
+
+    def thumbnails(self, name: str) -> str:
+        """A shard of the report's thumbnails."""
+        return self.report(f"thumbs/{name}.js")
+
+    def thumbnail_list(self, name: str) -> str:
+        """Which thumbnails some shards hold."""
+        return self.uri(f"ledger/thumbs/{name}.json")
+
+    def thumbnail_table(self, name: str, number: int) -> str:
+        """A part of what all shards hold."""
+        return self.uri(f"ledger/thumbs/{name}-{number:05d}.parquet")
+
     def metadata(self, run_id: str) -> str:
         """Folder of a run's metadata."""
         return self.uri(f"metadata/{run_id}")
@@ -176,6 +195,14 @@ class Output:
     def earlier_files(self) -> list[str]:
         """Every object under ``ledger/earlier/``."""
         return self.list("ledger/earlier")
+
+    def thumbnail_shards(self) -> list[str]:
+        """Every object under ``report/thumbs/``."""
+        return self.list("report/thumbs")
+
+    def thumbnail_lists(self) -> list[str]:
+        """Every object under ``ledger/thumbs/``."""
+        return self.list("ledger/thumbs")
 
     def task_files(self) -> dict[str, list[str]]:
         """URIs of the entries under ``ledger/tasks/``, by fingerprint."""

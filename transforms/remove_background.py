@@ -106,7 +106,7 @@ def _share(result: Picture, row: Row) -> Picture:
         credits=None if same.credits is None else 0,
         attempts=same.attempts,
     )
-    return Picture(row, alpha=result.alpha, rgba=result.rgba)
+    return Picture(row, alpha=result.alpha, rgba=result.rgba, preview=result.preview)
 
 
 class _Throttled:

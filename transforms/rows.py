@@ -312,6 +312,7 @@ class Picture:
         tags: What the source says beside its pixels.
         rgba: The result's cutout, uint8, H x W x 4, straight alpha; None where only the mask was
             asked for.
+        preview: The source made small, uint8, h x w x 3, for the report; None before the backend.
     """
 
     row: Row
@@ -320,3 +321,4 @@ class Picture:
     tags: Tags = Tags()
     alpha: "np.ndarray | None" = None
     rgba: "np.ndarray | None" = None
+    preview: "np.ndarray | None" = None

@@ -17,6 +17,7 @@ from alphabeam.transforms.matting import BoxOutsideError, MattingCore, ModelErro
 from alphabeam.transforms.models import load_model
 from alphabeam.transforms.rows import Picture, Row
 from alphabeam.transforms.storage import StorageOptions
+from alphabeam.transforms.thumbnails import preview_of
 
 __all__ = ["LocalBackend", "remove_locally"]
 
@@ -107,6 +108,7 @@ def remove_locally(picture: Picture, core: MattingCore) -> Picture:
         except ModelError as error:
             raise RowError(ErrorCode.MODEL_FAILED, str(error)) from None
         picture.alpha, picture.rgba = matte.alpha, matte.rgba
+        picture.preview = preview_of(source.pixels)
         row = row._replace(
             subject_box=matte.subject_box,
             coverage=float(matte.coverage),

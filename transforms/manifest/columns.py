@@ -49,6 +49,8 @@ _PEOPLE = (
     *("Bilde", "Kuva", "Zdjęcie", "Obraz", "Obrázek", "Kép", "Resim", "Изображение", "Фото"),
     *("Картинка", "图片", "图片链接", "图片地址", "主图", "圖片", "이미지", "이미지URL"),
 )
+# What tells a report's decisions from a catalogue that has a column of one of these names.
+_DECISIONS = frozenset({"id", "image", "decision", "note"})
 # How Akeneo ends an attribute's name: its locale, its channel, or both.
 _SCOPE = re.compile(r"-[a-z]{2,3}_[A-Z]{2}(-\w+)?$")
 
@@ -76,10 +78,12 @@ class Columns(dict[str, str]):
     Attributes:
         of_shop: Whether the images are in a shop's column, where rows may have none.
         rooted: Whether a ``/`` before an image means the folder of the shop's images.
+        reviewed: Whether these are decisions that were saved from a report.
     """
 
     of_shop: bool = False
     rooted: bool = False
+    reviewed: bool = False
 
 
 def columns_of(
@@ -122,6 +126,7 @@ def columns_of(
         mapped[name] = known or name.strip()
     if "image" not in mapped.values():
         mapped[_image_column(own, where, hint)] = "image"
+    mapped.reviewed = {*mapped.values()} >= _DECISIONS
     plain = next(_plain(_SCOPE.sub("", name)) for name in mapped if mapped[name] == "image")
     mapped.of_shop, mapped.rooted = plain in _OF_SHOPS, plain == "baseimage"
     return mapped

@@ -22,13 +22,14 @@ __all__ = ["End", "Record", "bad_record", "record_of", "text_records"]
 class Record(NamedTuple):
     """One record of the manifest: its values, or what is wrong with it.
 
-    One that is ``left_out`` is a shop's product without a picture, and becomes no row.
+    One that is ``left_out`` becomes no row: a shop's product without a picture, or a result that
+    was looked at and not rejected. The text says what such records are.
     """
 
     line: int
     values: Mapping[str, Any]
     error: RowError | None = None
-    left_out: bool = False
+    left_out: str = ""
 
 
 class End(NamedTuple):
@@ -54,7 +55,7 @@ def record_of(line: int, values: dict[str, Any], columns: Columns) -> Record:
     """A record from its values by our names."""
     image = values.get("image")
     if columns.of_shop and (image is None or (isinstance(image, str) and not image.strip())):
-        return Record(line, {}, left_out=True)
+        return Record(line, {}, left_out="products without an image")
     if columns.rooted and isinstance(image, str):
         values["image"] = image.strip().lstrip("/")
     return Record(line, values)
@@ -138,6 +139,8 @@ def _table_record(found: Found, header: Header) -> Record:
             values[header.columns[name]] = field
         elif field.strip():
             values[f"column {number}"] = field
+    if header.columns.reviewed and values["decision"].strip().lower() != "reject":
+        return Record(line, {}, left_out="results that were not rejected")
     return record_of(line, values, header.columns)
 
 

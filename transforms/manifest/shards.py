@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -108,10 +109,8 @@ def survey(manifest: Manifest) -> Survey:
         shards += found.shards
         first = found.next_line
         _check_version(part, version)
-        if found.left_out:
-            _logger.warning(
-                "%s: %d products without an image are left out", part.shown, found.left_out
-            )
+        for what, number in found.left_out.items():
+            _logger.warning("%s: %d %s are left out", part.shown, number, what)
     surveyed = names.survey(rows, shards)
     return replace(surveyed, lines=lines, version=version if whole else "")
 
@@ -123,14 +122,15 @@ class _File(NamedTuple):
     lines: int
     shards: list[Shard]
     next_line: int
-    left_out: int
+    left_out: Counter[str]
 
 
 def _survey_file(manifest: Manifest, names: _Names, folder: str, first: int) -> _File:
     parquet = manifest.kind == "parquet"
     shards: list[Shard] = []
     begin: End | None = None  # where the shard at hand begins, and its rows so far
-    rows, rows_in_shard, lines, left_out = 0, 0, 0, 0
+    rows, rows_in_shard, lines = 0, 0, 0
+    left_out: Counter[str] = Counter()
     end = End(0, first)
     for record, behind in (
         parquet_records(manifest, None, only_names=True, first=first)
@@ -145,7 +145,7 @@ def _survey_file(manifest: Manifest, names: _Names, folder: str, first: int) -> 
         rows_in_shard += 1
         end = behind
         if record.left_out:
-            left_out += 1
+            left_out[record.left_out] += 1
         else:
             rows += 1
             lines = checksum((record.line,), lines)

@@ -22,6 +22,7 @@ from alphabeam.transforms.rows import DONE, FAILED, Row
 if TYPE_CHECKING:
     from alphabeam.transforms.ledger.finished import Finished, FinishedRows
     from alphabeam.transforms.ledger.journal import Journal, OpenJournal
+    from alphabeam.transforms.thumbnails import OpenThumbnails, Thumbnails
 
 __all__ = ["WriteGroupsFn"]
 
@@ -46,6 +47,7 @@ class WriteGroupsFn(beam.DoFn):
         on_row: Called with every row, for progress.
         journal: Learns which rows the groups hold, and drops them.
         finished: Where the last good outputs of a failed row are looked for.
+        thumbnails: Those of the rows; they are put before the rows are.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class WriteGroupsFn(beam.DoFn):
         on_row: Callable[[Row], None] | None = None,
         journal: Journal | None = None,
         finished: Finished | None = None,
+        thumbnails: Thumbnails | None = None,
     ) -> None:
         super().__init__()
         self._output = output
@@ -62,8 +65,10 @@ class WriteGroupsFn(beam.DoFn):
         self._on_row = on_row
         self._journal = journal
         self._finished = finished
+        self._thumbnails = thumbnails
         self._open_journal: OpenJournal | None = None
         self._finished_rows: FinishedRows | None = None
+        self._open_thumbnails: OpenThumbnails | None = None
         self._groups: dict[bool, list[Row]] = {True: [], False: []}
         self._since = 0.0
         self._metrics = RowMetrics(run_id)
@@ -72,6 +77,7 @@ class WriteGroupsFn(beam.DoFn):
         """Opens what the process shares."""
         self._open_journal = self._journal.open() if self._journal else None
         self._finished_rows = self._finished.open() if self._finished else None
+        self._open_thumbnails = self._thumbnails.open() if self._thumbnails else None
 
     def start_bundle(self) -> None:
         """Begins without rows, also after a bundle that failed."""
@@ -100,7 +106,7 @@ class WriteGroupsFn(beam.DoFn):
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Puts what is left."""
         window = GlobalWindow()
-        for uri in self._put():
+        for uri in self._put(last=True):
             yield WindowedValue(uri, window.max_timestamp(), (window,))
 
     def _with_last_good(self, row: Row) -> Row:
@@ -120,8 +126,10 @@ class WriteGroupsFn(beam.DoFn):
             renditions=good.renditions,
         )
 
-    def _put(self) -> Iterator[str]:
+    def _put(self, last: bool = False) -> Iterator[str]:
         report_counts()
+        if self._open_thumbnails is not None:
+            self._open_thumbnails.flush(everything=last)
         for own, rows in self._groups.items():
             if not rows:
                 continue

@@ -15,6 +15,7 @@ from alphabeam.transforms.rows import Row
 if TYPE_CHECKING:
     from alphabeam.transforms.ledger.finished import Finished
     from alphabeam.transforms.ledger.journal import Journal
+    from alphabeam.transforms.thumbnails import Thumbnails
 
 __all__ = ["WriteMetadata"]
 
@@ -33,6 +34,7 @@ class WriteMetadata(beam.PTransform):
         journal: The run's journal, the same as given to ``WriteCutouts``.
         finished: The output's finished rows: a failed row then says where its last good outputs
             are.
+        thumbnails: The report's thumbnails, the same as given to ``WriteCutouts``.
     """
 
     def __init__(
@@ -43,11 +45,12 @@ class WriteMetadata(beam.PTransform):
         on_row: Callable[[Row], None] | None = None,
         journal: Journal | None = None,
         finished: Finished | None = None,
+        thumbnails: Thumbnails | None = None,
     ) -> None:
         super().__init__()
         self._output = Output.of(output)
         self._run_id = run_id
-        self._groups = WriteGroupsFn(self._output, run_id, on_row, journal, finished)
+        self._groups = WriteGroupsFn(self._output, run_id, on_row, journal, finished, thumbnails)
 
     def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[Committed]:
         """Builds the step."""

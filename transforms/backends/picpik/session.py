@@ -42,6 +42,7 @@ from alphabeam.transforms.picpik import (
 )
 from alphabeam.transforms.pixels import subject_box
 from alphabeam.transforms.rows import RESUBMITTED, Picture, Row
+from alphabeam.transforms.thumbnails import preview_of
 
 __all__ = ["Session"]
 
@@ -139,6 +140,7 @@ class Session:
             result = self._result(submission, detail)
             with self._decoded(picture, row.parameters) as source:
                 alpha, rgba = matte_from_result(source.pixels, result, row.parameters.only_mask)
+                picture.preview = preview_of(source.pixels)
             picture.alpha, picture.rgba = alpha, rgba
             row = row._replace(
                 flags=(*source.flags, *row.flags, *(() if alpha.any() else (_EMPTY,))),
@@ -166,7 +168,7 @@ class Session:
                 raise RowError(ErrorCode.BOX_OUTSIDE, str(error)) from None
             if alpha is None:
                 return None
-            picture.alpha = alpha
+            picture.alpha, picture.preview = alpha, preview_of(source.pixels)
             picture.rgba = None if row.parameters.only_mask else cut_out(source.pixels, alpha)
         return row._replace(
             credits=0,

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from typing import Any
 
@@ -43,6 +43,7 @@ class Summary:
         images_per_second: Rows that this run worked on, by wall time.
         started_at: UTC, ISO 8601.
         outputs: Where what was written is.
+        parameters: The job's matting parameters, which rows may override.
         metrics: Beam's metrics of the run; `alphabeam.transforms.metrics` says what each counts.
         environment: Versions and the machine.
     """
@@ -66,6 +67,7 @@ class Summary:
     images_per_second: float
     started_at: str
     outputs: Mapping[str, str]
+    parameters: Mapping[str, Any]
     metrics: Mapping[str, Any]
     environment: Mapping[str, Any]
 
@@ -101,9 +103,17 @@ class Summary:
         text += [f"  {name:<10} {uri}" for name, uri in self.outputs.items()]
         return text
 
+    def as_record(self) -> dict[str, Any]:
+        """What ``summary.json`` holds."""
+        return asdict(self)
+
+    def with_report(self, page: str) -> Summary:
+        """The summary of a run whose report is written."""
+        return replace(self, outputs={**self.outputs, "report": page})
+
     def write(self, output: Output) -> None:
         """Puts ``summary.json`` into the output."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(self.as_record(), indent=2, ensure_ascii=False) + "\n"
         output.put(output.summary, text.encode())
 
 
@@ -168,6 +178,7 @@ def summarize(
         images_per_second=round(worked_on / seconds, 3) if seconds else 0.0,
         started_at=started_at,
         outputs=outputs,
+        parameters=job.matting.model_dump(),
         metrics=metrics,
         environment={
             "python": platform.python_version(),

@@ -1,0 +1,54 @@
+"""Where a browser that shows the report finds a picture."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from urllib.parse import quote
+
+from alphabeam.transforms import storage
+from alphabeam.transforms.errors import RowError
+from alphabeam.transforms.storage.uris import chain, quoted_url
+
+__all__ = ["link_between"]
+
+
+def link_between(folder: str, target: str) -> str | None:
+    """The link from a page in a folder to an object.
+
+    A report lies in the output, so what lies in the same store has a relative link, whichever way
+    the store is served. What is on the web has its own address.
+
+    Args:
+        folder: Of the page, a local path or a URI.
+        target: The object, likewise.
+
+    Returns:
+        A URL, escaped; None where a browser cannot open the object from there.
+    """
+    if not target:
+        return None
+    try:
+        if storage.is_local(folder) and storage.is_local(target):
+            here, there = (os.path.abspath(storage.canonical(uri)) for uri in (folder, target))
+            return _quoted(os.path.relpath(there, here).replace(os.sep, "/"))
+        page, there_chain = chain(folder), chain(target)
+        if len(there_chain) != 1:
+            return None
+        one = there_chain[0]
+        if one.protocol in ("http", "https"):
+            return quoted_url(target)
+        if len(page) != 1 or (page[0].protocol, page[0].authority) != (one.protocol, one.authority):
+            return None
+        if storage.is_local(target):
+            return None
+        return _quoted(posixpath.relpath(f"/{one.name}", f"/{page[0].name}"))
+    except (
+        RowError,
+        ValueError,
+    ):  # a row's URI may be anything; another drive has no relative path
+        return None
+
+
+def _quoted(path: str) -> str:
+    return quote(path if path.startswith(".") else f"./{path}", safe="/~()!*',;@&=+$")
