@@ -39,6 +39,7 @@ examples:
   run.py job.yaml --set input.manifest=new.csv   override a setting; values are YAML
   run.py job.yaml -- --direct_num_workers=4      further options go to Beam
   run.py report OUTPUT                           write the report of a finished output anew
+  run.py sheet OUTPUT --to sheets.pdf            contact sheets, for those who print; sheet --help
   run.py models                                  the models known by name
   run.py presets [NAME]                          what sales channels want of pictures
   run.py lint FOLDER --preset amazon-main        whether pictures keep to it; lint --help
@@ -65,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "job", metavar="JOB.yaml", help="the job file; or 'models', 'presets', 'lint', 'report'"
+        "job",
+        metavar="JOB.yaml",
+        help="the job file; or 'models', 'presets', 'lint', 'report', 'sheet'",
     )
     parser.add_argument(
         "--set",
@@ -141,10 +144,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from alphabeam.pipelines import lint
 
         return lint.main(given[1:])
-    if given[:1] == ["report"]:
-        from alphabeam.pipelines.report.command import run
+    if given[:1] in (["report"], ["sheet"]):
+        from alphabeam.pipelines.report import command
 
-        return run(given[1:])
+        return (command.report if given[0] == "report" else command.sheet)(given[1:])
     if given[:1] == ["presets"]:
         return _print_presets(given[1:])
     beam_arguments: list[str] = []

@@ -147,12 +147,14 @@ def details(
 
     Yields:
         For each row ``image`` (as a manifest may name it), links to ``source``, ``cutout`` and
-        ``mask`` where a browser can open them, ``parameters``, ``finished``, ``own`` (the
-        manifest's columns, whole), and the metadata's columns that have a value.
+        ``mask`` where a browser can open them, ``renditions`` with their links and what is wrong
+        with them, ``parameters``, ``finished``, ``own`` (the manifest's columns, whole), and the
+        metadata's columns that have a value.
     """
     folder = output.uri("report")
     names = [p.name for p in PARAMETERS]
     needed = [*_DETAILS, *names, "image", "cutout", "mask", "finished_at", "extra"]
+    needed.append("renditions")
     table = rows.select([name for name in SCHEMA.names if name in needed])
     for start in range(0, rows.num_rows, DETAIL_ROWS):
         part = table.slice(start, DETAIL_ROWS)
@@ -172,6 +174,14 @@ def _details(
         "source": link_between(folder, image),
         "cutout": link_between(folder, output.uri(record["cutout"])) if record["cutout"] else None,
         "mask": link_between(folder, output.uri(record["mask"])) if record["mask"] else None,
+        "renditions": [
+            {
+                "name": made["name"],
+                "link": link_between(folder, output.uri(made["uri"])) if made["uri"] else None,
+                "wrong": "; ".join(filter(None, [made["error"], *(made["violations"] or ())])),
+            }
+            for made in record["renditions"] or ()
+        ],
         "parameters": {
             name: record[name]
             for name in names
@@ -181,7 +191,7 @@ def _details(
         "own": dict(record["extra"] or ()),
         **{name: _number(record[name]) for name in _DETAILS},
     }
-    return {name: value for name, value in found.items() if value not in (None, "", {})}
+    return {name: value for name, value in found.items() if value not in (None, "", {}, [])}
 
 
 def _number(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
@@ -32,7 +33,7 @@ from alphabeam.transforms.parameters import PARAMETERS
 from alphabeam.transforms.rows import DONE
 from alphabeam.transforms.thumbnails import Index, key_of, read_index, tidy
 
-__all__ = ["ReportError", "report_again", "write_report"]
+__all__ = ["ReportError", "finished_run", "report_again", "write_report"]
 
 _logger = logging.getLogger(__name__)
 _PUTS = 8  # objects on their way to the store at once
@@ -86,24 +87,38 @@ def report_again(output: Output) -> str:
         LeaseError: A run has the output.
         RowError: The store refuses something.
     """
+    summary = finished_run(output)
+    with lease.held(output, f"report-{secrets.token_hex(3)}"):
+        return write_report(output, summary)
+
+
+def finished_run(output: Output) -> dict[str, Any]:
+    """The summary of an output's last run.
+
+    Raises:
+        ReportError: No run is whole there.
+        RowError: The store refuses something.
+    """
+    shown = storage.redact(output.directory)
     try:
-        summary = json.loads(output.read(output.summary))
-        marker = output.marker(summary["run_id"])
+        summary: dict[str, Any] = json.loads(output.read(output.summary))
+        run_id = summary["run_id"]
     except RowError as error:
         if error.code is not ErrorCode.NOT_FOUND:
             raise
         raise ReportError(
-            f"{storage.redact(output.directory)}: there is no summary.json; give the output of a "
-            "job that has finished"
+            f"{shown}: there is no summary.json; give the output of a job that has finished"
         ) from None
-    if not output.exists(marker):
+    except (ValueError, TypeError, KeyError):
         raise ReportError(
-            f"{storage.redact(output.directory)}: the metadata of run {summary['run_id']}, which "
-            "summary.json names, is not there; run the job again"
+            f"{shown}: summary.json is not one that a job wrote; run the job again"
+        ) from None
+    if not output.exists(output.marker(run_id)):
+        raise ReportError(
+            f"{shown}: the metadata of run {run_id}, which summary.json names, is not there; run "
+            "the job again"
         )
-    name = f"report-{hashlib.blake2b(marker.encode(), digest_size=6).hexdigest()}"
-    with lease.held(output, name):
-        return write_report(output, summary)
+    return summary
 
 
 def _asset(name: str) -> bytes:

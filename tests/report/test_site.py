@@ -130,6 +130,15 @@ def test_rows_with_other_parameters_say_so(shop: Shop) -> None:
     assert settings["hair_optimization"]["choices"] == ["auto", "on", "off"]
 
 
+def test_renditions_are_linked(filled_shop: FillShop) -> None:
+    front = {"name": "front", "canvas": 64}
+    shop = filled_shop(1, output={"renditions": [front]})
+    assert shop.run() == 0
+    ((id, known),) = details(shop.out).items()
+    (made,) = known["renditions"]
+    assert made["name"] == "front" and made["link"] == f"../renditions/front/{id}.jpg"
+
+
 def test_a_report_in_another_store(shop: Shop) -> None:
     import fsspec
 

@@ -106,7 +106,9 @@ alphabeam.viewer = (() => {
   function showFacts(details) {
     const files = $("files");
     files.replaceChildren();
-    for (const [words, link] of [["Cutout", details.cutout], ["Mask", details.mask], ["Source", details.source]]) {
+    const renditions = details.renditions || [];
+    for (const [words, link] of [["Cutout", details.cutout], ["Mask", details.mask], ["Source", details.source],
+      ...renditions.map((one) => [one.name, one.link])]) {
       const url = alphabeam.safeLink(link);
       if (!url) continue;
       const anchor = make("a", "", words);
@@ -124,6 +126,7 @@ alphabeam.viewer = (() => {
       known.append(make("dt", "", name), shown);
     };
     tell("Source", shortened(details.image), details.image);
+    for (const { name, wrong } of renditions) tell(name, wrong);
     tell("Size", details.width && `${details.width} × ${details.height}, ${
       [details.source_format, bytes(details.source_bytes)].filter(Boolean).join(", ")}`);
     tell("Backend", [details.backend, details.model].filter(Boolean).join(" "));
