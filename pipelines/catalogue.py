@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 import apache_beam as beam
 
-from alphabeam.pipelines.engines import Threads
+from alphabeam.pipelines.engines import LocalEngine, Threads
 from alphabeam.pipelines.job import Job
+from alphabeam.pipelines.notify import notify
 from alphabeam.pipelines.progress import Progress
+from alphabeam.pipelines.report import write_ending
 from alphabeam.transforms import storage
 from alphabeam.transforms.backends.local import LocalBackend
 from alphabeam.transforms.backends.picpik import PicpikBackend
@@ -164,6 +167,8 @@ class Catalogue(beam.PTransform):
             one. They have one budget.
         fresh: Do everything again, whatever the ledger says.
         progress: Gets the manifest's size and every finished row.
+        started: When the run was begun, UTC, if its last step is to write the summary: the launcher
+            may be gone by then.
     """
 
     job: Job
@@ -173,6 +178,7 @@ class Catalogue(beam.PTransform):
     work: str = ""
     fresh: bool = False
     progress: Progress | None = None
+    started: datetime | None = None
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -217,7 +223,7 @@ class Catalogue(beam.PTransform):
         if renditions:
             # Before anything is bought: a row whose renditions cannot be named fails.
             stages.insert(0, Stage(_Plan(renditions), 1))
-        return (
+        committed = (
             rows
             # As one step and not as five: no image waits in one for another image in the next.
             | "Images" >> Overlap(*stages, output_type=Row)
@@ -231,6 +237,36 @@ class Catalogue(beam.PTransform):
                 thumbnails=thumbnails,
             )
         )
+        if self.started is None:
+            return committed
+        # Of the engine, which may know this machine's paths, the step needs nothing; nor of the
+        # notification, which may be a secret of the launcher's, where that sends it.
+        unneeded = {"notify": ""} if job.engine.launcher_waits() else {}
+        alone = job.model_copy(update={"engine": LocalEngine(), **unneeded})
+        return committed | "Summary" >> beam.Map(
+            _Summarize(alone, self.started, not job.engine.launcher_waits())
+        ).with_output_types(Committed)
+
+
+@dataclass(frozen=True)
+class _Summarize:
+    """Writes the summary of a run that is whole, on the worker that has committed it.
+
+    Where no launcher waits, it does what that would do at the end: the report, the notification.
+    """
+
+    job: Job
+    started: datetime
+    nobody_waits: bool
+
+    def __call__(self, committed: Committed) -> Committed:
+        output = output_of(self.job)
+        summary = write_ending(
+            self.job, output, committed, {}, self.started, report=self.nobody_waits
+        )
+        if self.nobody_waits:
+            notify(self.job.notify, summary.as_record())
+        return committed
 
 
 @dataclass(frozen=True)
@@ -241,6 +277,7 @@ class _Plan:
 
     def __call__(self) -> Callable[[Row], Row]:
         def work(row: Row) -> Row:
+            row = Row.of(row)
             if row.status != PENDING:
                 return row
             try:

@@ -24,7 +24,6 @@ from alphabeam.transforms.redaction import redact
 
 if TYPE_CHECKING:
     from alphabeam.pipelines.job import Job
-    from alphabeam.pipelines.report import Summary
     from alphabeam.transforms.lease import LeaseHolder
     from alphabeam.transforms.output import Output
 
@@ -184,12 +183,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(
             f"{job.name}: interrupted; start it again and it goes on where it was", file=sys.stderr
         )
+        _tell_of_the_end(job, options, "interrupted")
         return 130
     except Exception as error:
         if options.verbose:
             logging.exception("the job failed")
-        print(redact(f"{job.name}: {_reason(error)}"), file=sys.stderr)
+        reason = redact(_reason(error))
+        print(f"{job.name}: {reason}", file=sys.stderr)
+        _tell_of_the_end(job, options, "failed", reason)
         return JOB_FAILED
+
+
+def _tell_of_the_end(job: Job, options: argparse.Namespace, status: str, reason: str = "") -> None:
+    """Sends the notification of a run that has no summary."""
+    from alphabeam.pipelines.notify import notify
+
+    if not (options.check or options.status or options.cancel):
+        notify(job.notify, _end_record(job, status, reason))
+
+
+def _end_record(job: Job, status: str, reason: str = "") -> dict[str, str]:
+    return {
+        "job": job.name,
+        "status": status,
+        "reason": reason,
+        "output": redact(job.output.directory),
+    }
 
 
 def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
@@ -229,7 +248,7 @@ def _run_here(
         progress = Progress(os.path.join(folder, "progress"), run_id)
         with (
             lease.acquire(output, run_id, take_over=options.take_over) as holder,
-            end_on_signals(job.name, partial(_end_in_order, holder, output, folder)),
+            end_on_signals(job.name, partial(_end_in_order, job, holder, output, folder)),
             ProgressBar(FileReader(progress), quiet=options.quiet),
         ):
             work = holder.lease.work
@@ -262,17 +281,22 @@ def _run_remotely(
 ) -> int:
     from alphabeam.pipelines import remote
     from alphabeam.pipelines.catalogue import output_of
+    from alphabeam.pipelines.engines import EngineError
     from alphabeam.transforms import lease
     from alphabeam.transforms.metadata.earlier import prune
 
     output, engine = output_of(job), remote.engine_of(job)
+    if options.prune and not engine.wait:
+        raise EngineError("--prune comes after the run's end, so it needs engine.wait: true")
     if not options.take_over:
         remote.refuse_second(job, output)
     with lease.acquire(output, run_id, take_over=options.take_over) as holder:
         work = holder.lease.work
         if job.backend.kind == "picpik" and work != run_id:
             _inherit(job, work)
-        found = remote.submit(job, output, run_id, beam_arguments, work=work, fresh=options.fresh)
+        found = remote.submit(
+            job, output, run_id, started, beam_arguments, work=work, fresh=options.fresh
+        )
         if found is None:
             return OK
         record, submitted = found
@@ -349,42 +373,17 @@ def _summarize(
     pruned: bool,
 ) -> int:
     """Writes and prints the summary of a run that is whole; gives the exit status."""
-    from alphabeam.pipelines.report import summarize
+    from alphabeam.pipelines.notify import notify
+    from alphabeam.pipelines.report import write_ending
     from alphabeam.transforms.metadata import read_committed
 
-    summary = summarize(
-        job,
-        output,
-        read_committed(output, run_id),
-        metrics,
-        started.isoformat(timespec="seconds"),
-        (datetime.now(timezone.utc) - started).total_seconds(),
-        pruned=pruned,
-    )
-    summary.write(output)
-    if job.output.report and (page := _report(output, summary)):
-        summary = summary.with_report(page)
-        summary.write(output)
+    committed = read_committed(output, run_id)
+    summary = write_ending(job, output, committed, metrics, started, pruned=pruned)
+    notify(job.notify, summary.as_record())
     for line in summary.lines():
         print(line)
     wrong = summary.failed + summary.renditions_failed
     return OK if wrong <= job.max_failures else TOO_MANY_FAILURES
-
-
-def _report(output: Output, summary: Summary) -> str | None:
-    """Writes the report; gives its page. A run that is whole does not fail for it."""
-    from alphabeam.pipelines.report import write_report
-    from alphabeam.transforms import lease
-
-    try:
-        with lease.held(output, summary.run_id):
-            return write_report(output, summary.as_record())
-    except Exception as error:
-        logging.getLogger(__name__).warning(
-            "the report could not be written; 'run.py report' tries again: %s",
-            redact(_reason(error)),
-        )
-        return None
 
 
 def _inherit(job: Job, work: str) -> None:
@@ -397,12 +396,14 @@ def _inherit(job: Job, work: str) -> None:
     backend.inherit()
 
 
-def _end_in_order(holder: LeaseHolder, output: Output, folder: str) -> None:
+def _end_in_order(job: Job, holder: LeaseHolder, output: Output, folder: str) -> None:
     """What is left to do when the run and its workers have been stopped."""
+    from alphabeam.pipelines.notify import notify
     from alphabeam.transforms.crashes import remove_marks
 
     remove_marks(output, holder.lease.run_id)
     holder.end(interrupted=True)
+    notify(job.notify, _end_record(job, "interrupted"), seconds=1.0, retries=0)
     shutil.rmtree(folder, ignore_errors=True)
 
 

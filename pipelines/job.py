@@ -294,6 +294,10 @@ class Job(Section):
     max_failures: int = Field(0, ge=0)
     """More failed rows than this, and the exit status is 3."""
 
+    notify: str = Field("", pattern=r"^(https?://\S+)?$")
+    """A URL that gets the summary as JSON when the job ends, however it ends. One with a secret in
+    it is given as `${env:NAME}` or `${file:/path}`."""
+
     @field_validator("backend", "engine", mode="before")
     @classmethod
     def _default_kind(cls, value: Any) -> Any:

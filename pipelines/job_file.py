@@ -403,8 +403,14 @@ def _resolve_paths(job: Job, name: str, positions: _Positions, given: dict[_Loca
     if isinstance(backend, LocalBackend) and ("/" in backend.model or ".onnx" in backend.model):
         model = secretly(("backend", "model"), resolved(backend.model))
         backend = backend.model_copy(update={"model": model})
+    notify = job.notify
+    if ("notify",) in given:  # all of it may be a secret without looking like one
+        notify = ReferredText(given["notify",])
+    elif notify:
+        notify = secretly(("notify",), notify)
     return job.model_copy(
         update={
+            "notify": notify,
             "name": job.name or os.path.splitext(os.path.basename(storage.public(name)))[0],
             "input": job.input.model_copy(update={"manifest": manifest, "allow": allow}),
             "output": job.output.model_copy(

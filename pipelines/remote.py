@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ def submit(
     job: Job,
     output: Output,
     run_id: str,
+    started: datetime,
     beam_arguments: Sequence[str] = (),
     *,
     work: str = "",
@@ -100,6 +102,7 @@ def submit(
         job: The job.
         output: Its output.
         run_id: This run's name.
+        started: When it was begun, UTC.
         beam_arguments: Further options for Beam; they win.
         work: The first of the runs that this one goes on for.
         fresh: Do everything again, whatever the ledger says.
@@ -114,7 +117,13 @@ def submit(
         options = pipeline_options(seen, beam_arguments, code)
         pipeline = beam.Pipeline(options=options)
         pipeline | "Catalogue" >> Catalogue(
-            seen, run_id, threads_of(seen), redistribute=True, work=work, fresh=fresh
+            seen,
+            run_id,
+            threads_of(seen),
+            redistribute=True,
+            work=work,
+            fresh=fresh,
+            started=started,
         )
         result = pipeline.run()
     if words := _not_submitted(options):
@@ -126,7 +135,7 @@ def submit(
         submitted.id,
         run_id,
         job.name,
-        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        f"{started:%Y-%m-%dT%H:%M:%SZ}",
         engine.record(job),
     )
     output.put(output.job, json.dumps(asdict(record), indent=1).encode())

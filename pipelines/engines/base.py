@@ -134,6 +134,10 @@ class Engine(Section):
             EngineError: Something is not there, or refused.
         """
 
+    def launcher_waits(self) -> bool:
+        """Whether the launcher sees the job's end."""
+        return True
+
     def lines(self, job: Job) -> Iterator[str]:
         """What ``--check`` says of the engine."""
         raise NotImplementedError
@@ -159,6 +163,10 @@ class RemoteEngine(Engine):
     options: dict[str, Any] = {}
     """Whatever else Beam's options can say, by their names without dashes; these win over all
     other settings. Lists are added to what alphabeam gives."""
+
+    def launcher_waits(self) -> bool:
+        """See `Engine.launcher_waits`."""
+        return self.wait
 
     def sees(self, path: str) -> bool:
         """Whether all workers see a local path."""
@@ -289,6 +297,7 @@ def secrets_of(job: Job) -> Iterator[tuple[tuple[str, ...], Any]]:
     for location, text in (
         (("input", "manifest"), job.input.manifest),
         (("backend", "model"), getattr(job.backend, "model", "")),
+        (("notify",), "" if job.engine.launcher_waits() else job.notify),
     ):
         if isinstance(text, ReferredText):
             yield location, text.reference

@@ -288,8 +288,13 @@ def test_detach_status_a_second_start_and_the_end(
     assert re.match(r"summer shoes: (pending|running) on dataflow, job ", capsys.readouterr().out)
     assert cloud.run() == 1
     assert f"job {id} of " in capsys.readouterr().err
+    assert cloud.run("--prune") == 1
+    assert "--prune comes after the run's end" in capsys.readouterr().err
+    _until(lambda: cloud.service.states[id] == "DONE")
+    assert (cloud.summary()["done"], cloud.summary()["metrics"]) == (30, {}), "by the last step"
     assert cloud.run("--wait") == 0
     assert "30 rows: 30 done" in capsys.readouterr().out
+    assert cloud.summary()["metrics"]["rows_done"] == 30
     assert cloud.run("--status") == 0
     assert "30 of 30 rows: 30 done" in capsys.readouterr().out
 
