@@ -53,9 +53,8 @@ class Background:
             ValueError: It is transparent, or an image that was not given.
         """
         if self.kind == "colour":
-            out = np.empty((height, width, 3), np.uint8)
-            out[:] = self.colours[0]
-            return out
+            row = np.full((width, 3), self.colours[0], np.uint8)
+            return np.broadcast_to(row, (height, width, 3)).copy()
         if self.kind == "image" and image is not None:
             return _cover(image, width, height)
         if self.kind not in ("linear", "radial"):

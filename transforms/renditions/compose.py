@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphabeam.transforms.parameters import Box
-from alphabeam.transforms.pixels import composite_over
 from alphabeam.transforms.renditions.background import Colour
 from alphabeam.transforms.renditions.geometry import Size, lay_out, place
 from alphabeam.transforms.renditions.settings import Rendition
@@ -86,8 +85,9 @@ def compose(
         # What is finer than a pixel vanishes, and may have reached beyond the rest.
         asked = max((right - left) * scale, (bottom - top) * scale)
         found = max(box[2] - box[0], box[3] - box[1])
-        if found + 1 < asked and scale < 1:
-            wider = min(scale * asked / found, 1.0)
+        if found + 1 < asked:
+            wider = scale * asked / found
+            wider = min(wider, 1.0) if scale <= 1 else wider
             again = subject.resampled(wider, veil=transparent)
             left, top, right, bottom = again[1]
             if max(right - left, bottom - top) <= asked + 1:  # it has not come back
@@ -105,12 +105,10 @@ def compose(
     if not background.is_transparent:
         if shadow is not None or rendition.shadow == "keep":
             canvas[..., 3] = without_veil(canvas[..., 3])
-        if background.kind == "colour":
-            pixels = composite_over(canvas, background.colours[0])
-            if shadow is None and rendition.shadow == "none":
-                _snap(pixels, canvas[..., 3], background.colours[0])
-        else:
-            pixels = _over(canvas, background.pixels(layout.width, layout.height, image))
+        pixels = background.pixels(layout.width, layout.height, image)
+        _put_over(pixels, canvas)
+        if background.kind == "colour" and shadow is None and rendition.shadow == "none":
+            _snap(pixels, canvas[..., 3], background.colours[0])
     else:
         pixels = canvas
     return Composed(pixels, placed, scale, _fills(layout.wanted, scale))
@@ -122,6 +120,8 @@ def _snap(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], colour: Colour) -
     So no block of a JPEG holds a trace of the subject that nobody sees, and rings for it. The last
     trace of a light edge stays where the edge is.
     """
+    window = _visible(alpha)
+    pixels, alpha = pixels[window], alpha[window]
     soft = cv2.inRange(alpha, 1, 254)
     same, alike = (
         cv2.inRange(
@@ -212,10 +212,23 @@ def _over_shadow(canvas: NDArray[np.uint8], shadow: NDArray[np.float32]) -> NDAr
     return out
 
 
-def _over(canvas: NDArray[np.uint8], below: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The canvas over a background, uint8 HxWx3."""
-    alpha = canvas[..., 3:].astype(np.uint16)
-    mixed = canvas[..., :3] * alpha
-    mixed += below * (255 - alpha) + np.uint16(127)
-    mixed //= 255
-    return mixed.astype(np.uint8)
+def _put_over(pixels: NDArray[np.uint8], canvas: NDArray[np.uint8]) -> None:
+    """Puts the canvas over a background, uint8 HxWx3, in place; rounded to the nearest value."""
+    window = _visible(canvas[..., 3])
+    below, above = pixels[window], np.ascontiguousarray(canvas[window])
+    alpha = cv2.extractChannel(above, 3)
+    colours = cv2.cvtColor(above, cv2.COLOR_RGBA2RGB)
+    solid = cv2.inRange(alpha, 255, 255)
+    together = cv2.copyTo(colours, solid, below.copy())
+    soft = np.flatnonzero(cv2.inRange(alpha, 1, 254) > 0)
+    flat = together.reshape(-1, 3)
+    share = alpha.ravel()[soft][:, None].astype(np.uint16)
+    mixed = colours.reshape(-1, 3)[soft] * share + flat[soft] * (255 - share) + np.uint16(127)
+    flat[soft] = mixed // 255
+    pixels[window] = together
+
+
+def _visible(alpha: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """The rows and columns within which something is visible."""
+    left, top, width, height = cv2.boundingRect(alpha)
+    return slice(top, top + height), slice(left, left + width)

@@ -204,26 +204,39 @@ def _without_specks(
     subject: NDArray[np.uint8],
 ) -> tuple[NDArray[np.uint8], list[tuple[int, int]]]:
     """The subject (uint8 HxW, 0 or 255) without small pieces far from it, and where these are."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(subject, connectivity=8)
+    # In cells of some pixels: what is in one cell is one piece.
+    cell = 4 if min(subject.shape) >= 64 else 1
+    height, width = (-(-side // cell) for side in subject.shape)
+    padded = cv2.copyMakeBorder(
+        *(subject, 0, height * cell - subject.shape[0], 0, width * cell - subject.shape[1]),
+        cv2.BORDER_CONSTANT,
+    )
+    coarse = cv2.resize(padded, (width, height), interpolation=cv2.INTER_AREA)
+    _, coarse = cv2.threshold(coarse, 0, 255, cv2.THRESH_BINARY)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(coarse, connectivity=8)
     if count <= 2:
         return subject, []
     areas = stats[1:, cv2.CC_STAT_AREA]
-    small = np.flatnonzero(areas < max(_SPECK * subject.size, 4)) + 1
+    small = np.flatnonzero(areas < max(_SPECK * coarse.size, 4)) + 1
     if not len(small) or len(small) == count - 1:
         return subject, []
     is_small = np.zeros(count, bool)
     is_small[small] = True
-    main = np.where(is_small[labels], 0, subject).astype(np.uint8)
+    main = np.where(is_small[labels], 0, coarse).astype(np.uint8)
     distance = cv2.distanceTransform(255 - main, cv2.DIST_L2, 3)
     is_far = np.zeros(count, bool)
     for label in small:
         x, y, w, h = stats[label, :4]
         inside = labels[y : y + h, x : x + w] == label
-        is_far[label] = distance[y : y + h, x : x + w][inside].min() > _FAR * max(subject.shape)
+        is_far[label] = distance[y : y + h, x : x + w][inside].min() > _FAR * max(coarse.shape)
     if not is_far.any():
         return subject, []
-    places = [(int(stats[one, 0]), int(stats[one, 1])) for one in np.flatnonzero(is_far)]
-    return np.where(is_far[labels], 0, subject).astype(np.uint8), places
+    far = np.repeat(np.repeat(is_far[labels], cell, 0), cell, 1)
+    far = far[: subject.shape[0], : subject.shape[1]]
+    places = [
+        (int(stats[one, 0]) * cell, int(stats[one, 1]) * cell) for one in np.flatnonzero(is_far)
+    ]
+    return np.where(far, 0, subject).astype(np.uint8), places
 
 
 def _outside(subject: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -242,12 +255,20 @@ def _zone(subject: NDArray[np.uint8], block: int) -> NDArray[np.uint8]:
         return subject
     height, width = subject.shape
     rows, columns = math.ceil(height / block), math.ceil(width / block)
-    padded = np.zeros((rows * block, columns * block), np.uint8)
-    padded[:height, :width] = subject
-    blocks = padded.reshape(rows, block, columns, block).max(axis=(1, 3))
-    zone = np.repeat(np.repeat(blocks, block, 0), block, 1)[:height, :width]
+    beyond = rows * block - height, columns * block - width
+    padded = cv2.copyMakeBorder(subject, 0, beyond[0], 0, beyond[1], cv2.BORDER_CONSTANT)
+    if block > 16:  # eight bits do not show one pixel of so many
+        padded = padded.astype(np.float32)
+    blocks = cv2.resize(padded, (columns, rows), interpolation=cv2.INTER_AREA)
+    zone: NDArray[np.uint8] = cv2.resize(
+        (blocks > 0).astype(np.uint8) * 255,
+        (columns * block, rows * block),
+        interpolation=cv2.INTER_NEAREST,
+    )[:height, :width]
     # Halved colours are interpolated into the pixels beside their blocks.
-    return zone if block == 8 else cv2.dilate(zone, np.ones((5, 5), np.uint8))
+    if block > 8:
+        zone = cv2.dilate(zone, np.ones((5, 5), np.uint8))
+    return zone
 
 
 def _fringe(pixels: NDArray[np.uint8], subject: NDArray[np.uint8], box: Box) -> float:
