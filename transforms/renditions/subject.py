@@ -178,12 +178,14 @@ def _without_shadow(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _linear(rgba: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """Colours in linear light times alpha, and alpha: uint16 HxWx4, 0..65535."""
-    colours = cv2.LUT(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), _to_linear())
-    alpha = np.ascontiguousarray(rgba[..., 3])
-    if cv2.countNonZero(cv2.inRange(alpha, 255, 255)) < alpha.size:
-        weights = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
-        colours = cv2.multiply(colours, weights.astype(np.uint16), scale=1 / 255)
-    out: NDArray[np.uint16] = cv2.merge([*cv2.split(colours), alpha.astype(np.uint16) * 257])
+    rgba = np.ascontiguousarray(rgba)
+    alpha = cv2.extractChannel(rgba, 3)
+    out: NDArray[np.uint16] = cv2.LUT(rgba, _to_linear())
+    cv2.insertChannel(cv2.multiply(alpha, 257, dtype=cv2.CV_16U), out, 3)
+    thin = np.flatnonzero(alpha < 255)
+    flat = out.reshape(-1, 4)
+    weights = alpha.ravel()[thin][:, None] * np.float32(1 / 255)
+    flat[thin, :3] = np.rint(flat[thin, :3] * weights)
     return out
 
 
