@@ -251,9 +251,24 @@ class Output(Section):
     """Pictures to be made of every cutout, for sales channels; see the page on renditions. Another
     one over finished rows is made from their stored cutouts."""
 
+    index: Literal["none", "csv", "shopify", "magento", "akeneo"] = "none"
+    """A list of what was written, in index/, in the columns that a shop system's import takes."""
+
+    index_url: str = ""
+    """What stands before the files' names in the index: the public address of the output, or a
+    folder in the shop system. Shopify's import needs an address."""
+
+    index_columns: list[str] = []
+    """Columns of the manifest that the index has too; `csv` has all."""
+
     @model_validator(mode="after")
     def _told_apart(self) -> Output:
         self.all_renditions()
+        if self.index == "shopify" and not self.index_url.startswith(("http://", "https://")):
+            raise SettingError(
+                "index_url: Shopify fetches pictures: give the public address of the output, such "
+                "as https://cdn.example.com/shop"
+            )
         return self
 
     def all_renditions(self) -> tuple[Rendition, ...]:

@@ -125,6 +125,8 @@ def test_there_are_bounds_for_every_number() -> None:
 @pytest.mark.parametrize(("key", "value", "good"), bounds())
 def test_every_bound(key: str, value: Any, good: bool) -> None:
     settings = [f"{key}={value}"]
+    if value == "shopify":
+        settings.append("output.index_url=https://cdn.example.com")
     if good and key == "matting.foreground_threshold" and value == 0:
         assert "must be under foreground_threshold 0" in complaint(LEAST, *settings)
     elif good and key == "matting.background_threshold" and value == 255:

@@ -127,6 +127,10 @@ class Output:
         """A part of what all shards hold."""
         return self.uri(f"ledger/thumbs/{name}-{number:05d}.parquet")
 
+    def index(self, kind: str, number: int) -> str:
+        """A part of the index for a shop system's import."""
+        return self.uri(f"index/{kind}-{number:05d}.csv")
+
     def metadata(self, run_id: str) -> str:
         """Folder of a run's metadata."""
         return self.uri(f"metadata/{run_id}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from alphabeam.pipelines.index import index_of, write_index
 from alphabeam.pipelines.job import Job
 from alphabeam.pipelines.report.site import write_report
 from alphabeam.pipelines.report.summary import Summary, summarize
@@ -30,7 +31,7 @@ def write_ending(
     report: bool = True,
     pruned: bool = False,
 ) -> Summary:
-    """Writes a run's summary, and its report if the job wants one.
+    """Writes a run's summary, and its index and its report if the job wants them.
 
     Args:
         job: The job.
@@ -44,6 +45,8 @@ def write_ending(
     Returns:
         The summary as it was written.
     """
+    if job.output.index != "none":
+        write_index(index_of(job), output, committed.run_id)
     seconds = (datetime.now(timezone.utc) - started).total_seconds()
     started_at = started.isoformat(timespec="seconds")
     summary = summarize(job, output, committed, metrics, started_at, seconds, pruned=pruned)

@@ -150,6 +150,8 @@ def summarize(
     }
     if job.output.renditions:
         outputs["renditions"] = output.uri("renditions")
+    if job.output.index != "none":
+        outputs["index"] = output.uri("index")
     if failed:
         outputs["failures"] = output.failures
     if committed.orphaned and not pruned:

@@ -37,12 +37,14 @@ def contact_shadow(
     shadow = np.zeros((height, width), np.float32)
     if not band.any():
         return shadow
-    # A column darkens the ground by how near its lowest pixel is to it.
-    lowest = len(band) - np.argmax(band[::-1], axis=0)
-    near = np.where(band.any(axis=0), 1 - (len(band) - lowest) / reach, 0).astype(np.float32)
+    # Each column darkens the ground under its own lowest pixel: what is a little higher stands
+    # farther back. The higher it is, the less it is on the ground.
+    above = np.argmax(band[::-1], axis=0)
+    near = np.where(band.any(axis=0), 1 - above / reach, 0).astype(np.float32)
     depth = max(1.0, _DEPTH * tall)
-    first, last = max(0, round(stand - depth)), min(height, round(stand + depth / 2) + 1)
-    shadow[first:last, left:right] = near
+    first, last = max(0, round(stand - reach - depth)), min(height, round(stand + depth) + 1)
+    below = np.arange(first, last)[:, None] - (stand - above)
+    shadow[first:last, left:right] = near * ((below >= -depth) & (below <= depth / 2))
     down = max(blur / 3, 0.5)
     return _blurred(shadow, blur, down)
 
