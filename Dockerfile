@@ -1,0 +1,26 @@
+# One image for the workers of Dataflow and Flink, and for local jobs: docs/engines.md.
+#
+#   docker build -t alphabeam:0.2.0-py3.11-beam2.77.0 .
+#   docker run --rm -v "$PWD:/work" -w /work --entrypoint alphabeam \
+#     alphabeam:0.2.0-py3.11-beam2.77.0 configs/samples.yaml
+#
+# Python and Beam are those of the launcher that submits jobs. The model is inside; nothing is
+# downloaded when a container starts.
+ARG PYTHON=3.11
+ARG BEAM=2.77.0
+
+FROM apache/beam_python${PYTHON}_sdk:${BEAM} AS build
+WORKDIR /source
+COPY . .
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+
+FROM apache/beam_python${PYTHON}_sdk:${BEAM}
+ARG BEAM
+# fsspec's libraries for the stores: gcs, s3, azure, sftp, http
+ARG EXTRAS=gcs,s3,http
+# The wheel's name has its version.
+# hadolint ignore=DL3013
+RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
+    wheel="$(echo /wheels/alphabeam-*.whl)" && \
+    pip install --no-cache-dir "${wheel}[${EXTRAS}]" "apache-beam==${BEAM}"
+# The base image's entry point starts a worker.
