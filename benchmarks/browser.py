@@ -94,7 +94,7 @@ class Page:
         text = text or (key if len(key) == 1 else {"Enter": "\r"}.get(key, ""))
         codes = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39,
                  "ArrowDown": 40}  # fmt: skip
-        code = codes.get(key, ord(key.upper()) if len(key) == 1 else 0)
+        code = codes.get(key, ord(key.upper()) if key.isalnum() and len(key) == 1 else 0)
         named: dict[str, Any] = {"key": key, "windowsVirtualKeyCode": code}
         down = (
             {**named, "type": "keyDown", "text": text} if text else {**named, "type": "rawKeyDown"}

@@ -247,6 +247,10 @@ class Output(Section):
     """Write report/, a site to look through the results with; it needs no server. Thumbnails take
     a few milliseconds and about 14 KB a row."""
 
+    product: str = ""
+    """The manifest's column that names a product, such as `sku`. The report flags pictures of one
+    product whose scale or background differs from the others'."""
+
     renditions: list[RenditionSection] = []
     """Pictures to be made of every cutout, for sales channels; see the page on renditions. Another
     one over finished rows is made from their stored cutouts."""

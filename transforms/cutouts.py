@@ -16,6 +16,7 @@ import apache_beam as beam
 from alphabeam.transforms import counts
 from alphabeam.transforms.encoding import encode_cutout, encode_mask
 from alphabeam.transforms.ledger.journal import Journal, OpenJournal
+from alphabeam.transforms.likeness import backdrop_of, perceptual_hash
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.pool import Overlap, Stage
 from alphabeam.transforms.renditions.plan import Renditions
@@ -67,6 +68,9 @@ def write_cutout(
             data = encode_cutout(picture.rgba, output.cutout_format, tags)
             size, sha256 = _put(output, cutout, data)
             row = row._replace(cutout=cutout, cutout_bytes=size, cutout_sha256=sha256)
+        if picture.preview is not None:
+            backdrop = backdrop_of(picture.preview, picture.alpha)
+            row = row._replace(phash=perceptual_hash(picture.preview), backdrop=backdrop)
         row = row._replace(status=DONE, finished_at=now())
         if renditions is not None:
             if journal is not None:  # what is matted, and perhaps paid for, is not lost

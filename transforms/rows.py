@@ -175,6 +175,8 @@ class Row(NamedTuple):
     model_sha256: Optional[str] = None
     subject_box: Optional[Sequence[int]] = None
     coverage: Optional[float] = None
+    phash: Optional[str] = None
+    backdrop: Optional[str] = None
     confidence: Optional[float] = None
     flags: Sequence[str] = ()
     credits: Optional[int] = None

@@ -84,8 +84,21 @@ def _short(value: str) -> str:
     return value if len(value) <= _MOST_LETTERS else f"{value[: _MOST_LETTERS - 1]}…"
 
 
-def chunks(rows: pa.Table, columns: Columns, index: Index, run_id: str) -> Iterator[dict[str, Any]]:
+def chunks(
+    rows: pa.Table,
+    columns: Columns,
+    index: Index,
+    run_id: str,
+    found: Mapping[int, Sequence[str]],
+) -> Iterator[dict[str, Any]]:
     """What the gallery knows of each row, in chunks of `CHUNK_ROWS`, by column.
+
+    Args:
+        rows: Worst first.
+        columns: The manifest's own.
+        index: Of the thumbnails.
+        run_id: The run.
+        found: Flags that the report adds, by a row's number.
 
     Yields:
         ``id``; ``done`` and ``now`` (of this run) as 0 and 1; ``confidence`` in thousandths, -1
@@ -113,7 +126,10 @@ def chunks(rows: pa.Table, columns: Columns, index: Index, run_id: str) -> Itera
                 -1 if c is None or c != c else round(1000 * c)
                 for c in part["confidence"].to_pylist()
             ],
-            "flags": [f or 0 for f in part["flags"].to_pylist()],
+            "flags": [
+                [*(flags or ()), *found.get(start + at, ())] or 0
+                for at, flags in enumerate(part["flags"].to_pylist())
+            ],
             "error": [code or 0 for code in part["error_code"].to_pylist()],
             "size": [*zip(part["width"].to_pylist(), part["height"].to_pylist(), strict=True)],
             "thumb": [
@@ -136,7 +152,10 @@ def _own(value: str | None, known: Mapping[str, int] | None) -> str | int:
 
 
 def details(
-    rows: pa.Table, output: Output, defaults: Mapping[str, Any]
+    rows: pa.Table,
+    output: Output,
+    defaults: Mapping[str, Any],
+    alike: Mapping[int, Sequence[int]],
 ) -> Iterator[list[dict[str, Any]]]:
     """What is known of each row beyond that, in chunks of `DETAIL_ROWS`.
 
@@ -144,12 +163,13 @@ def details(
         rows: Worst first.
         output: Where the report lies.
         defaults: The job's parameters. Of a row's own, those that differ are given.
+        alike: The numbers of rows that look like a row, by its number.
 
     Yields:
         For each row ``image`` (as a manifest may name it), links to ``source``, ``cutout`` and
         ``mask`` where a browser can open them, ``renditions`` with their links and what is wrong
-        with them, ``parameters``, ``finished``, ``own`` (the manifest's columns, whole), and the
-        metadata's columns that have a value.
+        with them, ``alike``, the numbers of rows that look like it, ``parameters``, ``finished``,
+        ``own`` (the manifest's columns, whole), and the metadata's columns that have a value.
     """
     folder = output.uri("report")
     names = [p.name for p in PARAMETERS]
@@ -158,7 +178,13 @@ def details(
     table = rows.select([name for name in SCHEMA.names if name in needed])
     for start in range(0, rows.num_rows, DETAIL_ROWS):
         part = table.slice(start, DETAIL_ROWS)
-        yield [_details(record, output, folder, names, defaults) for record in part.to_pylist()]
+        yield [
+            {
+                **_details(record, output, folder, names, defaults),
+                **({"alike": alike[start + at]} if start + at in alike else {}),
+            }
+            for at, record in enumerate(part.to_pylist())
+        ]
 
 
 def _details(

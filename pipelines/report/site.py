@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
@@ -13,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from alphabeam.pipelines.report.data import (
@@ -23,6 +25,7 @@ from alphabeam.pipelines.report.data import (
     details,
     script,
 )
+from alphabeam.pipelines.report.likes import LOOKS_LIKE, differing, look_alikes
 from alphabeam.pipelines.report.listing import Listing, read_listing
 from alphabeam.pipelines.report.summary import Summary
 from alphabeam.transforms import lease, storage
@@ -135,10 +138,12 @@ def _data(
     """The data's objects and their content; what names all others comes last."""
     rows = listing.rows
     columns = columns_of(rows)
-    for number, chunk in enumerate(chunks(rows, columns, index, summary["run_id"])):
+    alike, found = _compared(rows, str(summary.get("product") or ""))
+    flags = listing.flags + Counter(flag for flags in found.values() for flag in flags)
+    for number, chunk in enumerate(chunks(rows, columns, index, summary["run_id"], found)):
         yield f"{folder}/rows-{number:04d}.js", script("rows", number, chunk)
     defaults = summary.get("parameters") or {p.name: p.default for p in PARAMETERS}
-    for number, some in enumerate(details(rows, output, defaults)):
+    for number, some in enumerate(details(rows, output, defaults, alike)):
         yield f"{folder}/details-{number:04d}.js", script("details", number, some)
     shown = {field for field in Summary.__dataclass_fields__ if field not in ("metrics", "outputs")}
     yield (
@@ -153,7 +158,7 @@ def _data(
                 "listed": rows.num_rows,
                 "chunk": CHUNK_ROWS,
                 "detail": DETAIL_ROWS,
-                "flags": dict(listing.flags.most_common()),
+                "flags": dict(flags.most_common()),
                 "errors": dict(listing.errors.most_common()),
                 "confidences": listing.confidences.tolist(),
                 "backends": dict(listing.backends.most_common()),
@@ -177,6 +182,15 @@ def _data(
             },
         ),
     )
+
+
+def _compared(rows: pa.Table, product: str) -> tuple[dict[int, list[int]], dict[int, list[str]]]:
+    """Which rows look alike, and the flags that follow from comparing rows."""
+    alike = look_alikes(rows)
+    found = differing(rows, product) if product else {}
+    for one in alike:
+        found.setdefault(one, []).append(LOOKS_LIKE)
+    return alike, found
 
 
 def _identity(output: Output) -> str:

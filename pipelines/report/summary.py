@@ -44,6 +44,7 @@ class Summary:
         started_at: UTC, ISO 8601.
         outputs: Where what was written is.
         parameters: The job's matting parameters, which rows may override.
+        product: The manifest's column that names a product; empty if none does.
         metrics: Beam's metrics of the run; `alphabeam.transforms.metrics` says what each counts.
         environment: Versions and the machine.
     """
@@ -68,6 +69,7 @@ class Summary:
     started_at: str
     outputs: Mapping[str, str]
     parameters: Mapping[str, Any]
+    product: str
     metrics: Mapping[str, Any]
     environment: Mapping[str, Any]
 
@@ -181,6 +183,7 @@ def summarize(
         started_at=started_at,
         outputs=outputs,
         parameters=job.matting.model_dump(),
+        product=job.output.product,
         metrics=metrics,
         environment={
             "python": platform.python_version(),

@@ -278,6 +278,20 @@ def test_the_slider_and_the_zoom(page: Page) -> None:
     page.key("Escape")
 
 
+def test_rows_that_look_alike_are_a_click_away(page: Page) -> None:
+    rows = page.run("[...alphabeam.filters.rows]")
+    page.run(f"alphabeam.receive('details', 0, Array(10).fill({{alike: [{rows[8]}]}}))")
+    page.run("alphabeam.filters.change((now) => { now.status.add('failed'); })")
+    page.until("alphabeam.filters.rows.length === 1")
+    page.key("Enter")
+    page.until("document.querySelector('#alike button')")
+    click(page, "#alike button")
+    page.until(f"alphabeam.gallery.row === {rows[8]}")
+    assert text(page, "#viewed") == page.run(f"alphabeam.store.id[{rows[8]}]")
+    assert len(ids(page)) == 10, "the filter is taken away, as it hides the row"
+    page.key("Escape")
+
+
 def test_a_failed_row_says_why(page: Page) -> None:
     page.key("Enter")
     page.until("document.getElementById('viewer').open")

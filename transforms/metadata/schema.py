@@ -123,6 +123,14 @@ _AFTER: dict[str, Column] = {
         "exclusive; null if nothing was found.",
     ),
     "coverage": Column(pa.float32(), "Mean alpha of the whole image, 0..1."),
+    "phash": Column(
+        _TEXT,
+        "Perceptual hash of the source, 16 hex digits: those of one picture in another size or "
+        "file differ in at most 3 of the 64 bits.",
+    ),
+    "backdrop": Column(
+        _TEXT, "Median colour of what is background, `#rrggbb`; null if next to nothing is."
+    ),
     "confidence": Column(pa.float32(), "How sure the backend is, 0..1."),
     "flags": Column(
         pa.list_(_TEXT),

@@ -112,6 +112,14 @@
     if (filters.wanted.decision.size) filters.soon();
   });
 
+  alphabeam.on("goto", (row) => {
+    if (!filters.rows.includes(row)) {
+      filters.clear();
+      filters.apply();
+    }
+    gallery.go(filters.rows.indexOf(row));
+  });
+
   // ------------------------------------------------------------------------------------------ keys
 
   function decide(decision) {

@@ -148,7 +148,18 @@ alphabeam.viewer = (() => {
     const confidence = alphabeam.confidence(row);
     $("verdict").textContent = [confidence && `confidence ${confidence}`, said].filter(Boolean).join(" · ");
     $("verdict").classList.toggle("bad", !store.done[row]);
+    showAlike(details.alike || []);
     showSettings(details);
+  }
+
+  /** The rows that look like this one, each a click away. */
+  function showAlike(rows) {
+    $("alike").replaceChildren(...rows.filter((one) => one < store.loaded).map((one) => {
+      const button = make("button", "plain", store.id[one]);
+      button.addEventListener("click", () => alphabeam.tell("goto", one));
+      return button;
+    }));
+    $("alike-title").hidden = !$("alike").childElementCount;
   }
 
   /** The end of a path, which says more than its beginning. */
