@@ -13,7 +13,9 @@ import pyarrow.dataset as ds
 import pytest
 from PIL import Image
 
+from alphabeam.transforms.picpik.emulator import running_emulator
 from tests.conftest import Shop
+from tests.picpik_jobs import PicpikShop
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -67,18 +69,47 @@ def test_a_pipeline_of_ones_own(shop: Shop) -> None:
     assert "none\t" in review.read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
-    not all(importlib.util.find_spec(name) for name in ("jinja2", "docstring_parser")),
+needs_yaml = pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("jinja2", "docstring_parser", "pandas")),
     reason="Beam YAML needs apache-beam[yaml]",
 )
+
+
+def run_yaml(name: str, **variables: str) -> str:
+    variables["providers"] = run("-m", "alphabeam.pipelines.beam_yaml").strip()
+    return run(
+        *("-m", "apache_beam.yaml.main", f"--yaml_pipeline_file={EXAMPLES / name}"),
+        *("--runner=FnApiRunner", "--jinja_variables", json.dumps(variables)),
+    )
+
+
+@pytest.mark.slow
+@needs_yaml
 def test_the_beam_yaml_file(shop: Shop) -> None:
     shop.picture("a.png")
-    shop.manifest("image\na.png\nnone.png\n")
-    run(
-        *("-m", "apache_beam.yaml.main", f"--yaml_pipeline_file={EXAMPLES / 'catalogue.yaml'}"),
-        *("--runner=FnApiRunner", "--jinja_variables"),
-        json.dumps({"manifest": str(shop.folder / "manifest.csv"), "output": str(shop.out)}),
-    )
-    assert statuses(shop.out) == {"a": "done", "none": "failed"}
-    assert (shop.out / "cutouts/a.png").exists() and (shop.out / "masks/a.png").exists()
+    shop.picture("b.png", 1)
+    shop.manifest("image,id\na.png,A\nb.png,B\nnone.png,C\n")
+    manifest, out = str(shop.folder / "manifest.csv"), str(shop.out)
+    backend = json.dumps({"model": shop.model})
+    run_yaml("catalogue.yaml", manifest=manifest, output=out, backend=backend, keep="id != 'B'")
+    assert statuses(shop.out) == {"A": "done", "C": "failed"}
+    assert (shop.out / "cutouts/A.png").exists() and (shop.out / "masks/A.png").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.servers
+@needs_yaml
+def test_the_one_step_of_beam_yaml_by_the_api(tmp_path: Path) -> None:
+    with running_emulator() as emulator:
+        shop = PicpikShop(tmp_path, emulator)
+        shop.fill(2)
+        run_yaml(
+            "one_step.yaml",
+            manifest=str(shop.folder / "manifest.csv"),
+            output=str(shop.out),
+            endpoint=emulator.endpoint,
+            public_key=f"${{file:{shop.folder}/public_key}}",
+            private_key=f"${{file:{shop.folder}/private_key}}",
+        )
+        assert emulator.billed == 2
+    assert set(statuses(shop.out).values()) == {"done"} and len(statuses(shop.out)) == 2

@@ -85,7 +85,9 @@ def sources(folder: Path) -> set[str]:
         found |= {
             f"alphabeam/{path.relative_to(folder).as_posix()}"
             for path in (folder / top).rglob("*")
-            if path.suffix == ".py" or path.parent.name in ("models", "pages")
+            if path.suffix == ".py"
+            or path.parent.name in ("models", "pages")
+            or path.name == "providers.yaml"
         }
     found |= {f"alphabeam/presets/{path.name}" for path in (folder / "presets").glob("*.yaml")}
     return {name for name in found if "__pycache__" not in name}
