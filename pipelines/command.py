@@ -139,6 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         outlive_readers()
     given = list(sys.argv[1:] if arguments is None else arguments)
+    configure()  # whichever command it is, libraries say nothing
     if given[:1] == ["lint"]:
         from alphabeam.pipelines import lint
 

@@ -40,10 +40,12 @@ alphabeam.gallery = (() => {
   function plan() {
     if (planned) return;
     planned = true;
-    requestAnimationFrame(() => {
+    const once = () => {
+      if (planned) show();
       planned = false;
-      show();
-    });
+    };
+    requestAnimationFrame(once);
+    setTimeout(once, 100); // a page that nobody looks at gets no frames
   }
 
   function show() {
