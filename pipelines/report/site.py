@@ -34,7 +34,7 @@ from alphabeam.transforms.metadata import decode_table
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.parameters import PARAMETERS
 from alphabeam.transforms.rows import DONE
-from alphabeam.transforms.thumbnails import Index, key_of, read_index, tidy
+from alphabeam.transforms.thumbnails import Index, gather, key_of, read_index, tidy
 
 __all__ = ["ReportError", "finished_run", "report_again", "write_report"]
 
@@ -65,14 +65,16 @@ def write_report(output: Output, summary: Mapping[str, Any]) -> str:
         RowError: The store refuses something.
     """
     run_id = summary["run_id"]
-    listing, index = read_listing(output, run_id), read_index(output)
+    listing = read_listing(output, run_id)
+    live = _live(output, listing)
+    index = gather(output, read_index(output), live)
     folder = f"data/{run_id}"
     _put_all(output, ((name, _asset(name)) for name in _ASSETS))
     _put_all(output, _data(output, summary, listing, index, folder))
     output.put(output.report(), _asset("index.html"))
     kept = output.report(folder) + "/"
     output.delete(uri for uri in output.list("report/data") if not _is_in(uri, kept))
-    tidy(output, index, _live(output, listing), f"report-{run_id}")
+    tidy(output, index, live, f"report-{secrets.token_hex(4)}")
     return output.report()
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import importlib.util
 import json
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,6 +175,27 @@ def test_without_thumbnails_the_files_are_shown(page: Page, shop: Shop, tmp_path
     whole = "[...document.querySelectorAll('.cell img')].filter((one) => one.naturalWidth === 80)"
     page.until(f"{whole}.length === 18")
     page.errors[:] = [error for error in page.errors if "/thumbs/" not in error]
+
+
+def test_a_plain_web_server_serves_it(browser: Page, shop: Shop) -> None:
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    browser.show(1280, 820)
+    handler = functools.partial(Handler, directory=str(shop.folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            browser.go(f"http://127.0.0.1:{server.server_port}/out/report/index.html")
+            browser.until("document.querySelectorAll('.cell canvas').length === 18")
+            browser.key("ArrowRight")
+            browser.key("Enter")
+            for side in ("left", "right"):
+                browser.until(f"document.querySelector('#{side}-sheet img').naturalWidth === 80")
+            browser.go("about:blank")
+        finally:
+            server.shutdown()
 
 
 # ---------------------------------------------------------------------------------------- filters

@@ -22,6 +22,7 @@ from alphabeam.transforms.thumbnails import (
     Thumbnail,
     decode_shard,
     encode_shard,
+    gather,
     key_of,
     preview_of,
     read_index,
@@ -154,7 +155,7 @@ def test_a_store_that_refuses_thumbnails_fails_nothing(
 def test_tidying_keeps_what_is_needed_and_removes_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "_SHARD_ROWS", 4)
+    monkeypatch.setattr(shards, "SHARD_ROWS", 4)
     output = Output(str(tmp_path))
     made = [done(n) for n in range(12)]
     collected = OpenThumbnails(output)
@@ -175,6 +176,32 @@ def test_tidying_keeps_what_is_needed_and_removes_the_rest(
     tidy(output, index, keys[:5], "r2")
     (table,) = (tmp_path / "ledger/thumbs").iterdir()
     assert table.stat().st_mtime_ns == written, "nothing changed, nothing is written"
+
+
+def test_thin_shards_are_put_together(tmp_path: Path) -> None:
+    output = Output(str(tmp_path))
+    made = [done(n) for n in range(30)]
+    for start in range(0, 30, 3):  # ten bundles of three rows
+        collected = OpenThumbnails(output)
+        for one in made[start : start + 3]:
+            collected.add(*one)
+        collected.flush(everything=True)
+    keys = np.array([key_of(row.fingerprint or "") for _, row in made], np.uint64)
+    before = {uri: storage.read(uri) for uri in output.thumbnail_shards()}
+    assert len(before) == 10
+
+    live = keys[:25]
+    index = gather(output, read_index(output), live)
+    tidy(output, index, live, "r1")
+    assert len(output.thumbnail_shards()) == 1
+    index = read_index(output)
+    assert (index.find(keys) >= 0).tolist() == [True] * 25 + [False] * 5
+    (shard,) = output.thumbnail_shards()
+    pictures = decode_shard(storage.read(shard))
+    for (picture, _), at in zip(made, index.find(live), strict=False):
+        source, _ = shown(pictures[index.places[at]])
+        assert np.abs(source.astype(int) - picture.preview).mean() < 6, "another row's"
+    assert gather(output, index, live) is index, "once is enough"
 
 
 def test_a_shard_that_is_gone_is_not_listed(tmp_path: Path) -> None:

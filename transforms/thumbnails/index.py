@@ -15,12 +15,20 @@ from numpy.typing import NDArray
 
 from alphabeam.transforms import storage
 from alphabeam.transforms.output import Output
-from alphabeam.transforms.thumbnails.shards import key_of
+from alphabeam.transforms.thumbnails.pictures import Thumbnail
+from alphabeam.transforms.thumbnails.shards import (
+    SHARD_ROWS,
+    decode_shard,
+    encode_shard,
+    key_of,
+    shard_name,
+)
 
-__all__ = ["Index", "read_index", "tidy"]
+__all__ = ["Index", "gather", "read_index", "tidy"]
 
 _logger = logging.getLogger(__name__)
 _PART_ROWS = 1_000_000
+_MANY_THIN = 8  # shards that are less than half full
 _SCHEMA = pa.schema([("key", pa.uint64()), ("shard", pa.string()), ("place", pa.uint8())])
 
 
@@ -102,6 +110,56 @@ def _name(uri: str) -> str:
     return uri.rpartition("/")[2].removesuffix(".js")
 
 
+def gather(output: Output, index: Index, live: NDArray[np.uint64]) -> Index:
+    """Puts what is left in thin shards together in new ones.
+
+    Shards get thin as rows are done anew, and are so from the beginning where bundles are small.
+    The old ones stay, for `tidy` to remove.
+
+    Args:
+        output: The job's output.
+        index: As it was read.
+        live: `key_of` the fingerprints of all rows that are finished, in any order.
+
+    Returns:
+        The index with the new places.
+    """
+    stays = np.isin(index.keys, live)
+    left = np.bincount(index.shards[stays], minlength=len(index.names))
+    thin = np.flatnonzero((left > 0) & (left < SHARD_ROWS // 2))
+    if len(thin) < _MANY_THIN:
+        return index
+    moved: dict[int, Thumbnail] = {}  # by position in the index
+    names, shards, places = [*index.names], index.shards.copy(), index.places.copy()
+
+    def put() -> None:
+        name = shard_name(f"{int(index.keys[at]):016x}" for at in moved)
+        output.put(output.thumbnails(name), encode_shard(name, [*moved.values()]))
+        for place, at in enumerate(moved):
+            shards[at], places[at] = len(names), place
+        names.append(name)
+        moved.clear()
+
+    uris = [output.thumbnails(index.names[one]) for one in thin.tolist()]
+    for one, (uri, data) in zip(thin.tolist(), output.read_many(uris), strict=True):
+        try:
+            pictures = decode_shard(data)
+        except ValueError:
+            _logger.warning("%s: this shard of thumbnails is broken", storage.redact(uri))
+            continue
+        for at in np.flatnonzero(stays & (index.shards == one)).tolist():
+            if index.places[at] < len(pictures):
+                moved[at] = pictures[index.places[at]]
+            if len(moved) == SHARD_ROWS:
+                put()
+    if moved:
+        put()
+    _logger.info("%d thin shards of thumbnails became %d", len(thin), len(names) - len(index.names))
+    return index._replace(
+        shards=shards, places=places, names=names, there=index.there | {*names[len(index.names) :]}
+    )
+
+
 def tidy(output: Output, index: Index, live: NDArray[np.uint64], name: str) -> None:
     """Writes an index as one table, and removes shards that no row needs any more.
 
@@ -117,7 +175,8 @@ def tidy(output: Output, index: Index, live: NDArray[np.uint64], name: str) -> N
     """
     stays = np.isin(index.keys, live)
     gone = index.there - {index.names[one] for one in np.unique(index.shards[stays])}
-    if len(index.files) == 1 and not gone and index.files[0].endswith(".parquet"):
+    tables = [uri for uri in index.files if uri.endswith(".parquet")]
+    if len(tables) == len(index.files) == 1 and not gone:
         return
     kept = np.flatnonzero(stays)
     written = []

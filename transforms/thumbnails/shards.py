@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from apache_beam.utils.shared import Shared
@@ -17,11 +17,19 @@ from alphabeam.transforms.output import Output
 from alphabeam.transforms.rows import Picture, Row
 from alphabeam.transforms.thumbnails.pictures import Thumbnail, thumbnail_of
 
-__all__ = ["OpenThumbnails", "Thumbnails", "decode_shard", "encode_shard", "key_of", "shard_name"]
+__all__ = [
+    "SHARD_ROWS",
+    "OpenThumbnails",
+    "Thumbnails",
+    "decode_shard",
+    "encode_shard",
+    "key_of",
+    "shard_name",
+]
 
 _logger = logging.getLogger(__name__)
 
-_SHARD_ROWS = 32  # 400 KB: what a page loads for each picture that it shows first
+SHARD_ROWS = 32  # 400 KB: what a page loads for each picture that it shows first
 _DOUBTFUL = 0.9  # a confidence under which a person is likely to look
 _CALL = "alphabeam.receive("  # what a shard calls when a page loads it
 
@@ -78,7 +86,7 @@ class OpenThumbnails:
         with self._lock:
             waiting = self._waiting[doubtful]
             waiting[row.fingerprint] = made
-            if len(waiting) < _SHARD_ROWS:
+            if len(waiting) < SHARD_ROWS:
                 return
             self._waiting[doubtful] = {}
         self._put(waiting)
@@ -119,7 +127,7 @@ class OpenThumbnails:
         return True
 
 
-def shard_name(fingerprints: Iterator[str] | dict[str, Thumbnail]) -> str:
+def shard_name(fingerprints: Iterable[str]) -> str:
     """A shard's name: the same rows in the same order, the same name."""
     text = "\n".join(fingerprints)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

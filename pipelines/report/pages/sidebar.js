@@ -22,6 +22,7 @@ alphabeam.sidebar = (() => {
     figure(count(summary.rows), summary.rows === 1 ? "row" : "rows");
     figure(count(summary.done), "done");
     figure(count(summary.failed), "failed", summary.failed ? "bad" : "");
+    if (summary.renditions_failed) figure(count(summary.renditions_failed), "renditions failed", "bad");
     if (summary.finished_before) figure(count(summary.finished_before), "finished before");
     figure(duration(summary.seconds), "duration");
     if (summary.images_per_second) figure(String(Number(summary.images_per_second.toPrecision(3))), "images/s");
