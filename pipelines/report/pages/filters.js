@@ -4,6 +4,7 @@
 alphabeam.filters = (() => {
   const { store } = alphabeam;
   const NO_FLAG = "(none)";
+  const SAID = { accept: "accepted", reject: "rejected", none: "undecided", note: "with a note" };
   const fresh = () => ({
     text: "",
     status: new Set(), // "done", "failed", "now", "before"
@@ -105,7 +106,7 @@ alphabeam.filters = (() => {
   function active() {
     const found = [];
     const add = (words, undo) => found.push({ words, undo: () => change(undo) });
-    const sets = [["status", {}], ["decision", { none: "undecided", note: "with a note" }],
+    const sets = [["status", {}], ["decision", SAID],
       ["flags", {}], ["errors", {}]];
     for (const [name, said] of sets) {
       for (const value of wanted[name]) {
