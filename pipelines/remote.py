@@ -271,7 +271,7 @@ def wait(
         while (state := submitted.state()) not in _ENDED:
             sleep(min(_POLL_S, 0.2 + (time.monotonic() - began) / 10))
             silent = time.monotonic() - began > _SILENCE_S
-            if silent and not warned and engine_of(job).takes_unknown_options():
+            if silent and not warned and not engine_of(job).tells_of_workers():
                 warned = True
                 if not output.exists(output.survey(record.run_id)):
                     print(f"{job.name}: {_NOBODY}", file=sys.stderr, flush=True)

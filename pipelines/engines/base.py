@@ -192,6 +192,10 @@ class RemoteEngine(Engine):
         """Whether a job goes on when its launcher ends."""
         return True
 
+    def tells_of_workers(self) -> bool:
+        """Whether the service itself says when no worker starts."""
+        return True
+
     def record(self, job: Job) -> dict[str, Any]:
         """What a later process needs to find the service that runs the job, for `attach`."""
         raise NotImplementedError

@@ -80,6 +80,10 @@ class JobApiEngine(RemoteEngine):
         """See `RemoteEngine.keeps_running`."""
         return bool(self.job_endpoint) and self.environment != "loopback"
 
+    def tells_of_workers(self) -> bool:
+        """False: a job server waits for its workers in silence."""
+        return False
+
     def unseen(self, place: str) -> str:
         """See `RemoteEngine.unseen`."""
         return (

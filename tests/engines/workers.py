@@ -108,7 +108,7 @@ def pool(programs: Path, **more: str) -> Iterator[Pool]:
             process.wait(10)
 
 
-def _listens(port: int, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+def _listens(port: int, process: subprocess.Popen[bytes], seconds: float = 180) -> None:
     import socket
     import time
 
@@ -126,7 +126,11 @@ def _listens(port: int, process: subprocess.Popen[bytes], seconds: float = 60) -
 def job_server(workers: int) -> Iterator[str]:
     """Starts a job server; gives its address."""
     port = free_port()
-    stop = launch([sys.executable, "-m", "tests.engines.job_server", str(port), str(workers)], port)
+    stop = launch(
+        [sys.executable, "-m", "tests.engines.job_server", str(port), str(workers)],
+        port,
+        seconds=180,
+    )
     try:
         yield f"localhost:{port}"
     finally:
