@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from alphabeam.pipelines.report.links import link_between
+from alphabeam.pipelines.report.links import link_between, link_within
 from alphabeam.transforms import storage
 from alphabeam.transforms.metadata.schema import SCHEMA
 from alphabeam.transforms.output import Output
@@ -180,7 +180,7 @@ def details(
         part = table.slice(start, DETAIL_ROWS)
         yield [
             {
-                **_details(record, output, folder, names, defaults),
+                **_details(record, folder, names, defaults),
                 **({"alike": alike[start + at]} if start + at in alike else {}),
             }
             for at, record in enumerate(part.to_pylist())
@@ -189,7 +189,6 @@ def details(
 
 def _details(
     record: dict[str, Any],
-    output: Output,
     folder: str,
     names: Sequence[str],
     defaults: Mapping[str, Any],
@@ -198,12 +197,12 @@ def _details(
     found = {
         "image": storage.canonical(image) if image and storage.is_local(image) else image,
         "source": link_between(folder, image),
-        "cutout": link_between(folder, output.uri(record["cutout"])) if record["cutout"] else None,
-        "mask": link_between(folder, output.uri(record["mask"])) if record["mask"] else None,
+        "cutout": link_within(record["cutout"]),
+        "mask": link_within(record["mask"]),
         "renditions": [
             {
                 "name": made["name"],
-                "link": link_between(folder, output.uri(made["uri"])) if made["uri"] else None,
+                "link": link_within(made["uri"]),
                 "wrong": "; ".join(filter(None, [made["error"], *(made["violations"] or ())])),
             }
             for made in record["renditions"] or ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import posixpath
 from urllib.parse import quote
@@ -10,7 +11,16 @@ from alphabeam.transforms import storage
 from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.storage.uris import chain, quoted_url
 
-__all__ = ["link_between"]
+__all__ = ["link_between", "link_within"]
+
+
+def link_within(name: str | None) -> str | None:
+    """The link from the report's page to an object of its output, None for none.
+
+    Args:
+        name: The object's, relative to the output.
+    """
+    return _quoted(f"../{name}") if name else None
 
 
 def link_between(folder: str, target: str) -> str | None:
@@ -30,7 +40,7 @@ def link_between(folder: str, target: str) -> str | None:
         return None
     try:
         if storage.is_local(folder) and storage.is_local(target):
-            here, there = (os.path.abspath(storage.canonical(uri)) for uri in (folder, target))
+            here, there = _place(folder), os.path.abspath(storage.canonical(target))
             return _quoted(os.path.relpath(there, here).replace(os.sep, "/"))
         page, there_chain = chain(folder), chain(target)
         if len(there_chain) != 1:
@@ -43,11 +53,13 @@ def link_between(folder: str, target: str) -> str | None:
         if storage.is_local(target):
             return None
         return _quoted(posixpath.relpath(f"/{one.name}", f"/{page[0].name}"))
-    except (
-        RowError,
-        ValueError,
-    ):  # a row's URI may be anything; another drive has no relative path
+    except (RowError, ValueError):  # a row's URI may be anything; drives have no path between them
         return None
+
+
+@functools.lru_cache(maxsize=16)  # all links of a report begin in one folder
+def _place(folder: str) -> str:
+    return os.path.abspath(storage.canonical(folder))
 
 
 def _quoted(path: str) -> str:
