@@ -121,20 +121,16 @@ def _snap(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], colour: Colour) -
     trace of a light edge stays where the edge is.
     """
     window = _visible(alpha)
-    pixels, alpha = pixels[window], alpha[window]
-    soft = cv2.inRange(alpha, 1, 254)
-    same, alike = (
-        cv2.inRange(
-            pixels,
-            tuple(max(0, value - reach) for value in colour),
-            tuple(min(255, value + reach) for value in colour),
-        )
-        for reach in (VEIL, _ALIKE)
-    )
-    edge = cv2.bitwise_or(255 - alike, cv2.inRange(alpha, 128, 255))
-    apart = 255 - cv2.dilate(edge, np.ones((5, 5), np.uint8))
-    gone = cv2.bitwise_or(same, cv2.bitwise_and(alike, apart))
-    pixels[cv2.bitwise_and(gone, soft) > 0] = colour
+    alpha = np.ascontiguousarray(alpha[window])
+    part = pixels[window].copy()
+    soft = np.flatnonzero(cv2.inRange(alpha, 1, 254) > 0)
+    flat = part.reshape(-1, 3)
+    apart = np.abs(flat[soft].astype(np.int16) - np.array(colour, np.int16)).max(1, initial=0)
+    edge = cv2.inRange(alpha, 128, 255)
+    edge.ravel()[soft[apart > _ALIKE]] = 255
+    beside = cv2.dilate(edge, np.ones((5, 5), np.uint8)).ravel()[soft]
+    flat[soft[(apart <= VEIL) | ((apart <= _ALIKE) & (beside == 0))]] = colour
+    pixels[window] = part
 
 
 def _fills(wanted: float, scale: float) -> bool:

@@ -117,7 +117,6 @@ def _jpeg(pixels: NDArray[np.uint8], tags: Tags, quality: int) -> bytes:
     options = [
         *(cv2.IMWRITE_JPEG_QUALITY, quality),
         *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
-        *(cv2.IMWRITE_JPEG_OPTIMIZE, 1),
     ]
     return tagged_jpeg(_by_opencv(".jpg", pixels, options), tags)
 

@@ -35,6 +35,7 @@ _SPECK = 3e-5  # of the frame's pixels: a smaller piece far from the others is d
 _FAR = 0.03  # of the frame's longer side: how far that is
 _SOFT = 2  # pixels of soft edge around a subject in a file without loss
 _INWARD = 6  # pixels: how far within the subject its colour is taken for the fringe
+_NORMAL = 4  # pixels over which an outline's direction is taken
 _FOREIGN = 48.0  # levels, all channels together: farther from a mixture with white is a fringe
 _MOST_OUTLINE = 20_000  # pixels of outline that are looked at
 
@@ -163,16 +164,15 @@ def _measured(found: Measures, pixels: NDArray[np.uint8], block: int) -> Measure
     box = (left, top, left + across, top + down) if across else None
     # 255 where a pixel must be white, so that what is dark there is wrong.
     wrong = cv2.bitwise_and(dark, cv2.bitwise_and(_outside(subject), 255 - _zone(subject, block)))
-    rim = _rim(dark.shape)
-    at_edge = (dark > 0) & rim
+    at_edge = _rim(dark)
     touched = (False, False, False, False)
-    edge, edge_worst = int(np.count_nonzero(at_edge)), 255 - int(dark[at_edge].max(initial=0))
+    edge, edge_worst = int(np.count_nonzero(at_edge)), 255 - int(at_edge.max())
     if box is not None and edge:
         touched = (left == 0, top == 0, box[2] == width, box[3] == height)
-        touching = np.count_nonzero(at_edge & (subject > 0))
+        touching = np.count_nonzero(_rim(subject))
         # What is dark at the edge is a subject that is cut, unless it goes all the way round.
-        if touching < 0.9 * np.count_nonzero(rim):
-            edge = int(np.count_nonzero(rim & (wrong > 0)))
+        if touching < 0.9 * len(at_edge):
+            edge = int(np.count_nonzero(_rim(wrong)))
     count = cv2.countNonZero(wrong)
     first = (0, 0)
     if count:
@@ -194,10 +194,9 @@ def _measured(found: Measures, pixels: NDArray[np.uint8], block: int) -> Measure
     )
 
 
-def _rim(shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    rim = np.zeros(shape, bool)
-    rim[[0, -1]] = rim[:, [0, -1]] = True
-    return rim
+def _rim(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The values at the frame's edge, the corners twice."""
+    return np.concatenate([plane[0], plane[-1], plane[:, 0], plane[:, -1]])
 
 
 def _without_specks(
@@ -282,14 +281,19 @@ def _fringe(pixels: NDArray[np.uint8], subject: NDArray[np.uint8], box: Box) -> 
     inner = cv2.erode(part, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
     # Two pixels of it: the outermost is nearly white, and says little.
     outline = inner - cv2.erode(inner, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
-    rows, columns = np.nonzero(outline)
-    if len(rows) < 32:
+    places = np.flatnonzero(outline > 0)
+    if len(places) < 32:
         return 0.0
-    step = -(-len(rows) // _MOST_OUTLINE)
-    rows, columns = rows[::step], columns[::step]
-    soft = cv2.GaussianBlur(part, (0, 0), 3.0)
-    across = cv2.Sobel(soft, cv2.CV_32F, 1, 0)[rows, columns]
-    down = cv2.Sobel(soft, cv2.CV_32F, 0, 1)[rows, columns]
+    step = -(-len(places) // _MOST_OUTLINE)
+    rows, columns = np.divmod(places[::step], outline.shape[1])
+    reach = 2 * _NORMAL
+    soft = cv2.blur(
+        cv2.copyMakeBorder(part, reach, reach, reach, reach, cv2.BORDER_CONSTANT),
+        (2 * _NORMAL + 1, 2 * _NORMAL + 1),
+    )
+    y, x = rows + reach, columns + reach
+    across = soft[y, x + _NORMAL].astype(np.float32) - soft[y, x - _NORMAL]
+    down = soft[y + _NORMAL, x].astype(np.float32) - soft[y - _NORMAL, x]
     length = np.maximum(np.hypot(across, down), 1e-3)
     to_row = np.rint(rows + _INWARD * down / length).astype(int)
     to_column = np.rint(columns + _INWARD * across / length).astype(int)
@@ -298,9 +302,9 @@ def _fringe(pixels: NDArray[np.uint8], subject: NDArray[np.uint8], box: Box) -> 
     good[good] &= inner[to_row[good], to_column[good]] > 0
     if np.count_nonzero(good) < 32:
         return 0.0
-    frame = pixels[top:bottom, left:right].astype(np.float32)
-    own = frame[to_row[good], to_column[good]] - 255
-    edge = frame[rows[good], columns[good]] - 255
+    frame = pixels[top:bottom, left:right]
+    own = frame[to_row[good], to_column[good]].astype(np.float32) - 255
+    edge = frame[rows[good], columns[good]].astype(np.float32) - 255
     share = np.clip((edge * own).sum(1) / np.maximum((own * own).sum(1), 1), 0, 1)
     apart = np.abs(edge - share[:, None] * own).sum(1)
     return float(np.mean(apart > _FOREIGN))

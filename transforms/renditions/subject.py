@@ -178,11 +178,11 @@ def _without_shadow(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _linear(rgba: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """Colours in linear light times alpha, and alpha: uint16 HxWx4, 0..65535."""
-    rgba = np.ascontiguousarray(rgba)
     alpha = cv2.extractChannel(rgba, 3)
-    out: NDArray[np.uint16] = cv2.LUT(rgba, _to_linear())
+    # What is transparent has no colour.
+    out: NDArray[np.uint16] = cv2.LUT(cv2.copyTo(rgba, alpha), _to_linear())
     cv2.insertChannel(cv2.multiply(alpha, 257, dtype=cv2.CV_16U), out, 3)
-    thin = np.flatnonzero(alpha < 255)
+    thin = np.flatnonzero(cv2.inRange(alpha, 1, 254) > 0)
     flat = out.reshape(-1, 4)
     weights = alpha.ravel()[thin][:, None] * np.float32(1 / 255)
     flat[thin, :3] = np.rint(flat[thin, :3] * weights)
@@ -202,7 +202,7 @@ def _straight(linear: NDArray[np.uint16]) -> NDArray[np.uint8]:
         encoded[eight.ravel()[soft] == 0] = 0
         colours.reshape(-1, 3)[soft] = encoded
     out: NDArray[np.uint8] = cv2.cvtColor(colours, cv2.COLOR_RGB2RGBA)
-    out[..., 3] = eight
+    cv2.insertChannel(eight, out, 3)
     return out
 
 
@@ -234,12 +234,13 @@ def _enlarged(rgba: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint
     large = cv2.resize(premultiplied, size, interpolation=cv2.INTER_CUBIC)
     out: NDArray[np.uint8] = cv2.multiply(large, 1.0, dtype=cv2.CV_8U)  # rounds, and cuts
     # Beside an edge, alpha overshoots as the colours do.
-    soft = (cv2.inRange(out[..., 3], 1, 254) > 0) | (large[..., 3] > 255.5)
-    values = large[soft]
-    straight = values[:, :3] * (255 / np.maximum(values[:, 3:], 0.5))
-    out[soft, :3] = np.rint(np.clip(straight, 0, 255))
-    out[out[..., 3] == 0] = 0
-    return out
+    alpha = cv2.extractChannel(large, 3)
+    soft = np.flatnonzero((alpha < 254.5) & (alpha > 0.5) | (alpha > 255.5))
+    values = large.reshape(-1, 4)[soft]
+    straight = values[:, :3] * (255 / values[:, 3:])
+    out.reshape(-1, 4)[soft, :3] = np.rint(np.clip(straight, 0, 255))
+    clear: NDArray[np.uint8] = cv2.copyTo(out, cv2.extractChannel(out, 3))
+    return clear
 
 
 @functools.cache
