@@ -109,13 +109,16 @@ class Subject:
     """
 
     def __init__(self, rgba: NDArray[np.uint8], *, shadow: bool = False) -> None:
-        alpha = rgba[..., 3]
         self.size = (rgba.shape[1], rgba.shape[0])
-        self.box = box_of(_without_shadow(rgba) if shadow else alpha)
         self._shadow = shadow
-        left, top, width, height = cv2.boundingRect(alpha)
+        left, top, width, height = cv2.boundingRect(rgba[..., 3])
         self._crop = (left, top, left + width, top + height)
         self._rgba = rgba[top : top + height, left : left + width]
+        self.box: Box | None = None
+        if width:
+            seen = _without_shadow(self._rgba) if shadow else self._rgba[..., 3]
+            box = box_of(seen)
+            self.box = box and (box[0] + left, box[1] + top, box[2] + left, box[3] + top)
         self._linear: NDArray[np.uint16] | None = None
 
     def resampled(
