@@ -148,3 +148,17 @@ def test_the_veils_ramp_is_monotonic_and_changes_nothing_above_it() -> None:
     thin = without_veil(values)[0].astype(int)
     assert (np.diff(thin) >= 0).all()
     assert (thin[:6] == 0).all() and (thin[12:] == np.arange(12, 256)).all()
+
+
+def test_a_clear_rim_goes_over_into_white_and_what_is_enclosed_stays() -> None:
+    """A disc of 253 with a grey ring in it: outside the ring it is white, inside it is 253."""
+    rgba = disc(400, 150, (253, 253, 253))
+    ring = disc(400, 90)[..., 3].astype(int) - disc(400, 70)[..., 3]
+    rgba[ring > 128, :3] = 120
+    pixels = compose(Rendition(name="a", canvas=400, fill=0.75), Subject(rgba)).pixels
+    assert (pixels[60:75, 200] == 255).all()
+    assert (pixels[195:205, 200] == 253).all()
+    on_grey = compose(
+        Rendition(name="a", canvas=400, fill=0.75, background="#fafafa"), Subject(rgba)
+    ).pixels
+    assert (on_grey[62:75, 200] == 253).all()
