@@ -40,8 +40,7 @@ def link_between(folder: str, target: str) -> str | None:
         return None
     try:
         if storage.is_local(folder) and storage.is_local(target):
-            here, there = _place(folder), os.path.abspath(storage.canonical(target))
-            return _quoted(os.path.relpath(there, here).replace(os.sep, "/"))
+            return _quoted(_relative(storage.canonical(target), _place(folder)))
         page, there_chain = chain(folder), chain(target)
         if len(there_chain) != 1:
             return None
@@ -58,8 +57,22 @@ def link_between(folder: str, target: str) -> str | None:
 
 
 @functools.lru_cache(maxsize=16)  # all links of a report begin in one folder
-def _place(folder: str) -> str:
-    return os.path.abspath(storage.canonical(folder))
+def _place(folder: str) -> list[str]:
+    return os.path.abspath(storage.canonical(folder)).split(os.sep)
+
+
+def _relative(target: str, here: list[str]) -> str:
+    """The way from a folder, in its parts, to a file; both absolute and without links.
+
+    ``os.path.relpath`` makes both absolute again, which is most of what a report costs.
+    """
+    there = target.split(os.sep)
+    if there[0] != here[0]:
+        raise ValueError("another drive")
+    same = 0
+    while same < min(len(here), len(there) - 1) and here[same] == there[same]:
+        same += 1
+    return "/".join([*[".."] * (len(here) - same), *there[same:]])
 
 
 def _quoted(path: str) -> str:
