@@ -163,11 +163,13 @@ def rows_to_submit(job: Job, backend: PicpikBackend, fresh: bool = False) -> int
     surveyed = survey(manifest)
     finished = None if fresh else FinishedRows(output)
     tasks = backend.tasks()
+    renditions = renditions_of(job, taken_names(job))
 
     def task_of(row: Row) -> str | None:
         if row.status != PENDING:
             return None
         try:
+            renditions.plan(row)
             if finished is not None:
                 row, found = look_up(row, backend, finished, output, allow)
                 if found is not None:

@@ -307,3 +307,25 @@ def test_collisions_are_found_whatever_the_letter_case() -> None:
     taken = collisions(rows, renditions)
     assert len(taken) == 1
     assert collisions(rows, Renditions((Rendition(name="a"),))) == frozenset()
+
+
+def test_what_cannot_be_named_is_not_counted_as_to_be_bought(shop: Shop) -> None:
+    from alphabeam.pipelines.catalogue import backend_of
+    from alphabeam.pipelines.check import rows_to_submit
+    from alphabeam.pipelines.job_file import load_job
+    from alphabeam.transforms.backends.picpik import PicpikBackend
+
+    shop.manifest(
+        "id,image,sku\n"
+        f"a,{shop.picture('a.png', 1)},S1\n"
+        f"b,{shop.picture('b.png', 2)},\n"
+        f"c,{shop.picture('c.png', 3)},S1\n"
+        f"d,{shop.picture('d.png', 4)},S2\n"
+    )
+    with_renditions(shop, {**FRONT, "file": "{sku}"})
+    text = shop.job.read_text().replace(f"model: {shop.model}", "kind: picpik")
+    shop.job.write_text(text)
+    job = load_job(str(shop.job))
+    backend = backend_of(job)
+    assert isinstance(backend, PicpikBackend)
+    assert rows_to_submit(job, backend) == 1
