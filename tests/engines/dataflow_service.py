@@ -201,3 +201,5 @@ def running_service(options: storage.StorageOptions) -> Iterator[Service]:
         while "RUNNING" in service.states.values() and time.monotonic() < deadline:
             time.sleep(0.2)
         server.shutdown()
+        for workers in service.pools.values():  # also of jobs that were cancelled
+            workers.stop()

@@ -81,6 +81,12 @@ class Pool:
         for worker in self.workers():
             os.kill(worker, signal.SIGKILL)
 
+    def stop(self) -> None:
+        """Ends the pool and all its workers."""
+        self.kill()
+        self._process.kill()
+        self._process.wait(10)
+
 
 @contextmanager
 def pool(programs: Path, **more: str) -> Iterator[Pool]:
@@ -103,9 +109,7 @@ def pool(programs: Path, **more: str) -> Iterator[Pool]:
             _listens(port, process)
             yield running
         finally:
-            running.kill()
-            process.kill()
-            process.wait(10)
+            running.stop()
 
 
 def _listens(port: int, process: subprocess.Popen[bytes], seconds: float = 180) -> None:
