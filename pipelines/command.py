@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import re
@@ -138,6 +139,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is None:
         outlive_readers()
+        # A job makes many objects that live long and have no cycles. With Python's own threshold
+        # of 700, looking through them took a tenth of a night on which nothing has changed.
+        gc.set_threshold(20_000, 20, 20)
     given = list(sys.argv[1:] if arguments is None else arguments)
     configure()  # whichever command it is, libraries say nothing
     if given[:1] == ["lint"]:

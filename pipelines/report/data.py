@@ -194,8 +194,10 @@ def _details(
     defaults: Mapping[str, Any],
 ) -> dict[str, Any]:
     image = record["image"]
+    if image and storage.is_local(image):
+        image = storage.canonical(image)
     found = {
-        "image": storage.canonical(image) if image and storage.is_local(image) else image,
+        "image": image,
         "source": link_between(folder, image),
         "cutout": link_within(record["cutout"]),
         "mask": link_within(record["mask"]),
@@ -214,12 +216,10 @@ def _details(
         },
         "finished": record["finished_at"].isoformat() if record["finished_at"] else None,
         "own": dict(record["extra"] or ()),
-        **{name: _number(record[name]) for name in _DETAILS},
     }
+    for name in _DETAILS:
+        value = record[name]
+        if type(value) is float:
+            value = None if value != value else round(value, 4)
+        found[name] = value
     return {name: value for name, value in found.items() if value not in (None, "", {}, [])}
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, float):
-        return None if value != value else round(value, 4)
-    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import io
 import logging
 import threading
@@ -202,7 +203,8 @@ class _Keys:
 
     def find(self, key: int) -> list[int]:
         """The places of a key, the latest first."""
-        start = stop = int(self._keys.searchsorted(np.uint64(key)))
+        # NumPy's own search lets another thread in each time, and then waits for its turn.
+        start = stop = bisect.bisect_left(self._keys, key)
         while stop < len(self._keys) and self._keys[stop] == key:
             stop += 1
         return [int(place) for place in self._places[start:stop][::-1]]
