@@ -149,9 +149,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return lint.main(given[1:])
     if given[:1] in (["report"], ["sheet"]):
-        from alphabeam.pipelines.report import command
+        from alphabeam.pipelines import report_command
 
-        return (command.report if given[0] == "report" else command.sheet)(given[1:])
+        return (report_command.report if given[0] == "report" else report_command.sheet)(given[1:])
     if given[:1] == ["presets"]:
         return _print_presets(given[1:])
     beam_arguments: list[str] = []
@@ -274,7 +274,10 @@ def _run_here(
             holder.sweep()
             if options.prune:
                 prune(output)
-    return _summarize(job, output, run_id, read_metrics(result), started, options.prune)
+    metrics = read_metrics(result)
+    del pipeline, result
+    gc.collect()  # the runner's buffers; the report may need the room
+    return _summarize(job, output, run_id, metrics, started, options.prune)
 
 
 def _run_remotely(

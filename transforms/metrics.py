@@ -8,6 +8,7 @@ called because Dataflow looks for that name before it adds workers). Distributio
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,5 +81,6 @@ def read_metrics(result: Any) -> dict[str, int | Mapping[str, float]]:
     return dict(sorted(numbers.items()))
 
 
+@functools.lru_cache(maxsize=64)  # each row counts several
 def _counter(name: str) -> Any:
     return Metrics.counter(NAMESPACE, name)
