@@ -218,7 +218,7 @@ def _job(**sections: Any) -> Job:
     try:
         return parse_job(json.dumps(given), "pipeline.yaml")
     except JobFileError as error:
-        # Where something stands in the text that was just made is no help.
+        # The lines and columns of a generated text would only confuse.
         lines = [re.sub(r"^pipeline\.yaml:\d+:\d+: ", "", line) for line in str(error).splitlines()]
         raise ValueError("\n".join(lines)) from None
 

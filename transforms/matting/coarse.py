@@ -161,11 +161,12 @@ def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = N
     alpha = np.ascontiguousarray(alpha)
     if box is not None:
         drop_neighbours(alpha, region, box)
+    background = even_background(alpha, seen)
+    if background is None:
+        return CoarseAlpha(alpha, region, (height, width))
     before = alpha.copy()
-    mirrored = opened = False
-    if (background := even_background(alpha, seen)) is not None:
-        mirrored = drop_reflection(alpha, background)
-        opened = open_loops(alpha, background)
+    mirrored = drop_reflection(alpha, background)
+    opened = open_loops(alpha, background)
     changed = before if mirrored or opened else None
     return CoarseAlpha(alpha, region, (height, width), changed, mirrored)
 

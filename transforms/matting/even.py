@@ -30,13 +30,11 @@ class EvenBackground:
     Attributes:
         colours: float32 hxwx3, 0..1, the picture.
         plane: float32 hxwx3, 0..1, the background as it is or would be at each pixel.
-        known: bool hxw, where it is seen, away from the subject.
         noise: How much it scatters about the plane: the standard deviation of a channel.
     """
 
     colours: NDArray[np.float32]
     plane: NDArray[np.float32]
-    known: NDArray[np.bool_]
     noise: float
 
     def difference(self) -> NDArray[np.float32]:
@@ -73,4 +71,4 @@ def even_background(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> EvenB
     down, across = (np.arange(n, dtype=np.float32)[:, None] / n for n in (height, width))
     plane = (fit[0] + down * fit[1])[:, None] + (across * fit[2])[None]
     colours = colours.astype(np.float32) * np.float32(1 / 255)
-    return EvenBackground(colours, plane, known, max(noise, _LEAST_NOISE))
+    return EvenBackground(colours, plane, max(noise, _LEAST_NOISE))

@@ -175,7 +175,7 @@ def join(folder: str, *names: str) -> str:
 def _around(folder: str) -> tuple[str, str]:
     """What stands before and behind a name below a folder."""
     links = chain(folder)
-    mark = "\0"  # stands in no URI
+    mark = "\0"  # no URI contains it
     text = _with_name(folder, links, [*_segments(links[_named(links)]), mark])
     before, _, behind = text.partition(mark)
     return before, behind
