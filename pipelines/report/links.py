@@ -5,13 +5,25 @@ from __future__ import annotations
 import functools
 import os
 import posixpath
+from collections.abc import Callable
 from urllib.parse import quote
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from alphabeam.pipelines.report import as_json
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.storage.uris import chain, quoted_url
 
-__all__ = ["link_between", "link_within"]
+__all__ = ["images_and_links", "link_between", "link_within", "links_within"]
+
+# Names of letters that mean themselves in links, and lead nowhere else.
+_PLAIN_NAME = r"^[A-Za-z0-9_.~/-]*$"
+_PLAIN_URI = (
+    r"^(?P<folder>(?:[a-z0-9]+://[A-Za-z0-9.-]+/|/)?(?:[A-Za-z0-9_.~-]+/)*)"
+    r"(?P<name>[A-Za-z0-9_][A-Za-z0-9_.~-]*)$"
+)
 
 
 def link_within(name: str | None) -> str | None:
@@ -21,6 +33,59 @@ def link_within(name: str | None) -> str | None:
         name: The object's, relative to the output.
     """
     return _quoted(f"../{name}") if name else None
+
+
+def links_within(names: pa.Array) -> pa.Array:
+    """`link_within` of many names, as JSON."""
+    names = pc.if_else(pc.equal(names, ""), pa.scalar(None, pa.string()), names)
+    plain = pc.match_substring_regex(names, _PLAIN_NAME)
+    return as_json.mended(
+        as_json.joined('"../', names, '"'),
+        plain,
+        names,
+        lambda one: as_json.value(link_within(one)),
+    )
+
+
+def images_and_links(images: pa.Array, folder: str) -> tuple[pa.Array, pa.Array]:
+    """Sources' URIs, local ones as a manifest anywhere may name them, and links to them, as JSON.
+
+    Both are made of the folder's and the file's name, where these are of ordinary letters: sources
+    share a few folders.
+
+    Args:
+        images: The URIs.
+        folder: Of the page.
+    """
+    parts = pc.extract_regex(images, _PLAIN_URI)
+    folders, names = pc.struct_field(parts, [0]), pc.struct_field(parts, [1])
+    # a name that the page's folder has too may be that folder
+    shared = pc.is_in(names, value_set=pa.array(folder.split("/")))
+    plain = pc.and_(pc.is_valid(names), pc.invert(shared))
+    found = pc.dictionary_encode(folders)
+    longer = "x" * (len(folder) + 1)  # than any part of the page's folder
+    inside = [f"{one}{longer}" for one in found.dictionary.to_pylist()]
+
+    def of_name(function: Callable[[str], str | None]) -> pa.Array:
+        made = (function(one) for one in inside)
+        before = pa.array(
+            [one and as_json.value(one.removesuffix(longer))[1:-1] for one in made], pa.string()
+        )
+        whole = as_json.joined('"', before.take(found.indices), names, '"')
+        return as_json.mended(whole, plain, images, lambda one: _value(function(one)))
+
+    return of_name(_image), of_name(lambda one: link_between(folder, one))
+
+
+def _image(uri: str) -> str:
+    try:
+        return storage.canonical(uri) if uri and storage.is_local(uri) else uri
+    except RowError:  # a failed row's URI may be anything
+        return uri
+
+
+def _value(text: str | None) -> str | None:
+    return as_json.value(text) if text else None
 
 
 def link_between(folder: str, target: str) -> str | None:

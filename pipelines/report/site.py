@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from alphabeam.pipelines.report import as_json
 from alphabeam.pipelines.report.data import (
     CHUNK_ROWS,
     DETAIL_ROWS,
@@ -143,7 +144,7 @@ def _data(
     alike, found = _compared(rows, str(summary.get("product") or ""))
     flags = listing.flags + Counter(flag for flags in found.values() for flag in flags)
     for number, chunk in enumerate(chunks(rows, columns, index, summary["run_id"], found)):
-        yield f"{folder}/rows-{number:04d}.js", script("rows", number, chunk)
+        yield f"{folder}/rows-{number:04d}.js", script("rows", number, as_json.value(chunk))
     defaults = summary.get("parameters") or {p.name: p.default for p in PARAMETERS}
     for number, some in enumerate(details(rows, output, defaults, alike)):
         yield f"{folder}/details-{number:04d}.js", script("details", number, some)
@@ -153,35 +154,37 @@ def _data(
         script(
             "summary",
             summary["run_id"],
-            {
-                **{name: value for name, value in summary.items() if name in shown},
-                "output": _identity(output),
-                "folder": folder,
-                "listed": rows.num_rows,
-                "chunk": CHUNK_ROWS,
-                "detail": DETAIL_ROWS,
-                "flags": dict(flags.most_common()),
-                "errors": dict(listing.errors.most_common()),
-                "confidences": listing.confidences.tolist(),
-                "backends": dict(listing.backends.most_common()),
-                "columns": [
-                    {"name": name, "values": values, "counts": counts}
-                    for name, values, counts in zip(*columns, strict=True)
-                ],
-                "settings": [
-                    {
-                        "name": one.name,
-                        "default": defaults.get(one.name),
-                        "choices": [*one.choices]
-                        or (["true", "false"] if one.type is bool else []),
-                        "low": one.low,
-                        "high": one.high,
-                        "meaning": one.meaning,
-                    }
-                    for one in PARAMETERS
-                ],
-                "shards": index.names,
-            },
+            as_json.value(
+                {
+                    **{name: value for name, value in summary.items() if name in shown},
+                    "output": _identity(output),
+                    "folder": folder,
+                    "listed": rows.num_rows,
+                    "chunk": CHUNK_ROWS,
+                    "detail": DETAIL_ROWS,
+                    "flags": dict(flags.most_common()),
+                    "errors": dict(listing.errors.most_common()),
+                    "confidences": listing.confidences.tolist(),
+                    "backends": dict(listing.backends.most_common()),
+                    "columns": [
+                        {"name": name, "values": values, "counts": counts}
+                        for name, values, counts in zip(*columns, strict=True)
+                    ],
+                    "settings": [
+                        {
+                            "name": one.name,
+                            "default": defaults.get(one.name),
+                            "choices": [*one.choices]
+                            or (["true", "false"] if one.type is bool else []),
+                            "low": one.low,
+                            "high": one.high,
+                            "meaning": one.meaning,
+                        }
+                        for one in PARAMETERS
+                    ],
+                    "shards": index.names,
+                }
+            ),
         ),
     )
 
