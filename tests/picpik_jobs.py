@@ -9,11 +9,12 @@ import random
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -28,6 +29,7 @@ from alphabeam.transforms.rows import Row
 from tests.conftest import Shop, encoded, product
 
 __all__ = [
+    "AfterKills",
     "Kills",
     "PicpikShop",
     "bought_by_a_process",
@@ -150,9 +152,25 @@ def bought_by_a_process(
         return [picture.row.error_code for picture in done]
 
 
+class AfterKills(NamedTuple):
+    """The rows after `kill_five_times`, by id.
+
+    Attributes:
+        unknown: Those whose purchase the ledger has as unknown.
+        known: Those whose task it knows.
+        bought: Those that were bought.
+        never_sent: Those that are unknown, and were not bought.
+    """
+
+    unknown: set[str]
+    known: set[str]
+    bought: set[str]
+    never_sent: set[str]
+
+
 def kill_five_times(
     backend: Callable[[], PicpikBackend], output: Output, rows: list[Row], emulator: Emulator
-) -> tuple[set[str], set[str], set[str]]:
+) -> AfterKills:
     """Lets processes do rows, each killed (SIGKILL) once it has bought some.
 
     Args:
@@ -162,8 +180,10 @@ def kill_five_times(
         emulator: The API.
 
     Returns:
-        The rows whose purchase the ledger has as unknown, those whose task it knows, and those
-        that were bought.
+        What became of the rows. Two things are checked, at any speed of the machine and the store:
+        what was bought is known or unknown; and what is unknown and was not bought is a request
+        that had begun. An intent is durable before a request's last bytes leave, so a kill may
+        fall in between; but what waits for its turn has none.
     """
     processes = multiprocessing.get_context("forkserver")
     for kill in range(5):
@@ -175,15 +195,27 @@ def kill_five_times(
         time.sleep(0.04 + kill / 12)
         process.kill()
         process.join()
-    time.sleep(1.0)  # what was on its way has arrived
+    _let_arrive(emulator)
     ledger, some = Submissions(output), backend()
     fingerprinted = [some.fingerprinted(row) for row in rows]
     entries = {row.id: ledger.find(row.fingerprint or "") for row in fingerprinted}
-    return (
-        {id for id, entry in entries.items() if entry is not None and entry.is_unknown},
-        {id for id, entry in entries.items() if entry is not None and entry.task_uid},
-        {row.id for row in fingerprinted if emulator.tasks_by_request[row.request_uuid]},
-    )
+    unknown = {id for id, entry in entries.items() if entry is not None and entry.is_unknown}
+    known = {id for id, entry in entries.items() if entry is not None and entry.task_uid}
+    bought = {row.id for row in fingerprinted if emulator.tasks_by_request[row.request_uuid]}
+    assert known <= bought <= known | unknown
+    assert len(unknown - bought) <= emulator.cut_off
+    return AfterKills(unknown, known, bought, unknown - bought)
+
+
+def _let_arrive(emulator: Emulator) -> None:
+    """Waits until the emulator has seen all that processes sent which are gone now."""
+    for _ in range(2):  # it takes connections one after the other: this one is the last
+        with urllib.request.urlopen(f"{emulator.endpoint}/_emulator/state", timeout=60) as answer:
+            answer.read()
+    deadline = time.monotonic() + 60
+    while emulator.begun > sum(emulator.requests.values()) + emulator.cut_off:
+        assert time.monotonic() < deadline, "a request neither arrives nor ends"
+        time.sleep(0.01)
 
 
 @dataclass

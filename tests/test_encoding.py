@@ -25,7 +25,7 @@ def opened(data):
     return Image.open(io.BytesIO(data))
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 @given(rgba=images(4))
 def test_png_keeps_every_pixel_and_the_channel_order(rgba):
     image = opened(encode_cutout(rgba))
@@ -33,7 +33,7 @@ def test_png_keeps_every_pixel_and_the_channel_order(rgba):
     assert np.array_equal(np.asarray(image), rgba)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 @given(rgba=images(4))
 def test_webp_keeps_every_visible_pixel(rgba):
     image = opened(encode_cutout(rgba, "webp"))
@@ -44,7 +44,7 @@ def test_webp_keeps_every_visible_pixel(rgba):
     assert np.array_equal(back[seen], rgba[seen])
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 @given(alpha=hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40))))
 def test_mask_is_8_bit_grey(alpha):
     image = opened(encode_mask(alpha))

@@ -13,7 +13,7 @@ sides = st.integers(1, 30)
 colours = st.tuples(*[st.integers(0, 255)] * 3)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(rgba=hnp.arrays(np.uint8, st.tuples(sides, sides, st.just(4))), background=colours)
 def test_composite_is_the_rounded_mixture(rgba, background):
     alpha = rgba[..., 3:] / 255
@@ -28,7 +28,7 @@ def test_composite_of_several_strips():
         assert np.array_equal(whole[row], composite_over(rgba[row : row + 1], (10, 20, 30))[0])
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(alpha=hnp.arrays(np.uint8, st.tuples(sides, sides), elements=st.sampled_from([0, 0, 0, 1])))
 def test_subject_box_is_the_tightest(alpha):
     rows, columns = np.nonzero(alpha)

@@ -460,7 +460,7 @@ def test_other_formats_cut_off(format: str) -> None:
         assert code in (ErrorCode.TRUNCATED_IMAGE, ErrorCode.NOT_AN_IMAGE), kept
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     format=st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP"]),
     at=st.floats(0, 1),

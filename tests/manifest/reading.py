@@ -14,9 +14,7 @@ from alphabeam.transforms.manifest import (
 )
 from alphabeam.transforms.rows import FAILED, PENDING, Row
 
-QUICK = settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+QUICK = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def read(manifest: Manifest | Path | str) -> list[Row]:

@@ -21,7 +21,7 @@ REFINER = Refiner()
 planes = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40))
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(coarse=planes, erode=st.integers(0, 40), more=st.integers(0, 20), low=st.integers(0, 120))
 def test_a_larger_erode_size_never_narrows_the_band(coarse, erode, more, low):
     narrow = make_trimap(coarse, 240, low, erode)
@@ -32,7 +32,7 @@ def test_a_larger_erode_size_never_narrows_the_band(coarse, erode, more, low):
     assert np.array_equal(wide[known], narrow[known])
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(coarse=planes, low=st.integers(0, 100), high=st.integers(150, 255), step=st.integers(0, 40))
 def test_stricter_thresholds_never_narrow_the_band(coarse, low, high, step):
     strict = make_trimap(coarse, high, max(low - step, 0), 3)
@@ -40,7 +40,7 @@ def test_stricter_thresholds_never_narrow_the_band(coarse, low, high, step):
     assert ((loose != UNKNOWN) | (strict == UNKNOWN)).all()
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 @given(trimap=planes, seed=st.integers(0, 9), refine=st.booleans())
 def test_any_trimap_gives_alpha(trimap, seed, refine):
     trimap = np.array([BACKGROUND, UNKNOWN, FOREGROUND], np.uint8)[trimap % 3]
@@ -160,7 +160,7 @@ def test_the_foregrounds_own_colour_is_estimated(colour):
     assert np.abs(rgba[soft][:, :3].astype(int) - fore).mean() < 6
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 @given(alpha=planes, seed=st.integers(0, 9))
 def test_colours_of_any_alpha(alpha, seed):
     image = np.random.default_rng(seed).integers(0, 256, (*alpha.shape, 3), np.uint8)
@@ -231,7 +231,7 @@ def test_what_is_dropped_is_flagged():
 
 
 @given(plane=planes)
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 def test_pooling_takes_the_largest(plane):
     padded = np.pad(plane, ((0, plane.shape[0] % 2), (0, plane.shape[1] % 2)))
     blocks = padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2)

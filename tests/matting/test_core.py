@@ -67,7 +67,7 @@ parameters = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 @given(
     height=st.integers(1, 70),
     width=st.integers(1, 70),
@@ -127,7 +127,7 @@ def test_only_mask_gives_the_same_alpha():
     assert replace(mask, alpha=None) == replace(full, alpha=None, rgba=None)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15)
 @given(
     left=st.integers(0, 100), top=st.integers(0, 100), w=st.integers(1, 300), h=st.integers(1, 300)
 )

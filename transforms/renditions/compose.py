@@ -7,6 +7,7 @@ photo again.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import cv2
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from alphabeam.transforms.parameters import Box
 from alphabeam.transforms.renditions.background import Colour
-from alphabeam.transforms.renditions.geometry import Size, lay_out, place
+from alphabeam.transforms.renditions.geometry import Layout, Size, lay_out, place
 from alphabeam.transforms.renditions.settings import Rendition
 from alphabeam.transforms.renditions.shadow import contact_shadow, drop_shadow
 from alphabeam.transforms.renditions.subject import (
@@ -31,6 +32,7 @@ __all__ = ["Composed", "EmptySubjectError", "compose"]
 _WHITE = (255, 255, 255)
 _FAINT = 9  # levels: what a JPEG may bring under 2 %
 _ALIKE = 16  # levels that are seen at an edge only
+_TRIES = 4  # scales, of which the first is nearly always right
 _SHARPEN_RADIUS = 0.8  # standard deviation, pixels of the rendition
 
 
@@ -79,26 +81,19 @@ def compose(
     layout = lay_out(rendition, Size(right - left, bottom - top), Size(*subject.size))
     background = rendition.parsed_background
     transparent = background.is_transparent or rendition.content == "mask"
-    scale = layout.scale
-    rgba, box, origin = subject.resampled(scale, veil=transparent)
     if rendition.canvas == "source":
+        scale = layout.scale
+        rgba, box, origin = subject.resampled(scale, veil=transparent)
         at = origin[0] * -1, origin[1] * -1
     else:
-        # What is finer than a pixel vanishes, and may have reached beyond the rest.
-        asked = max((right - left) * scale, (bottom - top) * scale)
-        found = max(box[2] - box[0], box[3] - box[1])
-        if found + 1 < asked:
-            wider = scale * asked / found
-            wider = min(wider, 1.0) if scale <= 1 else wider
-            again = subject.resampled(wider, veil=transparent)
-            left, top, right, bottom = again[1]
-            if max(right - left, bottom - top) <= asked + 1:  # it has not come back
-                (rgba, box, origin), scale = again, wider
+        limit = rendition.upscale_limit if layout.scale > 1 else 1.0
+        rgba, box, scale = _fitted(subject, layout, limit, veil=transparent)
         at = place(rendition, layout, box, stand_of(rgba[..., 3], box))
     canvas = _on_canvas(rgba, at, (layout.width, layout.height))
     placed = _moved(box, at, (layout.width, layout.height))
+    filled = layout.scale >= layout.wanted * 0.995
     if rendition.content == "mask":
-        return Composed(canvas[..., 3].copy(), placed, scale, _fills(layout.wanted, scale))
+        return Composed(canvas[..., 3].copy(), placed, scale, filled)
     if rendition.sharpen:
         _sharpen(canvas, rendition.sharpen)
     shadow = _shadow(rendition, canvas[..., 3], placed)
@@ -113,7 +108,7 @@ def compose(
             _snap(pixels, canvas[..., 3], background.colours[0])
     else:
         pixels = canvas
-    return Composed(pixels, placed, scale, _fills(layout.wanted, scale))
+    return Composed(pixels, placed, scale, filled)
 
 
 def _snap(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], colour: Colour) -> None:
@@ -164,8 +159,42 @@ def _within(part: NDArray[np.uint8], levels: int) -> NDArray[np.uint8]:
     return mask
 
 
-def _fills(wanted: float, scale: float) -> bool:
-    return scale >= wanted * 0.995
+def _fitted(
+    subject: Subject, layout: Layout, limit: float, *, veil: bool
+) -> tuple[NDArray[np.uint8], Box, float]:
+    """The subject at the size at which what is seen of it has the extent that was asked for.
+
+    What is finer than a pixel vanishes, and may have reached beyond the rest; a soft edge may fall
+    under 2 %. So the box is measured, and other scales are tried where it is not within a pixel.
+
+    Args:
+        subject: The cutout; it is not empty.
+        layout: Where it goes.
+        limit: The largest scale.
+        veil: See `Subject.resampled`.
+
+    Returns:
+        uint8 hxwx4, straight alpha; the subject's box in it; and its scale. Where a tip comes and
+        goes with the scale, no scale is right: then the largest without it.
+    """
+    assert subject.box is not None
+    axis, scale = layout.axis, layout.scale
+    asked = (subject.box[axis + 2] - subject.box[axis]) * scale
+    low, high = 0.0, math.inf  # scales that were too small, and too large
+    tried: list[tuple[tuple[bool, float], tuple[NDArray[np.uint8], Box, float]]] = []
+    while True:
+        rgba, box, _ = subject.resampled(scale, veil=veil)
+        found = box[axis + 2] - box[axis]
+        tried.append(((found > asked + 1, abs(found - asked)), (rgba, box, scale)))
+        if abs(found - asked) <= 1 or len(tried) == _TRIES:
+            break
+        low, high = (scale, high) if found < asked else (low, scale)
+        better = scale * asked / found
+        better = min(better if low < better < high else (low + high) / 2, limit)
+        if better == scale:
+            break
+        scale = better
+    return min(tried, key=lambda one: one[0])[1]
 
 
 def _on_canvas(

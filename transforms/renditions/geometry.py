@@ -28,6 +28,7 @@ class Layout(NamedTuple):
         scale: Of the subject, against its source.
         room: Left, top, right and bottom of the room within which the subject is aligned, pixels.
         wanted: The scale at which the subject would fill the canvas as asked.
+        axis: The direction in which the subject fills its room: 0 across, 1 down.
     """
 
     width: int
@@ -35,6 +36,7 @@ class Layout(NamedTuple):
     scale: float
     room: tuple[float, float, float, float]
     wanted: float
+    axis: int
 
 
 def lay_out(rendition: Rendition, subject: Size, source: Size) -> Layout:
@@ -57,7 +59,7 @@ def lay_out(rendition: Rendition, subject: Size, source: Size) -> Layout:
         longest = min(max(source), rendition.max_side or math.inf, rendition.largest_side)
         scale = longest / max(source)
         width, height = _whole(source.width * scale), _whole(source.height * scale)
-        return Layout(width, height, scale, (0, 0, width, height), scale)
+        return Layout(width, height, scale, (0, 0, width, height), scale, _longer(subject))
     if canvas.kind == "fit":
         return _fitted(rendition, margins, subject)
     if canvas.kind == "ratio":
@@ -72,9 +74,10 @@ def lay_out(rendition: Rendition, subject: Size, source: Size) -> Layout:
     room = min(right - left, width * filled), min(bottom - top, height * filled)
     if min(room) < 1:
         raise ValueError(f"margin: {rendition.margin!r} leaves no room on {width}x{height}")
-    wanted = min(room[0] / subject.width, room[1] / subject.height)
+    fills = room[0] / subject.width, room[1] / subject.height
+    wanted = min(fills)
     scale = min(wanted, rendition.upscale_limit)
-    return Layout(width, height, scale, (left, top, right, bottom), wanted)
+    return Layout(width, height, scale, (left, top, right, bottom), wanted, fills.index(wanted))
 
 
 def _fitted(rendition: Rendition, margins: Margins, subject: Size) -> Layout:
@@ -100,7 +103,7 @@ def _fitted(rendition: Rendition, margins: Margins, subject: Size) -> Layout:
     )
     left, top = margins.left.of(width), margins.top.of(height)
     right, bottom = width - margins.right.of(width), height - margins.bottom.of(height)
-    return Layout(width, height, scale, (left, top, right, bottom), scale)
+    return Layout(width, height, scale, (left, top, right, bottom), scale, _longer(subject))
 
 
 def _canvas_of_ratio(
@@ -156,6 +159,10 @@ def place(
         down = 0 if align.startswith("top") else 1 if align.startswith("bottom") else 0.5
         y = layout.room[1] + free_y * down - top
     return math.floor(x - left + 0.5), math.floor(y + 0.5)
+
+
+def _longer(subject: Size) -> int:
+    return subject.index(max(subject))
 
 
 def _whole(length: float) -> int:

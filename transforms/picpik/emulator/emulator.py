@@ -66,6 +66,8 @@ class Emulator:
     Attributes:
         endpoint: Its URL, once it runs.
         requests: Requests by action, whatever became of them.
+        begun: Requests of which the headers came, in `requests` or not.
+        cut_off: Those of them that ended before they were whole.
         arrivals: When each of them came, monotonic seconds.
         submissions: Tasks queued by the SHA-256 of the image's bytes.
         tasks_by_request: Tasks queued by request_uuid.
@@ -102,6 +104,8 @@ class Emulator:
         self.endpoint = ""
         self.faults = Faults(faults, seed)
         self.requests: Counter[str] = Counter()
+        self.begun = 0
+        self.cut_off = 0
         self.arrivals: list[float] = []
         self.submissions: Counter[str] = Counter()
         self.tasks_by_request: Counter[str] = Counter()
@@ -137,6 +141,7 @@ class Emulator:
         now = self._clock()
         return {
             "requests": dict(self.requests),
+            "cut_off": self.cut_off,
             "submissions": dict(self.submissions),
             "tasks_by_request": dict(self.tasks_by_request),
             "billed": self.billed,
@@ -156,7 +161,12 @@ class Emulator:
         return web.json_response(self.state())
 
     async def _call(self, request: web.Request) -> web.StreamResponse:
-        raw = await request.read()
+        self.begun += 1
+        try:
+            raw = await request.read()
+        except BaseException:  # the client is gone, and this task may be cancelled for it
+            self.cut_off += 1
+            raise
         fields = self._parse(raw)
         action = str(fields.get("Action", ""))
         self.requests[action] += 1
