@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,7 +21,7 @@ from alphabeam.transforms.crashes import Marks
 from alphabeam.transforms.cutouts import WriteCutouts
 from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.images import ReadImages
-from alphabeam.transforms.ledger import Finished, Journal, SkipFinished, SkipSameContent
+from alphabeam.transforms.ledger import Finished, Journal, PassFinished, SkipSameContent
 from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.manifest import (
     Manifest,
@@ -33,7 +33,7 @@ from alphabeam.transforms.manifest import (
 )
 from alphabeam.transforms.metadata import Committed, WriteMetadata
 from alphabeam.transforms.output import FOLDERS, Output
-from alphabeam.transforms.pool import Overlap, Stage
+from alphabeam.transforms.pool import Overlap
 from alphabeam.transforms.remove_background import RemoveBackground
 from alphabeam.transforms.renditions.plan import Renditions, collisions
 from alphabeam.transforms.rows import PENDING, Row
@@ -216,13 +216,22 @@ class Catalogue(beam.PTransform):
             thumbnails=thumbnails,
         )
         stages = [read.stage, *marks.watch(RemoveBackground(backend).stage, write.stage)]
-        if not self.fresh:
-            skip = SkipFinished(finished, backend, allow=allow, read_timeout=job.input.read_timeout)
-            stages.insert(0, skip.stage)
-            stages.insert(2, SkipSameContent(finished, backend).stage)
         if renditions:
             # Before anything is bought: a row whose renditions cannot be named fails.
-            stages.insert(0, Stage(_Plan(renditions), 1))
+            rows |= "Plan" >> beam.Map(_Plan(renditions)).with_output_types(Row)
+        passed = None
+        if not self.fresh:
+            looked_up = rows | "PassFinished" >> PassFinished(
+                finished,
+                backend,
+                self.run_id,
+                allow=allow,
+                read_timeout=job.input.read_timeout,
+                renditions=renditions,
+                on_passed=self.progress.passed if self.progress else None,
+            )
+            rows, passed = looked_up.rows, looked_up.groups
+            stages.insert(1, SkipSameContent(finished, backend).stage)
         committed = (
             rows
             # As one step and not as five: no image waits in one for another image in the next.
@@ -235,6 +244,7 @@ class Catalogue(beam.PTransform):
                 journal=journal,
                 finished=finished,
                 thumbnails=thumbnails,
+                passed=passed,
             )
         )
         if self.started is None:
@@ -275,18 +285,15 @@ class _Plan:
 
     renditions: Renditions
 
-    def __call__(self) -> Callable[[Row], Row]:
-        def work(row: Row) -> Row:
-            row = Row.of(row)
-            if row.status != PENDING:
-                return row
-            try:
-                self.renditions.plan(row)
-            except RowError as error:
-                return row.failed("manifest", error)
+    def __call__(self, row: Row) -> Row:
+        row = Row.of(row)
+        if row.status != PENDING:
             return row
-
-        return work
+        try:
+            self.renditions.plan(row)
+        except RowError as error:
+            return row.failed("manifest", error)
+        return row
 
 
 @dataclass(frozen=True)

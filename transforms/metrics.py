@@ -18,7 +18,7 @@ from apache_beam.metrics.metric import MetricsFilter
 from alphabeam.transforms import counts
 from alphabeam.transforms.rows import DONE, FAILED, Row
 
-__all__ = ["NAMESPACE", "RowMetrics", "read_metrics", "report_counts"]
+__all__ = ["NAMESPACE", "RowMetrics", "count_finished_before", "read_metrics", "report_counts"]
 
 NAMESPACE = "alphabeam"
 _STEPS = ("read_ms", "remove_ms", "write_ms")
@@ -37,7 +37,7 @@ class RowMetrics:
     def add(self, row: Row) -> None:
         """Counts one row."""
         if row.run_id not in (None, self._run_id):
-            _counter("rows_finished_before").inc()
+            count_finished_before(1)
             return
         if row.status in (DONE, FAILED):
             _counter(f"rows_{row.status}").inc()
@@ -47,6 +47,11 @@ class RowMetrics:
             milliseconds = getattr(row, step)
             if milliseconds is not None:
                 Metrics.distribution(NAMESPACE, step).update(round(milliseconds))
+
+
+def count_finished_before(rows: int) -> None:
+    """Counts rows that an earlier run finished; to be called on Beam's thread."""
+    _counter("rows_finished_before").inc(rows)
 
 
 def report_counts() -> None:

@@ -10,6 +10,7 @@ else stays pending. A row that failed is not finished. A task of the API is unde
 
 from alphabeam.transforms.ledger.finished import Finished, FinishedRows
 from alphabeam.transforms.ledger.journal import Journal
+from alphabeam.transforms.ledger.passing import PassFinished
 from alphabeam.transforms.ledger.skip import SkipFinished, SkipSameContent, look_up
 from alphabeam.transforms.ledger.submissions import Submission, Submissions
 
@@ -17,6 +18,7 @@ __all__ = [
     "Finished",
     "FinishedRows",
     "Journal",
+    "PassFinished",
     "SkipFinished",
     "SkipSameContent",
     "Submission",

@@ -7,9 +7,9 @@ import io
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,13 +24,34 @@ from alphabeam.transforms.metadata.schema import rows_from_table, with_all_colum
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.rows import DONE, Row
 
-__all__ = ["Finished", "FinishedRows"]
+__all__ = ["Finished", "FinishedRows", "Found"]
 
 _logger = logging.getLogger(__name__)
 _INDEXED = ["id", "status", "fingerprint", "quick_key"]
 _BATCH_ROWS = 8192
 _CHUNK_ROWS = 256
 _CACHED_FILES, _CACHED_GROUPS, _CACHED_CHUNKS = 4, 4, 16
+
+
+class Found(NamedTuple):
+    """A finished row that was found: where it stands, and what tells whether it is still good.
+
+    Attributes:
+        place: For `FinishedRows.row` and `FinishedRows.table`.
+        key: What it was found by.
+        complete: Whether it has a fingerprint and a quick key; version 0.1 wrote one of them.
+        run_id: The run that finished it.
+        cutout: As in `Row`, like all that follow.
+    """
+
+    place: int
+    key: str
+    complete: bool
+    run_id: str | None
+    cutout: str | None
+    cutout_bytes: int | None
+    mask: str | None
+    mask_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -72,6 +93,7 @@ class FinishedRows:
         self._opened: OrderedDict[int, pq.ParquetFile] = OrderedDict()
         self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
         self._chunks: OrderedDict[tuple[int, int], list[Row]] = OrderedDict()
+        self._found: OrderedDict[tuple[int, int], list[Found]] = OrderedDict()
         self._lock = threading.Lock()
         self._files = [
             uri
@@ -114,56 +136,105 @@ class FinishedRows:
         if self._journal is not None and (row := self._journal.find(fingerprint)) is not None:
             return row
         for place in self._by_print.find(_key(fingerprint)):
-            if (row := self._row(place)).fingerprint == fingerprint:
+            if (row := self.row(place)).fingerprint == fingerprint:
                 return row
         return None
 
-    def with_quick_key(self, quick_key: str) -> Row | None:
+    def with_quick_key(self, quick_key: str) -> Found | None:
         """The row that was finished under a quick key, the latest if there are several."""
         for place in self._by_quick_key.find(_key(quick_key)):
-            row = self._row(place)
-            if (row.quick_key or row.fingerprint) == quick_key:
-                return row
+            found = self._at(place)
+            if found.key == quick_key:
+                return found
         return None
 
     def with_id(self, id: str) -> Row | None:
         """The row that was finished last under an id."""
         for place in self._by_id.find(digest(id)):
-            if (row := self._row(place)).id == id:
+            if (row := self.row(place)).id == id:
                 return row
         return None
 
-    def _row(self, place: int) -> Row:
+    def row(self, place: int) -> Row:
+        """The row at a place."""
         number, position = divmod(place, 1 << 32)
         chunk, within = divmod(position, _CHUNK_ROWS)
         with self._lock:  # neighbours ask for the same rows: one of them decodes these
             rows = self._chunks.get((number, chunk))
             if rows is None:
-                rows = self._decoded(number, chunk * _CHUNK_ROWS)
+                rows = [*rows_from_table(self._slice(number, chunk * _CHUNK_ROWS))]
                 _keep(self._chunks, (number, chunk), rows, _CACHED_CHUNKS)
         return rows[within]
 
-    def _decoded(self, number: int, start: int) -> list[Row]:
+    def table(self, places: Sequence[int]) -> pa.Table:
+        """The rows at some places, in their order, as a table of the metadata's schema."""
+        wanted = np.array(places, np.uint64)
+        order = np.argsort(wanted, kind="stable")
+        tables = []
+        with self._lock:
+            for number in np.unique(wanted >> np.uint64(32)).tolist():
+                own = wanted[order][wanted[order] >> np.uint64(32) == number]
+                positions = (own & np.uint64(0xFFFF_FFFF)).astype(np.int64)
+                for group, begin, end in self._groups_of(number):
+                    here = positions[(begin <= positions) & (positions < end)]
+                    if len(here):
+                        tables.append(self._group(number, group).take(pa.array(here - begin)))
+        back = np.empty(len(order), np.int64)
+        back[order] = np.arange(len(order))
+        table = pa.concat_tables(tables)
+        return table if (order[1:] > order[:-1]).all() else table.take(pa.array(back))
+
+    def _at(self, place: int) -> Found:
+        number, position = divmod(place, 1 << 32)
+        chunk, within = divmod(position, _CHUNK_ROWS)
+        with self._lock:
+            some = self._found.get((number, chunk))
+            if some is None:
+                table = self._slice(number, chunk * _CHUNK_ROWS)
+                first = (number << 32) + chunk * _CHUNK_ROWS
+                columns = [table[name].to_pylist() for name in ("quick_key", *_FOUND)]
+                some = [
+                    Found(first + at, quick or print or "", bool(quick and print), *rest)
+                    for at, (quick, print, *rest) in enumerate(zip(*columns, strict=True))
+                ]
+                _keep(self._found, (number, chunk), some, _CACHED_CHUNKS)
+        return some[within]
+
+    def _slice(self, number: int, start: int) -> pa.Table:
         """A chunk of a file's rows; it may lie in two of the file's row groups."""
+        tables = []
+        for group, begin, end in self._groups_of(number):
+            if begin < start + _CHUNK_ROWS and start < end:
+                low = max(start - begin, 0)
+                length = min(start + _CHUNK_ROWS, end) - begin - low
+                tables.append(self._group(number, group).slice(low, length))
+        return pa.concat_tables(tables)
+
+    def _groups_of(self, number: int) -> Iterator[tuple[int, int, int]]:
+        """The row groups of a file: number, first row, and the row behind the last."""
+        file, begin = self._file(number), 0
+        for group in range(file.num_row_groups):
+            end = begin + file.metadata.row_group(group).num_rows
+            yield group, begin, end
+            begin = end
+
+    def _file(self, number: int) -> pq.ParquetFile:
         file = self._opened.get(number)
         if file is None:
             data = self._output.read(self._files[number])
             file = pq.ParquetFile(io.BytesIO(data))
             _keep(self._opened, number, file, _CACHED_FILES)
-        tables, begin = [], 0
-        for group in range(file.num_row_groups):
-            end = begin + file.metadata.row_group(group).num_rows
-            if begin < start + _CHUNK_ROWS and start < end:
-                table = self._groups.get((number, group))
-                if table is None:
-                    table = with_all_columns(file.read_row_group(group))
-                    _keep(self._groups, (number, group), table, _CACHED_GROUPS)
-                low = max(start - begin, 0)
-                tables.append(table.slice(low, min(start + _CHUNK_ROWS, end) - begin - low))
-            begin = end
-        return [*rows_from_table(pa.concat_tables(tables))]
+        return file
+
+    def _group(self, number: int, group: int) -> pa.Table:
+        table = self._groups.get((number, group))
+        if table is None:
+            table = with_all_columns(self._file(number).read_row_group(group))
+            _keep(self._groups, (number, group), table, _CACHED_GROUPS)
+        return table
 
 
+_FOUND = ("fingerprint", "run_id", "cutout", "cutout_bytes", "mask", "mask_bytes")
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 

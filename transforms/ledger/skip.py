@@ -17,7 +17,7 @@ from alphabeam.transforms.encoding import encode_cutout
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images.kinds import kind_of
 from alphabeam.transforms.images.source_tags import tags_of
-from alphabeam.transforms.ledger.finished import Finished, FinishedRows
+from alphabeam.transforms.ledger.finished import Finished, FinishedRows, Found
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.pool import Overlap, Stage
 from alphabeam.transforms.rows import PENDING, Picture, Row
@@ -26,7 +26,7 @@ from alphabeam.transforms.storage.deadlines import TOTAL_S
 if TYPE_CHECKING:
     from alphabeam.transforms.backends import Backend
 
-__all__ = ["SkipFinished", "SkipSameContent", "look_up"]
+__all__ = ["LookUp", "SkipFinished", "SkipSameContent", "finished_of", "look_up"]
 
 
 @beam.typehints.with_input_types(Row)
@@ -60,7 +60,7 @@ class SkipFinished(beam.PTransform):
         read_timeout: float = TOTAL_S,
     ) -> None:
         super().__init__()
-        self.stage = Stage(_LookUp(_finished(finished), backend, allow, read_timeout), threads)
+        self.stage = Stage(LookUp(finished_of(finished), backend, allow, read_timeout), threads)
 
     def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[Row]:
         """Builds the step."""
@@ -85,49 +85,79 @@ class SkipSameContent(beam.PTransform):
         self, finished: Finished | Output | str, backend: Backend, *, threads: int = 16
     ) -> None:
         super().__init__()
-        self.stage = Stage(_LookUpContent(_finished(finished), backend), threads)
+        self.stage = Stage(_LookUpContent(finished_of(finished), backend), threads)
 
     def expand(self, pictures: beam.PCollection[Picture]) -> beam.PCollection[Picture]:
         """Builds the step."""
         return pictures | "LookUpContent" >> Overlap(self.stage, output_type=Picture)
 
 
-def _finished(given: Finished | Output | str) -> Finished:
+def finished_of(given: Finished | Output | str) -> Finished:
+    """The finished rows of an output, or of its folder."""
     return given if isinstance(given, Finished) else Finished(Output.of(given))
 
 
 @dataclass(frozen=True)
-class _LookUp:
+class LookUp:
+    """Finds the finished rows of an output again; to be opened on the worker.
+
+    Attributes:
+        finished: The output's finished rows.
+        backend: The backend that would do the work.
+        allow: Where rows may read from.
+        read_timeout: Seconds in which the store must give a source's version.
+    """
+
     finished: Finished
     backend: Backend
     allow: storage.AllowList
     read_timeout: float
 
     def __call__(self) -> Callable[[Row], Row]:
-        finished, output = self.finished.open(), self.finished.output
+        """A function that gives a row as it was finished, or as it is."""
+        rows = self.finished.open()
 
         def work(row: Row) -> Row:
-            row = Row.of(row)
-            if row.status != PENDING or not len(finished):
-                return row
-            try:
-                pending, found = look_up(
-                    row, self.backend, finished, output, self.allow, self.read_timeout
-                )
-                if found is None:
-                    return pending
-                # What has the same quick key is the same work, and has the same fingerprint.
-                keys = found
-                if not (found.quick_key and found.fingerprint):  # version 0.1 wrote it
-                    sha256 = pending.source_sha256 or found.source_sha256
-                    keys = self.backend.fingerprinted(pending._replace(source_sha256=sha256))
-                return _adopt(found, pending, keys, output)
-            except _DamagedError:
-                return pending
-            except Exception as error:
-                return row.failed("read", error)
+            row, found = self.find(row, rows)
+            return row if found is None else self.adopt(row, found, rows)
 
         return work
+
+    def find(self, row: Row, rows: FinishedRows) -> tuple[Row, Found | None]:
+        """The row with its source's version, or failed; and what an earlier run made of it."""
+        row = Row.of(row)
+        if row.status != PENDING or not len(rows):
+            return row, None
+        try:
+            return look_up(
+                row, self.backend, rows, self.finished.output, self.allow, self.read_timeout
+            )
+        except Exception as error:
+            return row.failed("read", error), None
+
+    def adopt(self, row: Row, found: Found, rows: FinishedRows) -> Row:
+        """A row as it was finished; as it is, if what was written is damaged; or failed."""
+        try:
+            whole = rows.row(found.place)
+            # What has the same quick key is the same work, and has the same fingerprint.
+            keys = whole
+            if not found.complete:
+                sha256 = row.source_sha256 or whole.source_sha256
+                keys = self.backend.fingerprinted(row._replace(source_sha256=sha256))
+            return _adopt(whole, row, keys, self.finished.output)
+        except _DamagedError:
+            return row
+        except Exception as error:
+            return row.failed("read", error)
+
+    def is_as_it_was(self, row: Row, found: Found) -> bool:
+        """Whether a found row differs in nothing but what the manifest says of it."""
+        output = self.finished.output
+        return (
+            found.complete
+            and found.cutout in (None, output.cutout(row.id))
+            and found.mask in (None, output.mask(row.id))
+        )
 
 
 @dataclass(frozen=True)
@@ -163,7 +193,7 @@ def look_up(
     output: Output,
     allow: storage.AllowList = storage.ANYWHERE,
     read_timeout: float = TOTAL_S,
-) -> tuple[Row, Row | None]:
+) -> tuple[Row, Found | None]:
     """Finds what an earlier run made of a row, without reading its source; see `SkipFinished`.
 
     Returns:
@@ -179,7 +209,7 @@ def look_up(
     return row, found if found is not None and _is_there(found, output) else None
 
 
-def _is_there(found: Row, output: Output) -> bool:
+def _is_there(found: Row | Found, output: Output) -> bool:
     """Whether a finished row's outputs are there, in the size in which they were written."""
     for name, size in ((found.cutout, found.cutout_bytes), (found.mask, found.mask_bytes)):
         if name is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
@@ -33,6 +33,7 @@ __all__ = [
     "metadata_row",
     "rows_from_table",
     "table_from_rows",
+    "under_other_rows",
     "with_all_columns",
 ]
 
@@ -210,11 +211,17 @@ _GROUP_ROWS = 4096
 
 def metadata_row(row: Row, run_id: str) -> Row:
     """A row as the metadata holds it: with its run, and no secret in its URLs."""
+    image, extra = _without_secrets(row)
+    return row._replace(image=image, extra=extra, run_id=row.run_id or run_id)
+
+
+def _without_secrets(row: Row) -> tuple[str, Mapping[str, str]]:
+    """What of a row may hold URLs that the user wrote: the source's, and the other columns."""
     image = _public(row.image) if "://" in row.image else row.image
     extra = row.extra
     if any("://" in value for value in extra.values()):
         extra = {name: _URL.sub(_without_secret, value) for name, value in extra.items()}
-    return row._replace(image=image, extra=extra, run_id=row.run_id or run_id)
+    return image, extra
 
 
 _URL = re.compile(r"\S+://\S+")
@@ -275,6 +282,36 @@ def rows_from_table(table: pa.Table) -> Iterator[Row]:
         else:
             columns.append(column.to_pylist())
     yield from map(Row._make, zip(*columns, strict=True))
+
+
+def under_other_rows(table: pa.Table, rows: Sequence[Row]) -> pa.Table:
+    """Rows of an earlier run's metadata, with the manifest's columns of other rows.
+
+    The same as ``table_from_rows`` of rows that were read, and given an id, an image, a line and
+    the manifest's own columns; but no row is made of those that are read.
+
+    Args:
+        table: Of `SCHEMA`.
+        rows: As many, in the same order.
+    """
+    public = [_without_secrets(row) for row in rows]
+    new: dict[str, list[Any]] = {
+        "id": [row.id for row in rows],
+        "image": [image for image, _ in public],
+        "line": [row.line for row in rows],
+        "extra": [[*extra.items()] for _, extra in public],
+    }
+    columns: list[pa.Array | pa.ChunkedArray] = []
+    for field in SCHEMA:
+        column = table[field.name]
+        if field.name in new:
+            column = pa.array(new[field.name], field.type)
+        elif column.null_count and (default := _DEFAULTS.get(field.name)) is not None:
+            column = pc.fill_null(column, pa.scalar(default, field.type))
+        elif column.null_count and field.name in ("flags", "renditions"):
+            column = pa.array([some or [] for some in column.to_pylist()], field.type)
+        columns.append(column)
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 def _made(column: pa.ChunkedArray) -> list[tuple[MadeRendition, ...]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import apache_beam as beam
@@ -35,6 +36,7 @@ class WriteMetadata(beam.PTransform):
         finished: The output's finished rows: a failed row then says where its last good outputs
             are.
         thumbnails: The report's thumbnails, the same as given to ``WriteCutouts``.
+        passed: Groups of rows that ``PassFinished`` has put, beside the rows.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class WriteMetadata(beam.PTransform):
         journal: Journal | None = None,
         finished: Finished | None = None,
         thumbnails: Thumbnails | None = None,
+        passed: beam.PCollection[str] | None = None,
     ) -> None:
         super().__init__()
+        self._passed = passed
         self._output = Output.of(output)
         self._run_id = run_id
         self._groups = WriteGroupsFn(self._output, run_id, on_row, journal, finished, thumbnails)
@@ -55,11 +59,12 @@ class WriteMetadata(beam.PTransform):
     def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[Committed]:
         """Builds the step."""
         groups = rows | "Groups" >> beam.ParDo(self._groups).with_output_types(str)
+        put = [beam.pvalue.AsIter(one) for one in (groups, self._passed) if one is not None]
         start = rows.pipeline | "EvenIfEmpty" >> beam.Create([None])
         return start | "Commit" >> beam.Map(
-            _commit, beam.pvalue.AsIter(groups), output=self._output, run_id=self._run_id
+            _commit, *put, output=self._output, run_id=self._run_id
         ).with_output_types(Committed)
 
 
-def _commit(_: None, groups: beam.pvalue.AsIter, *, output: Output, run_id: str) -> Committed:
-    return commit(groups, output=output, run_id=run_id)
+def _commit(_: None, *groups: Iterable[str], output: Output, run_id: str) -> Committed:
+    return commit(chain.from_iterable(groups), output=output, run_id=run_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -82,7 +82,7 @@ class OpenRenditions:
         try:
             planned = self._renditions.plan(row)
             there = self._there(planned, row.renditions)
-            if len(there) == len(planned) and _all_made(planned, row.renditions):
+            if _is_whole(planned, there, row):
                 return row
             rgba = alpha = None
             if len(there) < len(planned):
@@ -90,6 +90,14 @@ class OpenRenditions:
         except Exception as error:
             return self._without(row, error)
         return self._made(row, planned, there, rgba, alpha)
+
+    def has_all(self, row: Row) -> bool:
+        """Whether `complete` would give a row itself."""
+        try:
+            planned = self._renditions.plan(row)
+            return _is_whole(planned, self._there(planned, row.renditions), row)
+        except Exception:  # which `complete` meets too, and says why
+            return False
 
     def _there(
         self, planned: Sequence[Planned], made: Sequence[MadeRendition]
@@ -197,6 +205,10 @@ class OpenRenditions:
                 )
             )
         )
+
+
+def _is_whole(planned: Sequence[Planned], there: Mapping[str, MadeRendition], row: Row) -> bool:
+    return len(there) == len(planned) and _all_made(planned, row.renditions)
 
 
 def _flagged(row: Row) -> Row:
