@@ -236,6 +236,7 @@ def _run_here(
     started: datetime,
 ) -> int:
     import apache_beam as beam
+    import pyarrow as pa
 
     from alphabeam.pipelines.catalogue import Catalogue, output_of
     from alphabeam.pipelines.engines import pipeline_options, threads_of
@@ -277,6 +278,7 @@ def _run_here(
     metrics = read_metrics(result)
     del pipeline, result
     gc.collect()  # the runner's buffers; the report may need the room
+    pa.default_memory_pool().release_unused()
     return _summarize(job, output, run_id, metrics, started, options.prune)
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, create_model, field_validator, model_validator
 
 from alphabeam.pipelines.engines import DataflowEngine, FlinkEngine, LocalEngine, PortableEngine
-from alphabeam.pipelines.section import Section
+from alphabeam.pipelines.section import Section, described
 from alphabeam.transforms.backends.settings import LocalSettings, PicpikSettings
 from alphabeam.transforms.manifest import Manifest
 from alphabeam.transforms.parameters import MattingParameters
@@ -332,7 +332,7 @@ class Job(Section):
 
 def schema_text() -> str:
     """The JSON schema of the job file, as it is committed."""
-    schema = Job.model_json_schema()
+    schema = described(Job.model_json_schema(), Job)
     return (
         json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2)
         + "\n"

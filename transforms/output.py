@@ -250,6 +250,10 @@ class Output:
         """Bytes of an object, if the store tells."""
         return storage.stat(uri, options=self.storage).size
 
+    def size_of(self, name: str) -> int | None:
+        """Likewise, by the name relative to the folder that the metadata holds."""
+        return storage.size_below(self.directory, name, options=self.storage)
+
     def exists(self, uri: str) -> bool:
         """Whether an object is there."""
         return storage.exists(uri, options=self.storage)

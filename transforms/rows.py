@@ -12,6 +12,7 @@ purpose: it lives between two fused steps only.
 # stand, and takes either for `Any`, which it pickles. A test holds every field to a plain type.
 
 import collections
+import functools
 import hashlib
 import json
 import logging
@@ -251,17 +252,16 @@ class Row(NamedTuple):
         None where the store gives no version. Neither depends on the row's id or on its place in
         the manifest.
         """
-        work: list[Any] = [backend, model_sha256, method]
-        work.append([getattr(self, name) for name in _FIRST])
-        # A parameter that came later changes no fingerprint while it has its default.
-        late = [[n, value] for n, default in _LATE if (value := getattr(self, n)) != default]
-        if late:
-            work.append(late)
-        fingerprint = _key(["content", self.source_sha256, *work]) if self.source_sha256 else None
+        own = tuple(getattr(self, p.name) for p in PARAMETERS)
+        try:
+            work = _work(backend, model_sha256, method, own)
+        except TypeError:  # a box may be a list
+            work = _work.__wrapped__(backend, model_sha256, method, own)
+        fingerprint = _key(["content", self.source_sha256], work) if self.source_sha256 else None
         quick = None
         if self.source_version:
             # The same as the fingerprint of version 0.1, whose ledgers are found by it.
-            quick = _key([identity(self.image), self.source_version, *work])
+            quick = _key([identity(self.image), self.source_version], work)
         task_uid = local_task_uid(fingerprint) if backend == "local" and fingerprint else ""
         return self._replace(
             backend=backend,
@@ -278,8 +278,25 @@ _FIRST = sorted(p.name for p in PARAMETERS if not p.late)
 _LATE = sorted((p.name, p.default) for p in PARAMETERS if p.late)
 
 
-def _key(parts: list[Any]) -> str:
-    text = json.dumps(parts, ensure_ascii=True, separators=(",", ":"))
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
+
+@functools.lru_cache(maxsize=256)  # most rows of a manifest have the same
+def _work(
+    backend: str, model_sha256: Optional[str], method: str, parameters: tuple[Any, ...]
+) -> str:
+    """What is done to a source, as a part of the keys: JSON, without the bracket before it."""
+    values = {p.name: value for p, value in zip(PARAMETERS, parameters, strict=True)}
+    work: list[Any] = [backend, model_sha256, method, [values[name] for name in _FIRST]]
+    # A parameter that came later changes no fingerprint while it has its default.
+    late = [[name, values[name]] for name, default in _LATE if values[name] != default]
+    if late:
+        work.append(late)
+    return _encode(work)[1:]
+
+
+def _key(source: list[Any], work: str) -> str:
+    text = f"{_encode(source)[:-1]},{work}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

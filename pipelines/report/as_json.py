@@ -40,6 +40,8 @@ def array_of(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """A column in one piece."""
     if not isinstance(column, pa.ChunkedArray):
         return column
+    if column.num_chunks == 1:  # combined, it would be a copy
+        return column.chunk(0)
     whole = column.combine_chunks()
     if isinstance(whole, pa.ChunkedArray):  # pyarrow gives one back that has one chunk, or none
         return whole.chunk(0) if whole.num_chunks else pa.array([], whole.type)

@@ -195,7 +195,7 @@ def details(
         metadata's columns that have a value, and ``alike``, the numbers of rows that look like it.
     """
     folder = output.uri("report")
-    step = DETAIL_ROWS * max(1, CHUNK_ROWS // DETAIL_ROWS)
+    step = 4 * DETAIL_ROWS
     for start in range(0, rows.num_rows, step):
         part = rows.slice(start, step)
         fields = _details(part, folder, defaults)

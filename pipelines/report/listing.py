@@ -20,6 +20,13 @@ __all__ = ["Listing", "badness", "read_listing"]
 
 _MOST_ROWS = 200_000
 _PER_FLAG = 0.1  # what each flag takes from a row's confidence
+# Digests are long, and no person looks at them.
+_SHOWN = [
+    name
+    for name in SCHEMA.names
+    if name not in ("source_version", "request_uuid", "quick_key")
+    and (name == "fingerprint" or not name.endswith("_sha256"))
+]
 _BARS = 20  # of the histogram of confidences
 # Flags that say how a result was made, and not that a person should look at it.
 _HARMLESS = ("own_alpha", "sent_")
@@ -30,7 +37,8 @@ class Listing:
     """What a report shows.
 
     Attributes:
-        rows: Of the metadata's schema, worst first; all of them, or the worst 200 000.
+        rows: The metadata's columns but for digests, worst first; all of them, or the worst
+            200 000.
         total: Rows of the run.
         statuses: All rows by status.
         flags: All rows by flag.
@@ -40,7 +48,7 @@ class Listing:
         keys: `key_of` the fingerprints of all rows that are done, uint64.
     """
 
-    rows: pa.Table = field(default_factory=SCHEMA.empty_table)
+    rows: pa.Table = field(default_factory=lambda: SCHEMA.empty_table().select(_SHOWN))
     total: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     flags: Counter[str] = field(default_factory=Counter)
@@ -65,7 +73,9 @@ def read_listing(output: Output, run_id: str) -> Listing:
         if sum(one.num_rows for one in kept) > 2 * _MOST_ROWS:
             kept = [_worst(pa.concat_tables(kept))]
     if kept:
-        listing.rows = _worst(pa.concat_tables(kept))
+        whole = pa.concat_tables(kept)
+        kept.clear()
+        listing.rows = _worst(whole)
     listing.keys = np.concatenate([*keys, listing.keys])
     return listing
 
@@ -91,7 +101,7 @@ def _parts(output: Output, run_id: str) -> Iterator[pa.Table]:
     uris = [u for u in output.list(f"metadata/{run_id}") if u.endswith(".parquet")]
     assert all(uri.startswith(folder) for uri in uris)
     for _, data in output.read_many(uris):
-        yield decode_table(data)
+        yield decode_table(data, _SHOWN)
 
 
 def _worst(table: pa.Table) -> pa.Table:

@@ -187,6 +187,9 @@ class FinishedRows:
     def _at(self, place: int) -> Found:
         number, position = divmod(place, 1 << 32)
         chunk, within = divmod(position, _CHUNK_ROWS)
+        some = self._found.get((number, chunk))
+        if some is not None:
+            return some[within]
         with self._lock:
             some = self._found.get((number, chunk))
             if some is None:

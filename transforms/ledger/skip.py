@@ -215,7 +215,7 @@ def _is_there(found: Row | Found, output: Output) -> bool:
         if name is None:
             continue
         try:
-            there = output.size(output.uri(name))
+            there = output.size_of(name)
         except RowError as error:
             if error.code is ErrorCode.NOT_FOUND:
                 return False

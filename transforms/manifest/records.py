@@ -84,9 +84,10 @@ def text_records(
             text.stream.seek(offset)
             lines = lines_of(text, offset, number, shard.end if shard else None)
         if header is not None:
+            keys = header.keys
             for found in records_of(lines, header):
                 end = End(found.last.end, found.last.number + 1, text.seekable and not found.short)
-                yield _table_record(found, header), end
+                yield _table_record(found, header, keys), end
         else:
             parse = _json_record if manifest.kind == "jsonl" else _list_record
             for line in lines:
@@ -129,14 +130,14 @@ def _has_image(names: list[str], manifest: Manifest) -> bool:
     return True
 
 
-def _table_record(found: Found, header: Header) -> Record:
+def _table_record(found: Found, header: Header, keys: list[str | None]) -> Record:
     line = found.first.number
     if isinstance(found.fields, str):
         return bad_record(line, found.fields)
     values: dict[str, Any] = {}
-    for number, (name, field) in enumerate(zip(header.names, found.fields, strict=True), 1):
-        if name.strip():
-            values[header.columns[name]] = field
+    for number, (key, field) in enumerate(zip(keys, found.fields, strict=True), 1):
+        if key is not None:
+            values[key] = field
         elif field.strip():
             values[f"column {number}"] = field
     if header.columns.reviewed and values["decision"].strip().lower() != "reject":

@@ -86,6 +86,8 @@ def _parsed(parameter: Setting, value: Any) -> Any:
 
 
 def _parameters(values: Mapping[str, Any], defaults: MattingParameters) -> MattingParameters:
+    if _PARAMETERS.keys().isdisjoint(values):
+        return defaults
     given: dict[str, Any] = {}
     for name, parameter in _PARAMETERS.items():
         value = values.get(name)

@@ -71,7 +71,7 @@ def keep_earlier(
     with tempfile.TemporaryFile() as orphans:
         for uri, data in output.read_many(others):
             try:
-                table = decode_table(data)
+                table = decode_table(data, ["id", "status"])
             except pa.ArrowException:  # nothing can be kept of a broken file
                 _logger.warning("%s is no Parquet file; nothing of it is kept", storage.redact(uri))
                 continue
@@ -80,6 +80,7 @@ def keep_earlier(
             keep = done & ~np.isin(digests, known)
             if not keep.any():
                 continue
+            table = decode_table(data)
             known = np.union1d(known, digests[keep])
             output.put(output.earlier(run_id, kept), encode_table(table.filter(pa.array(keep))))
             kept += 1

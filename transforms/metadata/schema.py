@@ -330,22 +330,29 @@ def encode_table(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def decode_table(data: bytes) -> pa.Table:
+def decode_table(data: bytes, columns: Iterable[str] | None = None) -> pa.Table:
     """The table of one Parquet file of ours; columns that it lacks are null.
+
+    Args:
+        data: The file.
+        columns: Those of `SCHEMA` that are wanted; all by default.
 
     Raises:
         pa.ArrowException: The file is broken.
     """
-    return with_all_columns(pq.ParquetFile(io.BytesIO(data)).read(use_threads=False))
+    file = pq.ParquetFile(io.BytesIO(data))
+    schema = SCHEMA if columns is None else pa.schema([SCHEMA.field(name) for name in columns])
+    there = [name for name in file.schema_arrow.names if name in schema.names]
+    return with_all_columns(file.read(columns=there, use_threads=False), schema)
 
 
-def with_all_columns(table: pa.Table) -> pa.Table:
+def with_all_columns(table: pa.Table, schema: pa.Schema = SCHEMA) -> pa.Table:
     """A table that another version wrote, as one of `SCHEMA`; columns that it lacks are null."""
     has = set(table.column_names)
     columns = [
         table[field.name].cast(field.type)
         if field.name in has
         else pa.nulls(table.num_rows, field.type)
-        for field in SCHEMA
+        for field in schema
     ]
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
+    return pa.Table.from_arrays(columns, schema=schema)

@@ -109,7 +109,7 @@ class OpenRenditions:
             if record is None:
                 continue
             try:
-                size = self._output.size(self._output.uri(record.uri))
+                size = self._output.size_of(record.uri)
             except RowError as error:
                 if error.code is not ErrorCode.NOT_FOUND:
                     raise

@@ -17,7 +17,7 @@ from alphabeam.transforms.storage.creating import create
 from alphabeam.transforms.storage.deleting import delete, remove_folders, sweep
 from alphabeam.transforms.storage.embedded import Embedded, embedded
 from alphabeam.transforms.storage.faults import StorageOptions
-from alphabeam.transforms.storage.info import Stat, exists, stat
+from alphabeam.transforms.storage.info import Stat, exists, size_below, stat
 from alphabeam.transforms.storage.listing import glob
 from alphabeam.transforms.storage.listing import list_objects as list
 from alphabeam.transforms.storage.reading import open_input, read, read_many, read_with_version
@@ -61,6 +61,7 @@ __all__ = [
     "redact",
     "remove_folders",
     "resolve",
+    "size_below",
     "stat",
     "sweep",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import threading
 import time
 from datetime import datetime, timezone
@@ -16,9 +18,9 @@ from alphabeam.transforms.storage.deadlines import TOTAL_S
 from alphabeam.transforms.storage.embedded import Embedded, embedded
 from alphabeam.transforms.storage.faults import StorageOptions, retry
 from alphabeam.transforms.storage.local import local_path
-from alphabeam.transforms.storage.uris import is_local, redact
+from alphabeam.transforms.storage.uris import is_local, join, redact
 
-__all__ = ["Entry", "Stat", "entry", "entry_of", "exists", "stat"]
+__all__ = ["Entry", "Stat", "entry", "entry_of", "exists", "size_below", "stat"]
 
 
 class Stat(NamedTuple):
@@ -61,6 +63,36 @@ def stat(
         except OSError:
             pass  # is asked again below, with retries and the user's words
     return retry(lambda: _stat_once(uri, options, allow), "check", uri, options, timeout=timeout)
+
+
+def size_below(folder: str, name: str, *, options: StorageOptions | None = None) -> int | None:
+    """Size of an object that an output has, by its name below the output's folder.
+
+    Args:
+        folder: The output's.
+        name: Relative to it.
+        options: Options per protocol.
+
+    Raises:
+        RowError: As for :func:`read`.
+    """
+    place = _local_folder(folder)
+    if place is not None and _PLAIN_NAME.match(name):
+        try:
+            return os.stat(place + name).st_size
+        except OSError:
+            pass  # is asked again, with retries and the user's words
+    return stat(join(folder, *name.split("/")), options=options).size
+
+
+@functools.lru_cache(maxsize=16)
+def _local_folder(folder: str) -> str | None:
+    """The path before a name below a local folder; None for a folder elsewhere."""
+    return local_path(join(folder, "x"))[:-1] if is_local(folder) else None
+
+
+# Without empty parts, and without any that begins with a dot.
+_PLAIN_NAME = re.compile(r"(?:[^./\0][^/\0]*/)*[^./\0][^/\0]*\Z")
 
 
 def _stat_local(uri: str, allow: AllowList | None) -> Stat:
