@@ -105,7 +105,9 @@ def test_two_ids_of_one_image_are_each_done_once(shop: Shop) -> None:
     shop.manifest("image,id\np.png,a\np.png,b\n")
     shop.write_job()
     assert shop.run() == 0
+    files = {path: path.stat().st_mtime_ns for path in shop.out.rglob("cutouts/*")}
     assert redone(shop) == set()
+    assert {path: path.stat().st_mtime_ns for path in shop.out.rglob("cutouts/*")} == files
     rows = shop.rows()
     assert [rows[id]["cutout"] for id in "ab"] == ["cutouts/a.png", "cutouts/b.png"]
     assert rows["a"]["task_uid"] == rows["b"]["task_uid"]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from alphabeam.pipelines.command import main
+from alphabeam.transforms.metadata.groups import WriteGroupsFn
 from alphabeam.transforms.rows import Row
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -27,6 +28,8 @@ def test_a_finished_row_costs_three_looks_and_one_fingerprint(
 
     job_file = resume.make(tmp_path, ROWS)
     costs: Counter[str] = Counter()
+    written: list[Row] = []
+    monkeypatch.setattr(WriteGroupsFn, "process", lambda _, row: written.append(row) or ())
     fingerprinted, stat = Row.fingerprinted, os.stat
 
     def counted(self: Row, *given: Any) -> Row:
@@ -43,4 +46,5 @@ def test_a_finished_row_costs_three_looks_and_one_fingerprint(
     assert main([str(job_file), "--quiet"]) == 0
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert summary["finished_before"] == ROWS
+    assert not written, "a finished row is no element for the steps behind the look-up"
     assert costs == {"fingerprints": ROWS, "looks": 3 * ROWS}, "source, cutout and mask; the key"

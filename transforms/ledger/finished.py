@@ -9,6 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -140,9 +141,14 @@ class FinishedRows:
                 return row
         return None
 
-    def with_quick_key(self, quick_key: str) -> Found | None:
-        """The row that was finished under a quick key, the latest if there are several."""
-        for place in self._by_quick_key.find(_key(quick_key)):
+    def with_quick_key(self, quick_key: str, id: str) -> Found | None:
+        """The row that was finished under a quick key.
+
+        Of several it is the one with that id, so that its outputs need not be copied; or else the
+        latest.
+        """
+        own = self._by_id.find(digest(id))
+        for place in chain(own, self._by_quick_key.find(_key(quick_key))):
             found = self._at(place)
             if found.key == quick_key:
                 return found
@@ -275,13 +281,13 @@ class _Keys:
             self._parts.clear()
         return self
 
-    def find(self, key: int) -> list[int]:
-        """The places of a key, the latest first."""
+    def find(self, key: int) -> Iterator[int]:
+        """The places of a key, the latest first; thousands of rows may have one picture."""
         # NumPy's own search lets another thread in each time, and then waits for its turn.
-        start = stop = bisect.bisect_left(self._keys, key)
-        while stop < len(self._keys) and self._keys[stop] == key:
-            stop += 1
-        return [int(place) for place in self._places[start:stop][::-1]]
+        at = bisect.bisect_right(self._keys, key) - 1
+        while at >= 0 and self._keys[at] == key:
+            yield int(self._places[at])
+            at -= 1
 
 
 def _batches(data: bytes) -> Iterator[pa.Table]:

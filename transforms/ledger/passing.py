@@ -21,6 +21,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from alphabeam.transforms import storage
 from alphabeam.transforms.backends import Backend
+from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.ledger.finished import Finished, FinishedRows, Found
 from alphabeam.transforms.ledger.skip import LookUp, finished_of
 from alphabeam.transforms.metadata.schema import encode_table, under_other_rows
@@ -29,14 +30,14 @@ from alphabeam.transforms.output import Output
 from alphabeam.transforms.pool import BoundedPool, InFlight
 from alphabeam.transforms.renditions.plan import Renditions
 from alphabeam.transforms.renditions.writing import OpenRenditions
-from alphabeam.transforms.rows import DONE, Row
+from alphabeam.transforms.rows import DONE, PENDING, Row
 from alphabeam.transforms.storage.deadlines import TOTAL_S
 
 __all__ = ["PassFinished"]
 
 _GROUP_ROWS = 2048
 _BATCH_ROWS = 64
-_QUICK_S = 0.001  # a row; a store that takes longer is asked for one row at a time
+_QUICK_S = 0.001  # a row; a disk that takes longer is asked for one row at a time
 _TELL_S = 0.2
 
 
@@ -129,6 +130,7 @@ class _PassFn(beam.DoFn):
         self._shared = Shared()
         self._in_flight: InFlight[list[Row], list[Row | _Known]] | None = None
         self._rows: FinishedRows | None = None
+        self._local = False
         self._start()
 
     def _start(self) -> None:
@@ -139,7 +141,9 @@ class _PassFn(beam.DoFn):
 
     def setup(self) -> None:
         work = self._sort()
-        self._rows = self._sort.look_up.finished.open()
+        finished = self._sort.look_up.finished
+        self._rows = finished.open()
+        self._local = storage.is_local(finished.output.directory)
         pool: BoundedPool = self._shared.acquire(lambda: BoundedPool(self._threads))
         self._in_flight = InFlight(pool, lambda batch: self._looked_up(batch, work))
 
@@ -150,7 +154,7 @@ class _PassFn(beam.DoFn):
         began = time.monotonic()
         found = [work(row) for row in batch]
         # A disk answers at once, and handing rows over one by one would take longer than the
-        # answer. Where it does not, no row is to wait for another.
+        # answer. Where it does not, as over a network, no row is to wait for another.
         quick = time.monotonic() - began < _QUICK_S * len(batch)
         self._size = min(2 * len(batch), _BATCH_ROWS) if quick else 1
         return found
@@ -162,11 +166,26 @@ class _PassFn(beam.DoFn):
 
     def process(self, row: Row) -> Iterator[Any]:
         assert self._in_flight is not None
-        self._batch.append(row)
-        if len(self._batch) >= self._size:
+        row = Row.of(row)
+        if row.status != PENDING:
+            yield row
+            return
+        if self._on_disks(row):
+            self._batch.append(row)
+            if len(self._batch) < self._size:
+                return
             batch, self._batch = self._batch, []
-            for found in self._in_flight.push(batch):
-                yield from self._taken(found)
+        else:
+            batch = [row]
+        for found in self._in_flight.push(batch):
+            yield from self._taken(found)
+
+    def _on_disks(self, row: Row) -> bool:
+        """Whether all that a row is looked up by is on this machine's own disks."""
+        try:
+            return self._local and storage.is_local(row.image)
+        except RowError:  # the look-up says what is wrong
+            return False
 
     def finish_bundle(self) -> Iterator[WindowedValue | beam.pvalue.TaggedOutput]:
         assert self._in_flight is not None

@@ -205,7 +205,7 @@ def look_up(
     stat = storage.stat(row.image, options=output.storage, allow=allow, timeout=read_timeout)
     row = row._replace(source_version=stat.version)
     quick_key = backend.fingerprinted(row).quick_key
-    found = finished.with_quick_key(quick_key) if quick_key else None
+    found = finished.with_quick_key(quick_key, row.id) if quick_key else None
     return row, found if found is not None and _is_there(found, output) else None
 
 
