@@ -26,7 +26,7 @@ _BLOCK = 1 << 17
 _SAMPLE = 1 << 18  # what the encoding is found by; the same for every shard
 _HEAD = 1 << 13
 _BOM = b"\xef\xbb\xbf"
-_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_BINARY = bytes([*range(0x09), *range(0x0E, 0x1B), *range(0x1C, 0x20)])  # no text has them
 
 
 class Line(NamedTuple):
@@ -227,7 +227,7 @@ def _encodings(sample: bytes) -> tuple[str, ...]:
     pairs = {(sample[i] == 0, sample[i + 1] == 0) for i in (0, 2) if len(sample) > 3}
     if len(pairs) == 1 and (found := wide.get(pairs.pop())):
         return (found,)
-    if sample.startswith(_BOM) or _BINARY.search(sample):
+    if sample.startswith(_BOM) or len(sample.translate(None, _BINARY)) < len(sample):
         return ("utf-8",)
     if sample.isascii():  # a later line may still be either
         return ("utf-8", "cp1252")

@@ -255,8 +255,15 @@ def _without_links(folder: str) -> str:
 
 def is_local(uri: str) -> bool:
     """Whether a URI is a path on this machine's own disks."""
+    if _is_absolute(uri):
+        return True
     links = chain(uri)
     return len(links) == 1 and links[0].protocol in ("file", "local")
+
+
+def _is_absolute(uri: str) -> bool:
+    """Whether it is an absolute path, which is no chain, as most local rows have it."""
+    return uri.startswith("/") and "\0" not in uri
 
 
 def has_magic(name: str) -> bool:
@@ -295,6 +302,8 @@ def identity(uri: str) -> str:
     Raises:
         RowError: INVALID_URI, as for :func:`chain`.
     """
+    if _is_absolute(uri):
+        return uri
     links = chain(uri)
     bare = spell(tuple(_unsigned(link) for link in links))
     return ALIAS_PREFIX + bare if uri.startswith(ALIAS_PREFIX) else bare
