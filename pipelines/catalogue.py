@@ -234,7 +234,7 @@ class Catalogue(beam.PTransform):
             stages.insert(1, SkipSameContent(finished, backend).stage)
         committed = (
             rows
-            # As one step and not as five: no image waits in one for another image in the next.
+            # As one step and not as four: no image waits in one for another image in the next.
             | "Images" >> Overlap(*stages, output_type=Row)
             | "WriteMetadata"
             >> WriteMetadata(
