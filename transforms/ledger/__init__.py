@@ -5,8 +5,7 @@ in ``metadata/`` once the run is whole, and in ``ledger/earlier/`` when a later 
 it no more (`alphabeam.transforms.metadata`). ``SkipFinished`` looks rows up in all of them by
 fingerprint (`skip`), and hands on those it finds as they were finished (`finished`); everything
 else stays pending. In a job, ``PassFinished`` does so for many rows at a time (`passing`). A row
-that failed is not finished. A task of the API is under
-``ledger/tasks/`` (`submissions`).
+that failed is not finished. A task of the API is under ``ledger/tasks/`` (`submissions`).
 """
 
 from alphabeam.transforms.ledger.finished import Finished, FinishedRows
