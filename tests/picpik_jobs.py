@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import os
 import random
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -27,6 +23,7 @@ from alphabeam.transforms.output import Output
 from alphabeam.transforms.picpik.emulator import Emulator
 from alphabeam.transforms.rows import Row
 from tests.conftest import Shop, encoded, product
+from tests.forked import PROCESSES, JobProcess
 
 __all__ = [
     "AfterKills",
@@ -37,10 +34,7 @@ __all__ = [
     "kill_five_times",
     "pictures",
     "run_with_kills",
-    "set_environment",
 ]
-
-_ROOT = Path(__file__).parent.parent
 
 # What a killed run and an undisturbed one agree on, whatever the clock and the API's names.
 SAME = (
@@ -96,16 +90,9 @@ class PicpikShop(Shop):
         lines = [self.picture(f"images/p{n}.png", n) for n in range(count)]
         self.manifest("image\n" + "\n".join(lines) + "\n")
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str) -> JobProcess:
         """The job as a process of its own."""
-        command = [sys.executable, str(_ROOT / "run.py"), str(self.job), "--quiet", "--yes"]
-        return subprocess.Popen(
-            [*command, *arguments],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(_ROOT / "src")},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        return JobProcess(str(self.job), "--quiet", "--yes", *arguments, cwd=self.folder)
 
     def entries(self) -> Iterator[Submission]:
         """What the ledger knows of tasks."""
@@ -135,11 +122,6 @@ def pictures(folder: Path, count: int) -> list[Row]:
             )
         )
     return rows
-
-
-def set_environment(variables: dict[str, str]) -> None:
-    """Sets variables in a process that was forked before they were known."""
-    os.environ.update(variables)
 
 
 def bought_by_a_process(
@@ -185,9 +167,8 @@ def kill_five_times(
         that had begun. An intent is durable before a request's last bytes leave, so a kill may
         fall in between; but what waits for its turn has none.
     """
-    processes = multiprocessing.get_context("forkserver")
     for kill in range(5):
-        process = processes.Process(target=bought_by_a_process, args=(backend(), rows, 32))
+        process = PROCESSES.Process(target=bought_by_a_process, args=(backend(), rows, 32))
         before = len(emulator.tasks)
         process.start()
         while len(emulator.tasks) < before + 4 and process.is_alive():
@@ -282,7 +263,7 @@ def run_with_kills(
     _, errors = process.communicate(timeout=600)
     done.status = process.returncode
     if done.status not in (0, 3):
-        raise RuntimeError(errors.decode())
+        raise RuntimeError(errors)
     return done
 
 

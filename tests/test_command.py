@@ -15,6 +15,7 @@ import pytest
 
 from alphabeam.pipelines.command import main
 from tests.conftest import Shop
+from tests.forked import JobProcess
 
 pytestmark = pytest.mark.slow
 
@@ -172,11 +173,11 @@ def test_check_of_an_empty_manifest(shop: Shop, capsys: Any) -> None:
 
 def test_quiet_and_verbose(filled_shop: FillShop) -> None:
     shop = filled_shop(1)
-    quiet = command(str(shop.job), "--quiet")
-    assert (quiet.returncode, quiet.stderr) == (0, "")
-    verbose = command(str(shop.job), "-v")
-    assert verbose.returncode == 0
-    assert "INFO" in verbose.stderr
+    quiet = JobProcess(str(shop.job), "--quiet")
+    assert (quiet.wait(120), quiet.communicate()[1]) == (0, "")
+    verbose = JobProcess(str(shop.job), "-v")
+    assert verbose.wait(120) == 0
+    assert "INFO" in verbose.communicate()[1]
 
 
 def test_secrets_are_never_shown(

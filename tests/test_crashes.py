@@ -4,47 +4,53 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from alphabeam.pipelines.command import main
 from alphabeam.transforms.crashes import OpenMarks, forget_marks, remove_marks
 from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.matting import MattingCore
 from alphabeam.transforms.output import Output
 from tests.conftest import Shop, encoded, product
+from tests.forked import PROCESSES
 
 FillShop = Callable[..., Shop]
 
-# A run in which a picture of 77 x 60 pixels ends its process, as a fault in a decoder would.
-_RUN = """
-import os, signal, sys
-from alphabeam.transforms.matting import MattingCore
 
-remove = MattingCore.remove
+def deadly_run(tries: str, job: str) -> None:
+    """A run in which a picture of 77 x 60 pixels ends its process, as a decoder's fault would."""
+    remove = MattingCore.remove
 
-def deadly(core, pixels, parameters):
-    if pixels.shape[1] == 77:
-        with open(sys.argv[1], "a") as tries:
-            tries.write("try\\n")
-        os.kill(os.getpid(), signal.SIGSEGV)  # as a fault in a decoder does
-    return remove(core, pixels, parameters)
+    def deadly(core: MattingCore, pixels: NDArray[np.uint8], *more: Any) -> Any:
+        if pixels.shape[1] == 77:
+            with open(tries, "a") as file:
+                file.write("try\n")
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return remove(core, pixels, *more)
 
-MattingCore.remove = deadly
-
-from alphabeam.pipelines.command import main
-
-sys.exit(main(sys.argv[2:]))
-"""
+    MattingCore.remove = deadly  # type: ignore[assignment]
+    sys.exit(main([job, "--quiet"]))
 
 
-def run(shop: Shop) -> int:
-    command = [sys.executable, "-c", _RUN, str(shop.folder / "tries"), str(shop.job), "--quiet"]
-    return subprocess.run(command, cwd=shop.folder, check=False).returncode
+def run(shop: Shop) -> int | None:
+    return end_of(deadly_run, str(shop.folder / "tries"), str(shop.job))
+
+
+def end_of(target: Callable[..., None], *arguments: str) -> int | None:
+    """The exit status of a function in a process of its own."""
+    process = PROCESSES.Process(target=target, args=arguments)
+    process.start()
+    process.join(120)
+    return process.exitcode
 
 
 def tries(shop: Shop) -> int:
@@ -205,19 +211,15 @@ def test_a_broken_mark_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert "is broken" in caplog.text
 
 
-def test_an_end_by_somebody_else_does_not_count(tmp_path: Path) -> None:
-    code = """
-import os, signal, sys
-from alphabeam.transforms.crashes import OpenMarks
-from alphabeam.transforms.output import Output
+def begin_and_end(folder: str, run_id: str, ending: str) -> None:
+    OpenMarks(Output(folder), run_id).begin("a")
+    os.kill(os.getpid(), int(ending))
 
-marks = OpenMarks(Output(sys.argv[1]), sys.argv[2])
-marks.begin("a")
-os.kill(os.getpid(), int(sys.argv[3]))
-"""
+
+def test_an_end_by_somebody_else_does_not_count(tmp_path: Path) -> None:
     for number, ending in enumerate([signal.SIGKILL] * 4 + [signal.SIGSEGV] * 3):
-        command = [sys.executable, "-c", code, str(tmp_path), f"run{number}", str(int(ending))]
-        assert subprocess.run(command, check=False).returncode == -ending
+        arguments = (str(tmp_path), f"run{number}", str(int(ending)))
+        assert end_of(begin_and_end, *arguments) == -ending
     with pytest.raises(RowError, match="ended 3 times"):
         open_marks(tmp_path, "last").begin("a")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Shop
+from tests.forked import JobProcess
 
 pytestmark = pytest.mark.slow
 
@@ -136,18 +136,11 @@ def test_a_reader_that_leaves_is_no_failure(
     """``run.py job.yaml | head -1``, and with ``2>&1``."""
     shop = filled_shop(2)
     (shop.folder / "images" / "p1.png").write_bytes(b"")
-    read, write = os.pipe()
-    os.close(read)  # as soon as that
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), str(shop.job), *arguments],
-        stdout=subprocess.PIPE if stream == "stderr" else write,
-        stderr=subprocess.PIPE if stream == "stdout" else write,
-        timeout=120,
-    )
-    os.close(write)
-    shown = (done.stdout or b"") + (done.stderr or b"")
+    unread = ("stdout", "stderr") if stream == "both" else (stream,)
+    done = JobProcess(str(shop.job), *arguments, unread=unread)
+    shown = "".join(done.communicate(timeout=120))
     assert done.returncode == (0 if "--check" in arguments else 3), shown
-    assert b"Broken" not in shown and b"Traceback" not in shown
+    assert "Broken" not in shown and "Traceback" not in shown
     if "--check" not in arguments:
         assert len(shop.rows()) == 2 and (shop.out / "summary.json").exists()
 

@@ -6,8 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +26,7 @@ from alphabeam.transforms.metadata.groups import WriteGroupsFn
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.rows import DONE, Row, now
 from tests.conftest import Shop, encoded, product
+from tests.forked import JobProcess
 
 pytestmark = pytest.mark.slow
 
@@ -197,14 +196,8 @@ def test_a_row_that_cannot_be_written_costs_itself_only(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------- killed and stopped
 
 
-def start(shop: Shop, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "run.py"), str(shop.job), "--quiet", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(shop: Shop, *arguments: str) -> JobProcess:
+    return JobProcess(str(shop.job), "--quiet", *arguments)
 
 
 def finished_in_the_ledger(shop: Shop) -> list[str]:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +17,7 @@ from alphabeam.pipelines.catalogue import _Summarize
 from alphabeam.pipelines.job_file import JobFileError, load_job
 from alphabeam.pipelines.notify import notify
 from tests.conftest import Shop
+from tests.forked import JobProcess
 
 ROOT = Path(__file__).parent.parent
 FillShop = Callable[..., Shop]
@@ -118,11 +116,7 @@ def test_a_job_that_is_stopped(filled_shop: FillShop, receiver: Receiver) -> Non
         url = f"http://127.0.0.1:{silent.server_port}/a.png"
         manifest.write_text(f"{manifest.read_text()}{url},S\n")
         shop.write_job(notify=receiver.url, input={"allow": ["default", url.rsplit("/", 1)[0]]})
-        launcher = subprocess.Popen(
-            [sys.executable, str(ROOT / "run.py"), str(shop.job), "--quiet"],
-            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-            stderr=subprocess.DEVNULL,
-        )
+        launcher = JobProcess(str(shop.job), "--quiet")
         deadline = time.monotonic() + 60
         while not list((shop.out / "masks").rglob("*.png")):
             assert launcher.poll() is None and time.monotonic() < deadline

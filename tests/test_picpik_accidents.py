@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import subprocess
 import sys
 import threading
@@ -23,10 +22,8 @@ from alphabeam.transforms.output import Output
 from alphabeam.transforms.picpik.emulator import Emulator, encode_png, running_emulator
 from alphabeam.transforms.processes import is_gone, this_process
 from alphabeam.transforms.rows import Picture, Row
+from tests.forked import PROCESSES
 from tests.picpik_jobs import bought_by_a_process, kill_five_times, pictures
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.picpik_jobs"])
 
 
 def backend_of(folder: Path, emulator: Emulator, **settings: Any) -> PicpikBackend:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,10 +18,8 @@ from alphabeam.transforms.backends.picpik.tally import Tally
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.picpik.emulator import running_emulator
+from tests.forked import PROCESSES
 from tests.picpik_jobs import bought_by_a_process, kill_five_times, pictures
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.picpik_jobs"])
 
 
 def tally(folder: Path) -> Tally[dict[str, int]]:

@@ -3,11 +3,13 @@
 A job's staged files are read from the store. What they say is installed into a new environment,
 which has the dependencies of this one and no alphabeam, and a worker pool in it runs the graph with
 nothing of the launcher's. A job that reads an image (``sdk_container_image``) gets an environment
-with alphabeam in it, and nothing is installed.
+with alphabeam in it, and nothing is installed. Jobs with the same files to install have the same
+machines, which keep nothing of a job: its workers are processes of its own.
 """
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import json
 import re
@@ -16,7 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,43 @@ from tests.engines.workers import Pool, environment, install, pool
 _TIME = "2026-11-26T00:00:00.000Z"
 
 
+class Machines:
+    """Worker pools, each in an environment that was made of what a job has staged.
+
+    Args:
+        folder: Where the environments lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._pools: dict[str, Pool] = {}
+        self._running = ExitStack()
+        self._lock = threading.Lock()
+
+    def of(self, staged: Path, *, image: bool) -> Pool:
+        """The pool for a job that has staged these files, or that reads an image."""
+        given = hashlib.sha256(b"image" if image else b"")
+        for path in sorted(staged.iterdir()):
+            if path.name.startswith("requirements") or path.suffix == ".whl":
+                given.update(path.name.encode() + path.read_bytes())
+        key = given.hexdigest()
+        with self._lock:
+            if key not in self._pools:
+                self._pools[key] = self._started(self._folder / key[:12], staged, image)
+        return self._pools[key]
+
+    def _started(self, folder: Path, staged: Path, image: bool) -> Pool:
+        programs = environment(folder, alphabeam=image)
+        if (staged / "requirements.txt").exists():
+            extra = (staged / "extra_packages.txt").read_text().split()
+            install(programs, "-r", staged / "requirements.txt", *(staged / name for name in extra))
+        return self._running.enter_context(pool(programs))
+
+    def stop(self) -> None:
+        """Ends them all."""
+        self._running.close()
+
+
 class Service:
     """The jobs, and the store that they are staged in.
 
@@ -42,7 +81,7 @@ class Service:
         staged: Names of what each job staged.
     """
 
-    def __init__(self, options: storage.StorageOptions) -> None:
+    def __init__(self, options: storage.StorageOptions, machines: Machines) -> None:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.states: dict[str, str] = {}
         self.messages: dict[str, list[tuple[str, str]]] = {}
@@ -51,6 +90,7 @@ class Service:
         self.staged: dict[str, list[str]] = {}
         self.endpoint = ""
         self._options = options
+        self._machines = machines
 
     def create(self, job: dict[str, Any]) -> str:
         """Takes a job, and runs it on a thread."""
@@ -92,38 +132,33 @@ class Service:
             url = beam_runner_api_pb2.ArtifactUrlPayload.FromString(artifact.type_payload).url
             (staged / name).write_bytes(storage.read(url, options=self._options))
         self.staged[id] = sorted(path.name for path in staged.iterdir())
-        with_alphabeam = bool(given.get("sdk_container_image"))
-        programs = environment(folder / "environment", alphabeam=with_alphabeam)
-        if (staged / "requirements.txt").exists():
-            extra = (staged / "extra_packages.txt").read_text().split()
-            install(programs, "-r", staged / "requirements.txt", *(staged / name for name in extra))
-        with pool(programs) as workers:
-            self.pools[id] = workers
-            docker.urn = common_urns.environments.EXTERNAL.urn
-            docker.payload = beam_runner_api_pb2.ExternalPayload(
-                endpoint={"url": workers.address}
-            ).SerializeToString()
-            del docker.dependencies[:]
-            if self.states[id] == "CANCELLED":
-                return
-            self.states[id] = "RUNNING"
-            runner = FnApiRunner()
-            runner._num_workers = min(2, given.get("max_num_workers", 1))
-            result = runner.run_via_runner_api(graph, PipelineOptions([]))
-            result.wait_until_finish()
-            counters = result.metrics().query()["counters"]
-            self.metrics[id] = [
-                {
-                    "name": {
-                        "origin": "user",
-                        "name": one.key.metric.name,
-                        "context": {"namespace": one.key.metric.namespace, "step": one.key.step},
-                    },
-                    "scalar": one.result,
-                }
-                for one in counters
-            ]
-            self._end(id, str(result.state))
+        workers = self._machines.of(staged, image=bool(given.get("sdk_container_image")))
+        self.pools[id] = workers
+        docker.urn = common_urns.environments.EXTERNAL.urn
+        docker.payload = beam_runner_api_pb2.ExternalPayload(
+            endpoint={"url": workers.address}
+        ).SerializeToString()
+        del docker.dependencies[:]
+        if self.states[id] == "CANCELLED":
+            return
+        self.states[id] = "RUNNING"
+        runner = FnApiRunner()
+        runner._num_workers = min(2, int(given.get("max_num_workers", 1)))
+        result = runner.run_via_runner_api(graph, PipelineOptions([]))
+        result.wait_until_finish()
+        counters = result.metrics().query()["counters"]
+        self.metrics[id] = [
+            {
+                "name": {
+                    "origin": "user",
+                    "name": one.key.metric.name,
+                    "context": {"namespace": one.key.metric.namespace, "step": one.key.step},
+                },
+                "scalar": one.result,
+            }
+            for one in counters
+        ]
+        self._end(id, str(result.state))
 
 
 def _handler(service: Service) -> type[http.server.BaseHTTPRequestHandler]:
@@ -189,9 +224,9 @@ def _handler(service: Service) -> type[http.server.BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def running_service(options: storage.StorageOptions) -> Iterator[Service]:
+def running_service(options: storage.StorageOptions, machines: Machines) -> Iterator[Service]:
     """A service on a port of loopback."""
-    service = Service(options)
+    service = Service(options, machines)
     handler = _handler(service)
     with http.server.ThreadingHTTPServer(("localhost", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -202,4 +237,4 @@ def running_service(options: storage.StorageOptions) -> Iterator[Service]:
             time.sleep(0.2)
         server.shutdown()
         for workers in service.pools.values():  # also of jobs that were cancelled
-            workers.stop()
+            workers.kill()

@@ -21,7 +21,7 @@ from apache_beam.portability.api import beam_runner_api_pb2
 
 from alphabeam.transforms import storage
 from tests.conftest import encoded, product, tiny_onnx
-from tests.engines.dataflow_service import Service, running_service
+from tests.engines.dataflow_service import Machines, Service, running_service
 from tests.storage import servers
 
 pytest.importorskip("google.cloud.dataflow", reason="needs the extra 'dataflow'")
@@ -80,7 +80,7 @@ class Cloud:
                 "project": "my-project",
                 "region": "europe-west1",
                 "staging": f"{self.root}/staging",
-                "workers": 3,
+                "workers": 1,
                 "options": options,
                 **engine,
             },
@@ -126,10 +126,19 @@ def store() -> Iterator[servers.Store]:
     running.stop()
 
 
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    running = Machines(tmp_path_factory.mktemp("machines"))
+    yield running
+    running.stop()
+
+
 @pytest.fixture
-def cloud(store: servers.Store, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cloud]:
+def cloud(
+    store: servers.Store, machines: Machines, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Cloud]:
     root = f"{store.root}/{re.sub(r'[^a-z]+', '-', request.node.name)}"
-    with running_service(store.options) as service:
+    with running_service(store.options, machines) as service:
         yield Cloud(tmp_path, root, store.options, service)
 
 
@@ -145,7 +154,7 @@ def test_a_job_by_what_was_staged_alone(
     cloud: Cloud, own_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cloud.fill(12)
-    cloud.write(own_model)
+    cloud.write(own_model, workers=3)
     assert cloud.run("--check") == 0
     assert "dataflow: at most 3 x n2-standard-4" in capsys.readouterr().out
     assert not cloud.service.jobs and not cloud.names("staging"), "--check leaves nothing"
@@ -202,6 +211,7 @@ def test_the_job_that_dataflow_is_given(
         labels={"team": "shoes"},
         service_account="cutter@my-project.iam.gserviceaccount.com",
         subnetwork="regions/europe-west1/subnetworks/inner",
+        workers=3,
         wait=False,
     )
     job = yaml.safe_load(cloud.job.read_text())

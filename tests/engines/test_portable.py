@@ -113,16 +113,16 @@ def test_the_samples_are_the_same_to_the_bit(shop: Shop, cluster: Cluster) -> No
     assert facts(shop) == rows
 
 
-def test_500_rows_with_a_worker_killed_in_the_middle(
+def test_many_rows_with_a_worker_killed_in_the_middle(
     filled_shop: FillShop, cluster: Cluster
 ) -> None:
-    shop = filled_shop(500)
+    shop = filled_shop(200)
     assert shop.run() == 0
     here, rows = shop.files("cutouts", "masks"), facts(shop)
     on_cluster(shop, cluster)
     launcher = start(shop)
     deadline = time.monotonic() + 300
-    while len(list((shop.out / "masks").rglob("*.png"))) < 100 or not noted(shop):
+    while len(list((shop.out / "masks").rglob("*.png"))) < 50 or not noted(shop):
         assert launcher.poll() is None and time.monotonic() < deadline, launcher.communicate()
         time.sleep(0.05)
     workers = cluster.pool.workers()
@@ -135,14 +135,14 @@ def test_500_rows_with_a_worker_killed_in_the_middle(
 
     assert shop.run() == 0
     summary = json.loads((shop.out / "summary.json").read_text())
-    assert (summary["rows"], summary["done"], summary["failed"]) == (500, 500, 0)
+    assert (summary["rows"], summary["done"], summary["failed"]) == (200, 200, 0)
     assert summary["finished_before"] > 0, "what was finished is not done again"
-    assert summary["metrics"]["rows_done"] + summary["finished_before"] == 500
+    assert summary["metrics"]["rows_done"] + summary["finished_before"] == 200
     assert shop.files("cutouts", "masks") == here
     assert facts(shop) == rows
 
     assert shop.run() == 0
-    assert json.loads((shop.out / "summary.json").read_text())["finished_before"] == 500
+    assert json.loads((shop.out / "summary.json").read_text())["finished_before"] == 200
 
 
 def test_a_budget_holds_for_all_workers_together(tmp_path: Path, cluster: Cluster) -> None:

@@ -401,7 +401,6 @@ _GCS_SERVER = """
 
 def start_gcs() -> Store:
     need("gcsfs", "gcp_storage_emulator")
-    os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # the emulator has no gRPC
     port = free_port()
     stop = launch(_python(_GCS_SERVER, str(port)), port)
     return Store(

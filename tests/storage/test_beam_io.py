@@ -150,7 +150,8 @@ def test_plugin_and_options_of_a_portable_worker() -> None:
 
 
 @pytest.fixture
-def worker_pool() -> Iterator[str]:
+def worker_pool(folder: str) -> Iterator[str]:
+    skip_if_not_shared(folder)
     port = servers.free_port()
     command = [
         sys.executable,
@@ -170,7 +171,6 @@ def worker_pool() -> Iterator[str]:
 
 def test_in_a_worker_pool(folder: str, worker_pool: str) -> None:
     """The pool was started by hand, and knows nothing of plugins or options."""
-    skip_if_not_shared(folder)
     runner = FnApiRunner(default_environment=environments.ExternalEnvironment(worker_pool))
     write_and_read(runner, PipelineOptions([]), folder, beam_io.beam_path)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,7 +46,6 @@ def test_from_store_to_store(source: str, target: str, stores: Stores, tmp_path:
     manifest = storage.join(folder, "manifest.csv")
     storage.put(manifest, "\n".join(lines).encode(), options=read.options)
     output = storage.join(write.root, "job", source)
-    environment = {**os.environ, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
     secrets = tmp_path / "secrets"
     job = {
         "input": {"manifest": manifest},
@@ -65,7 +63,6 @@ def test_from_store_to_store(source: str, target: str, stores: Stores, tmp_path:
         capture_output=True,
         text=True,
         cwd=servers.REPOSITORY,
-        env=environment,
     )
     told = done.stdout + done.stderr
     assert done.returncode == 0, told[-3000:]

@@ -7,8 +7,6 @@ by what it was seen to do.
 from __future__ import annotations
 
 import itertools
-import multiprocessing
-import multiprocessing.pool
 import threading
 import time
 from collections.abc import Mapping
@@ -27,26 +25,17 @@ from alphabeam.transforms.picpik.emulator.answers import cut_by_colour
 from alphabeam.transforms.rows import DONE
 from alphabeam.transforms.storage import creating
 from alphabeam.transforms.storage.connections import borrow
+from tests.forked import PROCESSES
 from tests.picpik_jobs import (
     PicpikShop,
     bought_by_a_process,
     kill_five_times,
     pictures,
-    set_environment,
 )
 from tests.storage import servers
 from tests.storage.conftest import Stores
 
 pytestmark = pytest.mark.slow
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.picpik_jobs"])
-
-
-def processes(count: int) -> multiprocessing.pool.Pool:
-    """So many, which reach the emulator of GCS too; they were forked before it was started."""
-    variable = {"GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
-    return PROCESSES.Pool(count, initializer=set_environment, initargs=(variable,))
 
 
 REMOTE = ("s3", "gcs", "azure")
@@ -101,7 +90,7 @@ def test_of_two_jobs_at_once_one_does_it_all_and_the_other_names_it(
             while all(job.poll() is None for job in jobs):
                 time.sleep(0.05)
             gate.set()
-            said = [job.communicate(timeout=600)[1].decode().strip() for job in jobs]
+            said = [job.communicate(timeout=600)[1].strip() for job in jobs]
         finally:
             gate.set()
             for job in jobs:
@@ -140,7 +129,7 @@ def test_of_two_workers_with_one_row_one_buys_and_both_collect(
     late = {"faults": {"RemoveBackground:answer_late": 0.5}, "late_seconds": 0.3}
     with running_emulator(**late) as emulator:
         backend = backend_in(output, tmp_path, emulator)
-        with processes(2) as pool:
+        with PROCESSES.Pool(2) as pool:
             codes = pool.starmap(bought_by_a_process, [(backend, rows), (backend, rows)])
         assert codes == [[None] * 12] * 2
         assert emulator.billed == 12
@@ -159,7 +148,7 @@ def test_a_budget_is_kept_to_on_each_store(
     rows = pictures(tmp_path, 12)
     with running_emulator(cost=cost, task_seconds=0.02) as emulator:
         backend = backend_in(output, tmp_path, emulator, tasks_in_flight=4, **limit)
-        with processes(count) as pool:
+        with PROCESSES.Pool(count) as pool:
             work = [(backend, rows[n::count]) for n in range(count)]
             codes = list(itertools.chain(*pool.starmap(bought_by_a_process, work)))
         assert emulator.billed == 5 * cost
@@ -171,7 +160,7 @@ def test_the_pace_is_shared_on_each_store(output: Output, tmp_path: Path) -> Non
     rows = pictures(tmp_path, 24)
     with running_emulator() as emulator:
         backend = backend_in(output, tmp_path, emulator, requests_per_second=12.0, heartbeat=1.0)
-        with processes(3) as pool:
+        with PROCESSES.Pool(3) as pool:
             work = [(backend, rows[n::3]) for n in range(3)]
             codes = list(itertools.chain(*pool.starmap(bought_by_a_process, work)))
         arrivals = sorted(emulator.arrivals)
