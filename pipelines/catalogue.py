@@ -10,11 +10,13 @@ from datetime import datetime
 import apache_beam as beam
 
 from alphabeam.pipelines.engines import LocalEngine, Threads
-from alphabeam.pipelines.job import Job
+from alphabeam.pipelines.job import Api, Job
+from alphabeam.pipelines.job import LocalBackend as LocalSection
 from alphabeam.pipelines.notify import notify
 from alphabeam.pipelines.progress import Progress
 from alphabeam.pipelines.report import write_ending
 from alphabeam.transforms import storage
+from alphabeam.transforms.backends.cascade import CascadeBackend
 from alphabeam.transforms.backends.local import LocalBackend
 from alphabeam.transforms.backends.picpik import PicpikBackend
 from alphabeam.transforms.crashes import Marks
@@ -130,23 +132,45 @@ def allow_of(job: Job) -> storage.AllowList:
     return storage.AllowList.of(job.input.manifest, job.input.allow)
 
 
-def backend_of(job: Job, threads: int = 0, work: str = "") -> LocalBackend | PicpikBackend:
+def backend_of(
+    job: Job, threads: int = 0, work: str = "", run_id: str = ""
+) -> LocalBackend | PicpikBackend | CascadeBackend:
     """The job's backend as the transforms take it.
 
     Args:
         job: The job.
         threads: Images matted at once per process; 0 for as many as cores.
         work: The run whose budget it has; a new one's if empty.
+        run_id: The run whose survey counts the rows; needed where a cascade is to be opened.
     """
-    settings = job.backend.model_dump(exclude={"kind", "confirm_over"})
-    if job.backend.kind == "local":
-        settings["model"] = job.backend.model  # a dump would make a plain text of a reference
-        return LocalBackend(
-            **settings,
-            threads=threads,
-            pixels_in_flight=job.engine.pixels_in_flight,
-            storage_options=job.storage or None,
-        )
+    given = job.backend
+    if given.kind == "local":
+        return _local_of(job, given, threads)
+    if given.kind == "picpik":
+        return _api_of(job, given, work)
+    return CascadeBackend(
+        below=given.below,
+        flags=tuple(given.flags),
+        at_most=given.at_most,
+        local=_local_of(job, given.local, threads),
+        picpik=_api_of(job, given.picpik, work),
+        survey=output_of(job).survey(run_id),
+    )
+
+
+def _local_of(job: Job, given: LocalSection, threads: int) -> LocalBackend:
+    settings = given.model_dump(exclude={"kind"})
+    settings["model"] = given.model  # a dump would make a plain text of a reference
+    return LocalBackend(
+        **settings,
+        threads=threads,
+        pixels_in_flight=job.engine.pixels_in_flight,
+        storage_options=job.storage or None,
+    )
+
+
+def _api_of(job: Job, given: Api, work: str) -> PicpikBackend:
+    settings = given.model_dump(exclude={"kind", "confirm_over"})
     settings["retry_codes"] = tuple(settings["retry_codes"])
     settings["allowed_hosts"] = tuple(settings["allowed_hosts"])
     if work:
@@ -186,7 +210,7 @@ class Catalogue(beam.PTransform):
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[Committed]:
         """Builds the graph."""
         job, output = self.job, output_of(self.job)
-        backend = backend_of(job, self.threads.matting, self.work)
+        backend = backend_of(job, self.threads.matting, self.work, self.run_id)
         journal = Journal(output, self.run_id)
         finished = Finished(output, journal)
         renditions = renditions_of(job, taken_names(job))
@@ -215,7 +239,9 @@ class Catalogue(beam.PTransform):
             run_id=self.run_id,
             thumbnails=thumbnails,
         )
-        stages = [read.stage, *marks.watch(RemoveBackground(backend).stage, write.stage)]
+        first, *second = RemoveBackground(backend).stages
+        begin, end = marks.watch(first, write.stage)
+        stages = [read.stage, begin, *second, end]
         if renditions:
             # Before anything is bought: a row whose renditions cannot be named fails.
             rows |= "Plan" >> beam.Map(_Plan(renditions)).with_output_types(Row)

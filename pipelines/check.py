@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import NamedTuple
 
 from alphabeam.pipelines.catalogue import (
     allow_of,
@@ -19,12 +21,13 @@ from alphabeam.pipelines.catalogue import (
 )
 from alphabeam.pipelines.job import Job
 from alphabeam.transforms import storage
+from alphabeam.transforms.backends.cascade import CascadeBackend
 from alphabeam.transforms.backends.local import LocalBackend, remove_locally
 from alphabeam.transforms.backends.picpik import PicpikBackend
 from alphabeam.transforms.cutouts import write_cutout
 from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.images import fetch
-from alphabeam.transforms.ledger import FinishedRows, look_up
+from alphabeam.transforms.ledger import FinishedRows, is_wanted, look_up
 from alphabeam.transforms.manifest import (
     Manifest,
     ManifestError,
@@ -33,16 +36,23 @@ from alphabeam.transforms.manifest import (
     read_shard,
     survey,
 )
+from alphabeam.transforms.picpik import ApiUnavailableError
 from alphabeam.transforms.renditions.plan import Renditions
 from alphabeam.transforms.renditions.writing import OpenRenditions
 from alphabeam.transforms.rows import FAILED, PENDING, Row
 from alphabeam.transforms.secret_refs import references, resolve
 
-__all__ = ["check", "probe", "rows_to_submit"]
+__all__ = ["ToSubmit", "check", "probe", "rows_to_submit"]
+
+_logger = logging.getLogger(__name__)
 
 
-def probe(job: Job) -> LocalBackend | PicpikBackend:
+def probe(job: Job, *, without_api: bool = False) -> LocalBackend | PicpikBackend | CascadeBackend:
     """Makes sure that a job can begin: its secrets, manifest, model and output.
+
+    Args:
+        job: The job.
+        without_api: Let a cascade begin though its API cannot be reached: it keeps local results.
 
     Returns:
         The backend that was tried; a local one has its model loaded.
@@ -58,12 +68,16 @@ def probe(job: Job) -> LocalBackend | PicpikBackend:
     resolve(job.storage)
     job.engine.probe(job)
     backend = backend_of(job)
-    if isinstance(backend, PicpikBackend):
-        client = backend.client()
+    if isinstance(backend, CascadeBackend):
+        backend.local.core()
         try:
-            client.check_keys()
-        finally:
-            client.close()
+            _check_keys(backend.picpik)
+        except ApiUnavailableError as error:
+            if not without_api:
+                raise
+            _logger.warning("local results are kept while the API is down: %s", error.message)
+    elif isinstance(backend, PicpikBackend):
+        _check_keys(backend)
     else:
         backend.core()
     manifest = manifest_of(job)
@@ -76,6 +90,14 @@ def probe(job: Job) -> LocalBackend | PicpikBackend:
     output.put(uri, b"alphabeam tries whether it may write here\n")
     output.delete([uri])
     return backend
+
+
+def _check_keys(api: PicpikBackend) -> None:
+    client = api.client()
+    try:
+        client.check_keys()
+    finally:
+        client.close()
 
 
 def check(job: Job, fresh: bool = False) -> Iterator[str]:
@@ -109,12 +131,13 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
         yield f"  a bad row: {row.error_code}: {row.error_message}"
     backend = probe(job)
     yield f"output     {storage.redact(job.output.directory)}: may be written"
+    if not isinstance(backend, LocalBackend):
+        api = backend.picpik if isinstance(backend, CascadeBackend) else backend
+        yield f"api        {api.endpoint}: the keys are right"
+        yield from _to_submit_lines(job, backend, fresh)
     if isinstance(backend, PicpikBackend):
-        yield f"api        {backend.endpoint}: the keys are right"
-        count = rows_to_submit(job, backend, fresh)
-        yield f"to submit  {count} images, each a task that is paid for; nothing was submitted"
         return
-    core = backend.core()
+    core = (backend.local if isinstance(backend, CascadeBackend) else backend).core()
     yield f"model      {core.model_name} (sha256 {core.model_sha256[:12]}…)"
     for number, line in enumerate(job.engine.lines(job)):
         yield f"{'' if number else 'engine':<10} {line}"
@@ -147,7 +170,23 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
     yield f"estimate   about {_duration(estimate)}{price}, if all images are like this one"
 
 
-def rows_to_submit(job: Job, backend: PicpikBackend, fresh: bool = False) -> int:
+class ToSubmit(NamedTuple):
+    """The tasks that a job would submit and pay for.
+
+    Attributes:
+        known: Images that would be submitted for sure, were there no limits.
+        possible: Of a cascade: images that would be if their local result turned out doubtful.
+        most: The most tasks, within the limits.
+    """
+
+    known: int
+    possible: int
+    most: int
+
+
+def rows_to_submit(
+    job: Job, backend: PicpikBackend | CascadeBackend, fresh: bool = False
+) -> ToSubmit:
     """How many tasks the job would submit and pay for.
 
     Rows that are finished, that have a task to collect or that cannot be read need none; rows
@@ -162,26 +201,31 @@ def rows_to_submit(job: Job, backend: PicpikBackend, fresh: bool = False) -> int
     manifest, output, allow = manifest_of(job), output_of(job), allow_of(job)
     surveyed = survey(manifest)
     finished = None if fresh else FinishedRows(output)
-    tasks = backend.tasks()
+    api = backend.picpik if isinstance(backend, CascadeBackend) else backend
+    tasks = api.tasks()
     renditions = renditions_of(job, taken_names(job))
+    unsure = backend is not api
 
-    def task_of(row: Row) -> str | None:
+    def task_of(row: Row) -> tuple[str, bool] | None:
+        """What tells a row's work from that of others, and whether it may be needless."""
         if row.status != PENDING:
             return None
+        doubtful = False
         try:
             renditions.plan(row)
             if finished is not None:
                 row, found = look_up(row, backend, finished, output, allow)
-                if found is not None:
+                doubtful = found is not None and is_wanted(backend, found, finished)
+                if found is not None and not doubtful:
                     return None
             else:
                 stat = storage.stat(row.image, options=output.storage, allow=allow)
                 row = row._replace(source_version=stat.version)
-            if not backend.would_submit(row, tasks):
+            if not api.would_submit(row, tasks):
                 return None
         except RowError:  # it fails, and costs nothing
             return None
-        return backend.fingerprinted(row).quick_key or row.image
+        return api.fingerprinted(row).quick_key or row.image, unsure and not doubtful
 
     with ThreadPoolExecutor(32) as pool:
         rows = (
@@ -189,11 +233,38 @@ def rows_to_submit(job: Job, backend: PicpikBackend, fresh: bool = False) -> int
             for shard in surveyed.shards
             for row in read_shard(manifest, shard, surveyed.collisions)
         )
-        wanted: set[str | None] = set()
+        wanted: set[tuple[str, bool] | None] = set()
         while chunk := list(itertools.islice(rows, 1024)):
             wanted.update(pool.map(task_of, chunk))
-    count = len(wanted - {None})
-    return count if backend.max_tasks is None else min(count, backend.max_tasks)
+    wanted.discard(None)
+    possible = sum(one is not None and one[1] for one in wanted)
+    limit = api.max_tasks
+    if isinstance(backend, CascadeBackend):
+        limit = backend.most_tasks(surveyed.rows)
+    most = len(wanted) if limit is None else min(len(wanted), limit)
+    return ToSubmit(len(wanted) - possible, possible, most)
+
+
+def _to_submit_lines(
+    job: Job, backend: PicpikBackend | CascadeBackend, fresh: bool
+) -> Iterator[str]:
+    """What a job would pay for, at most."""
+    found = rows_to_submit(job, backend, fresh)
+    if isinstance(backend, PicpikBackend):
+        yield (
+            f"to submit  {found.most} images, each a task that is paid for; nothing was submitted"
+        )
+        return
+    yield (
+        f"to submit  at most {found.most} images, each a task that is paid for; nothing was "
+        "submitted"
+    )
+    yield (
+        f"  {found.known} have a doubtful local result of an earlier run; {found.possible} are yet "
+        "to be matted"
+    )
+    if backend.picpik.max_credits is not None:
+        yield f"  buying stops once {backend.picpik.max_credits} credits are spent"
 
 
 def _first_rows(

@@ -219,9 +219,9 @@ def _end_record(job: Job, status: str, reason: str = "") -> dict[str, str]:
 def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
     from alphabeam.pipelines.check import probe
 
-    probe(job)
-    if job.backend.kind == "picpik" and not options.yes:
-        _confirm(job, job.backend.confirm_over, options.fresh)
+    probe(job, without_api=True)
+    if job.api is not None and not options.yes:
+        _confirm(job, job.api.confirm_over, options.fresh)
     started = datetime.now(timezone.utc)
     run_id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     run = _run_remotely if job.engine.remote else _run_here
@@ -258,7 +258,7 @@ def _run_here(
             ProgressBar(FileReader(progress), quiet=options.quiet),
         ):
             work = holder.lease.work
-            if job.backend.kind == "picpik" and work != run_id:
+            if job.api is not None and work != run_id:
                 _inherit(job, work)
             pipeline = beam.Pipeline(options=beam_options)
             pipeline | "Catalogue" >> Catalogue(
@@ -302,7 +302,7 @@ def _run_remotely(
         remote.refuse_second(job, output)
     with lease.acquire(output, run_id, take_over=options.take_over) as holder:
         work = holder.lease.work
-        if job.backend.kind == "picpik" and work != run_id:
+        if job.api is not None and work != run_id:
             _inherit(job, work)
         found = remote.submit(
             job, output, run_id, started, beam_arguments, work=work, fresh=options.fresh
@@ -399,10 +399,10 @@ def _summarize(
 def _inherit(job: Job, work: str) -> None:
     """Goes on with the budget of runs that were killed or stopped."""
     from alphabeam.pipelines.catalogue import backend_of
-    from alphabeam.transforms.backends.picpik import PicpikBackend
+    from alphabeam.transforms.backends.local import LocalBackend
 
     backend = backend_of(job, work=work)
-    assert isinstance(backend, PicpikBackend)
+    assert not isinstance(backend, LocalBackend)
     backend.inherit()
 
 
@@ -424,16 +424,18 @@ class _NotConfirmedError(Exception):
 def _confirm(job: Job, limit: int, fresh: bool) -> None:
     from alphabeam.pipelines.catalogue import backend_of
     from alphabeam.pipelines.check import rows_to_submit
-    from alphabeam.transforms.backends.picpik import PicpikBackend
+    from alphabeam.transforms.backends.local import LocalBackend
 
     backend = backend_of(job)
-    assert isinstance(backend, PicpikBackend)
-    count = rows_to_submit(job, backend, fresh)
+    assert job.api is not None and not isinstance(backend, LocalBackend)
+    count = rows_to_submit(job, backend, fresh).most
     if count <= limit:
         return
-    question = f"{count} images would be submitted to {backend.endpoint} and paid for"
+    up_to = "up to " if job.backend.kind == "cascade" else ""
+    question = f"{up_to}{count} images would be submitted to {job.api.endpoint} and paid for"
     if not sys.stdin.isatty():
-        raise _NotConfirmedError(f"{question}; say --yes, or raise backend.confirm_over")
+        place = ".".join((*job.place_of("picpik"), "confirm_over"))
+        raise _NotConfirmedError(f"{question}; say --yes, or raise {place}")
     if input(f"{question}. Go on? [y/N] ").strip().lower() not in ("y", "yes"):
         raise _NotConfirmedError("nothing was submitted")
 

@@ -15,7 +15,11 @@ from pydantic import Field, create_model, field_validator, model_validator
 
 from alphabeam.pipelines.engines import DataflowEngine, FlinkEngine, LocalEngine, PortableEngine
 from alphabeam.pipelines.section import Section, described
-from alphabeam.transforms.backends.settings import LocalSettings, PicpikSettings
+from alphabeam.transforms.backends.settings import (
+    CascadeSettings,
+    LocalSettings,
+    PicpikSettings,
+)
 from alphabeam.transforms.manifest import Manifest
 from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.renditions import Rendition, rendition_of
@@ -63,7 +67,7 @@ def _section_of(cls: type) -> type[Section]:
         one.name: (
             _field_type(one.type),
             Field(
-                [] if one.default == () else one.default,
+                [*one.default] if isinstance(one.default, tuple) else one.default,
                 description=one.meaning,
                 ge=one.low,
                 le=one.high,
@@ -156,14 +160,34 @@ class LocalBackend(_LocalFields):
 _PicpikFields: Any = _section_of(PicpikSettings)
 
 
-class PicpikBackend(_PicpikFields):
+class Api(_PicpikFields):
+    """The signed PICPIK API as a part of another backend."""
+
+    confirm_over: int = Field(50, ge=0)
+    """A job with more rows to submit asks on a terminal, or needs --yes."""
+
+
+class PicpikBackend(Api):
     """The signed PICPIK API."""
 
     kind: Literal["picpik"]
     """`picpik`: every image is sent to the API, and paid for."""
 
-    confirm_over: int = Field(50, ge=0)
-    """A job with more rows to submit asks on a terminal, or needs --yes."""
+
+_CascadeFields: Any = _section_of(CascadeSettings)
+
+
+class CascadeBackend(_CascadeFields):
+    """The local core first, and the PICPIK API for what is doubtful."""
+
+    kind: Literal["cascade"]
+    """`cascade`: every image is matted here; doubtful results are bought from the API."""
+
+    local: LocalBackend = LocalBackend()
+    """The settings of `kind: local`."""
+
+    picpik: Api = Api()
+    """The settings of `kind: picpik`."""
 
 
 _MattingFields: Any = _section_of(MattingParameters)
@@ -299,7 +323,9 @@ class Job(Section):
     """What the summary calls the job; the file's name if empty."""
 
     input: Input
-    backend: Annotated[LocalBackend | PicpikBackend, Field(discriminator="kind")] = LocalBackend()
+    backend: Annotated[
+        LocalBackend | PicpikBackend | CascadeBackend, Field(discriminator="kind")
+    ] = LocalBackend()
     matting: Matting = Matting()
     output: Output
     engine: Annotated[
@@ -316,6 +342,33 @@ class Job(Section):
     notify: str = Field("", pattern=r"^(https?://\S+)?$")
     """A URL that gets the summary as JSON when the job ends, however it ends. One with a secret in
     it is given as `${env:NAME}` or `${file:/path}`."""
+
+    @property
+    def local_backend(self) -> LocalBackend | None:
+        """The settings of the local core, if the job has it."""
+        backend = self.backend
+        if isinstance(backend, CascadeBackend):
+            return backend.local
+        return backend if isinstance(backend, LocalBackend) else None
+
+    @property
+    def api(self) -> Api | None:
+        """The settings of the API, if the job has it."""
+        backend = self.backend
+        if isinstance(backend, CascadeBackend):
+            return backend.picpik
+        return backend if isinstance(backend, Api) else None
+
+    def place_of(self, part: Literal["local", "picpik"]) -> tuple[str, ...]:
+        """Where the settings of a backend stand in the file."""
+        return ("backend", part) if self.backend.kind == "cascade" else ("backend",)
+
+    def with_local_backend(self, local: LocalBackend) -> Job:
+        """The job with other settings of the local core."""
+        backend = self.backend
+        if isinstance(backend, CascadeBackend):
+            return self.model_copy(update={"backend": backend.model_copy(update={"local": local})})
+        return self.model_copy(update={"backend": local})
 
     @field_validator("backend", "engine", mode="before")
     @classmethod

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from alphabeam.pipelines.engines import ENGINES
 from alphabeam.pipelines.job import (
+    CascadeBackend,
     InlineSecretError,
     Job,
     LocalBackend,
@@ -34,10 +35,14 @@ _Location = tuple[str | int, ...]
 
 # Sections of several kinds: pydantic puts the kind behind the section's name.
 _KINDS: dict[str, dict[str, Any]] = {
-    "backend": {"local": LocalBackend, "picpik": PicpikBackend},
+    "backend": {"local": LocalBackend, "picpik": PicpikBackend, "cascade": CascadeBackend},
     "engine": dict(ENGINES),
 }
-_SECRETS = (("backend", "public_key"), ("backend", "private_key"))
+_SECRETS = tuple(
+    (*place, key)
+    for place in (("backend",), ("backend", "picpik"))
+    for key in ("public_key", "private_key")
+)
 
 
 class JobFileError(Exception):
@@ -399,10 +404,10 @@ def _resolve_paths(job: Job, name: str, positions: _Positions, given: dict[_Loca
                 )
             one = one.model_copy(update={"background": uri})
         renditions.append(one)
-    backend = job.backend
-    if isinstance(backend, LocalBackend) and ("/" in backend.model or ".onnx" in backend.model):
-        model = secretly(("backend", "model"), resolved(backend.model))
-        backend = backend.model_copy(update={"model": model})
+    local = job.local_backend
+    if local is not None and ("/" in local.model or ".onnx" in local.model):
+        model = secretly((*job.place_of("local"), "model"), resolved(local.model))
+        job = job.with_local_backend(local.model_copy(update={"model": model}))
     notify = job.notify
     if ("notify",) in given:  # all of it may be a secret without looking like one
         notify = ReferredText(given["notify",])
@@ -416,6 +421,5 @@ def _resolve_paths(job: Job, name: str, positions: _Positions, given: dict[_Loca
             "output": job.output.model_copy(
                 update={"directory": directory, "renditions": renditions}
             ),
-            "backend": backend,
         }
     )

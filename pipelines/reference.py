@@ -124,10 +124,14 @@ def _setting(name: str, field: dict[str, Any], required: bool) -> str:
         low = option.get("minimum", option.get("exclusiveMinimum"))
         high = option.get("maximum")
         kind = str(option.get("type", "any"))
+        if "enum" in option.get("items", {}):
+            kind += " of " + ", ".join(f"`{value}`" for value in option["items"]["enum"])
         if low is not None or high is not None:
             over = "over " if "exclusiveMinimum" in option else ""
             kind += f", {over}{low:,}" + (f" to {high:,}" if high is not None else " or more")
     default = "required" if required else f"`{json.dumps(field.get('default'))}`"
+    if "$ref" in field:  # a section, whose own table has the defaults
+        kind, default = "mapping", "`{}`"
     meaning = " ".join(str(field.get("description", "")).split()).replace("|", "\\|")
     return f"| `{name}` | {kind} | {default} | {meaning} |"
 

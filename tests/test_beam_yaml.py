@@ -14,6 +14,7 @@ import yaml
 
 from alphabeam import ReadManifest, RemoveBackground, WriteCutouts
 from alphabeam.pipelines import beam_yaml
+from alphabeam.transforms.backends.cascade import CascadeBackend
 from alphabeam.transforms.backends.local import LocalBackend
 from alphabeam.transforms.backends.picpik import PicpikBackend
 from alphabeam.transforms.rows import Row
@@ -52,11 +53,16 @@ def test_every_argument_is_plain_and_documented(name: str) -> None:
 def test_sections_of_the_job_file_are_taken(tmp_path: Path) -> None:
     made = beam_yaml.remove_background({"model": "isnet-general-use"})
     assert isinstance(made, RemoveBackground)
-    backend = made.stage.open.backend
+    backend = made.stages[0].open.backend
     assert isinstance(backend, LocalBackend) and backend.model == "isnet-general-use"
     made = beam_yaml.remove_background({"kind": "picpik", "max_credits": 5}, str(tmp_path))
-    backend = made.stage.open.backend
+    backend = made.stages[0].open.backend
     assert isinstance(backend, PicpikBackend) and backend.max_credits == 5
+    section = {"kind": "cascade", "below": 0.7, "flags": ["empty"], "picpik": {"max_tasks": 5}}
+    first, second = beam_yaml.remove_background(section, str(tmp_path)).stages
+    backend = first.open.backend
+    assert isinstance(backend, CascadeBackend) and backend.below == 0.7
+    assert backend.flags == ("empty",) and second.open.backend.cascade.picpik.max_tasks == 5
     assert isinstance(beam_yaml.write_cutouts(str(tmp_path), cutout_format="webp"), WriteCutouts)
     reading = beam_yaml.read_manifest("m.csv", matting={"erode_size": 3})
     assert isinstance(reading, ReadManifest)
@@ -70,6 +76,22 @@ def test_sections_of_the_job_file_are_taken(tmp_path: Path) -> None:
         ("ReadManifest", {"manifest": "m.csv", "format": "xls"}, "input.format: input should be"),
         ("RemoveBackground", {"backend": {"modl": "x"}}, "(did you mean 'model'?)"),
         ("RemoveBackground", {"backend": {"kind": "picpik"}}, "output is missing; kind: picpik"),
+        ("RemoveBackground", {"backend": {"kind": "cascade"}}, "output is missing; kind: cascade"),
+        (
+            "RemoveBackground",
+            {"backend": {"kind": "cascade", "at_most": "10%"}, "output": "o"},
+            "which only a whole job knows (Catalogue); set picpik.max_tasks",
+        ),
+        (
+            "RemoveBackground",
+            {"backend": {"kind": "cascade", "local": {"modl": "x"}}, "output": "o"},
+            "backend.local.modl: extra inputs are not permitted (did you mean 'model'?)",
+        ),
+        (
+            "RemoveBackground",
+            {"backend": {"kind": "cascade", "picpik": {"private_key": "abc"}}, "output": "o"},
+            "backend.picpik.private_key: give a reference",
+        ),
         ("WriteCutouts", {"output": "out", "names": "any"}, "output.names: input should be"),
         ("ReadImages", {"storage": {"s3": {"secret": "abc"}}}, "a secret is given by reference"),
         ("Catalogue", {"input": {}, "output": {"directory": "o"}}, "input.manifest: is missing"),
@@ -85,4 +107,4 @@ def test_a_wrong_argument_is_one_line(name: str, config: Mapping[str, Any], says
 def test_what_beam_yaml_adds_is_left_out() -> None:
     backend = {"model": "u2net", "__line__": 7, "__uuid__": "x"}
     made = beam_yaml.remove_background(backend)
-    assert made.stage.open.backend.model == "u2net"
+    assert made.stages[0].open.backend.model == "u2net"

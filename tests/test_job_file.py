@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
+from alphabeam.pipelines.catalogue import backend_of
 from alphabeam.pipelines.engines import DataflowEngine, FlinkEngine, PortableEngine
+from alphabeam.pipelines.engines.base import secrets_of
 from alphabeam.pipelines.job import SCHEMA_FILE, Job, schema_text
 from alphabeam.pipelines.job_file import JobFileError, load_job, parse_job
+from alphabeam.transforms.backends.cascade import CascadeBackend
 
 REMOTE = [DataflowEngine, FlinkEngine, PortableEngine]
 LEAST = "input:\n  manifest: m.csv\noutput:\n  directory: out\n"
@@ -96,7 +99,8 @@ def bounds() -> list[tuple[str, Any, bool]]:
                 if "$ref" in option:
                     kind = option["$ref"].rsplit("/", 1)[-1]
                     # whose own tests go through them
-                    if kind not in ("PicpikBackend", *(one.__name__ for one in REMOTE)):
+                    others = ("PicpikBackend", "CascadeBackend")
+                    if kind not in (*others, *(one.__name__ for one in REMOTE)):
                         walk(schema["$defs"][kind], f"{key}.")
                 if "minimum" in option:
                     cases.append((key, option["minimum"], True))
@@ -363,6 +367,52 @@ def test_a_setting_that_is_no_assignment_is_not_shown() -> None:
         with pytest.raises(JobFileError) as caught:
             parse_job(LEAST, "configs/x.yaml", [setting])
         assert "hunter" not in str(caught.value)
+
+
+CASCADE = LEAST + "backend:\n  kind: cascade\n"
+
+
+def test_a_cascade_has_the_settings_of_both(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("LIMIT", "7")
+    text = (
+        "  flags: [part_removed]\n  at_most: 10 %\n  local: {model: own/net.onnx}\n"
+        "  picpik: {max_tasks: '${env:LIMIT}', private_key: '${env:NOT_SET}'}\n"
+    )
+    job = parse_job(CASCADE + text, str(tmp_path / "x.yaml"), ["backend.below=.5"])
+    assert job.local_backend is not None and job.api is not None
+    assert job.local_backend.model == str(tmp_path / "own/net.onnx")
+    assert (job.api.max_tasks, job.api.private_key) == (7, "${env:NOT_SET}")
+    assert [*secrets_of(job)] == [
+        (("backend", "picpik", "public_key"), "${env:PICPIK_PUBLIC_KEY}"),
+        (("backend", "picpik", "private_key"), "${env:NOT_SET}"),
+    ]
+    backend = backend_of(job)
+    assert isinstance(backend, CascadeBackend)
+    assert (backend.below, backend.flags, backend.at_most) == (0.5, ("part_removed",), "10 %")
+    assert backend.picpik.max_tasks == 7 and backend.local.model == job.local_backend.model
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("  below: 85\n", ":7:3: backend.below: input should be less than or equal to 1, got 85"),
+        ("  flags: [low]\n", ":7:11: backend.flags.0: input should be 'empty', 'nearly_empty', "),
+        ("  at_most: 10\n", ":7:3: backend.at_most: input should be a valid string, got 10"),
+        ("  at_most: '200%'\n", ":7:3: backend.at_most: string should match pattern"),
+        ("  max_tasks: 5\n", "backend.max_tasks: extra inputs are not permitted (known here: "),
+        (
+            "  picpik:\n    max_task: 5\n",
+            ":8:5: backend.picpik.max_task: extra inputs are not permitted (did you mean 'max_ta",
+        ),
+        (
+            "  picpik:\n    public_key: abc\n",
+            ":8:5: backend.picpik.public_key: give a reference such as",
+        ),
+    ],
+)
+def test_a_wrong_cascade_is_one_line(text: str, says: str) -> None:
+    (line,) = complaint(CASCADE + text).splitlines()
+    assert says in line and "abc" not in line
 
 
 # ---------------------------------------------------------------------------- schema and configs

@@ -16,6 +16,7 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+import yaml
 
 from alphabeam.pipelines.progress import FileReader, Progress, ProgressBar
 from alphabeam.transforms.backends.picpik import PicpikBackend
@@ -177,6 +178,31 @@ def test_killed_and_started_again_nothing_is_lost_or_silently_bought_twice(
             shop.out.rename(tmp_path / "killed")
             assert shop.run("--yes") == 0
             assert shop.facts() == killed and written(shop) == cutouts
+
+
+def test_another_rendition_over_finished_rows_buys_nothing(
+    picpik: Callable[..., PicpikShop],
+) -> None:
+    shop = picpik(12, {"max_tasks": 12})
+    assert shop.run("--yes") == 0
+    before, requests = shop.rows(), dict(shop.emulator.requests)
+    cutouts = shop.files("cutouts", "masks")
+    job = yaml.safe_load(shop.job.read_text())
+    job["output"]["renditions"] = [{"name": "front", "format": "jpeg", "canvas": 40}]
+    shop.job.write_text(yaml.safe_dump(job))
+    assert shop.run() == 0  # nothing is to be bought, so nothing is asked
+    rows = shop.rows()
+    for id, row in rows.items():
+        (made,) = row["renditions"]
+        assert not made["error"] and (shop.out / made["uri"]).stat().st_size == made["bytes"]
+        assert row["task_uid"] == before[id]["task_uid"] and row["credits"] == 1
+        assert row["fingerprint"] == before[id]["fingerprint"]
+    assert len(rows) == 12 and len(list((shop.out / "renditions/front").rglob("*.jpg"))) == 12
+    assert shop.emulator.billed == 12 and shop.files("cutouts", "masks") == cutouts
+    # The next run asks for the keys, and for nothing else.
+    now = dict(shop.emulator.requests)
+    assert now == {**requests, "ListRunningTasks": requests["ListRunningTasks"] + 1}
+    assert summary(shop)["credits"] == 0 and summary(shop)["finished_before"] == 12
 
 
 def test_wrong_keys_stop_the_job_with_one_line_before_anything(

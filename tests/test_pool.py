@@ -348,3 +348,47 @@ def test_a_chain_keeps_each_stages_bounds() -> None:
         assert most == [2, 1], "three threads, but room for one"
     finally:
         fn.teardown()
+
+
+def test_a_stage_that_waits_takes_the_room_of_others_over_and_concerns_some() -> None:
+    """Odd elements hang in the second stage; the first has room for one, and goes on."""
+    release, all_through = threading.Event(), threading.Event()
+    first_done: list[int] = []
+    asked: list[int] = []
+
+    def first(element: int) -> int:
+        first_done.append(element)
+        if len(first_done) == 8:
+            all_through.set()
+        return element
+
+    def waits(element: int) -> int:
+        asked.append(element)
+        assert release.wait(WAIT)
+        return element * 10
+
+    fn = _OverlapFn(
+        [
+            Stage(lambda: first, threads=2, weigh=lambda _: 1, capacity=1),
+            Stage(
+                lambda: waits,
+                threads=2,
+                weigh=lambda _: 1,
+                capacity=4,
+                concerns=lambda element: element % 2 == 1,
+                waits=True,
+            ),
+            Stage(lambda: lambda element: element, threads=6),
+        ]
+    )
+    fn.setup()
+    try:
+        fn.start_bundle()
+        out = [v.value for n in range(8) for v in fn.process(n, 0, None)]
+        assert all_through.wait(WAIT), "the second stage holds the first one's room"
+        release.set()
+        out += [v.value for v in fn.finish_bundle()]
+        assert sorted(out) == [0, 2, 4, 6, 10, 30, 50, 70]
+        assert sorted(asked) == [1, 3, 5, 7]
+    finally:
+        fn.teardown()

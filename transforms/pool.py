@@ -185,6 +185,10 @@ class Stage:
         weigh: An element's weight.
         capacity: Most weight at once, per process; 0 for no bound. An element over it is worked
             on alone.
+        concerns: In a chain of stages: whether there is work for an element. Others pass without
+            waiting for a thread. None for all.
+        waits: In a chain of stages: the work waits for somebody else. An element gives back the
+            room that it has of earlier stages for room of this one, so that they go on meanwhile.
     """
 
     open: Callable[[], Callable[[Any], Any]]
@@ -192,6 +196,8 @@ class Stage:
     depth: int = 0
     weigh: Callable[[Any], int] | None = None
     capacity: int = 0
+    concerns: Callable[[Any], bool] | None = None
+    waits: bool = False
 
     @property
     def workers(self) -> int:
@@ -295,7 +301,8 @@ class _OverlapFn(beam.DoFn):
     ) -> Callable[[Any], Any]:
         """The stages one after another, each within its own bounds.
 
-        Room that an element takes in a stage it keeps until it is through: its pixels stay.
+        Room that an element takes in a stage it keeps until it is through: its pixels stay. Only
+        a stage that waits takes it over.
         """
         steps = [*zip(self._stages, works, bounds.turns, bounds.rooms, strict=True)]
 
@@ -303,8 +310,15 @@ class _OverlapFn(beam.DoFn):
             held: list[tuple[_Room, int]] = []
             try:
                 for stage, function, turn, room in steps:
-                    weight = stage.weigh(element) if stage.weigh and not held else 0
-                    held += [(room, taken)] if (taken := room.take(weight)) else []
+                    if stage.concerns is not None and not stage.concerns(element):
+                        continue
+                    needs_room = stage.waits or not held
+                    weight = stage.weigh(element) if stage.weigh and needs_room else 0
+                    if taken := room.take(weight):
+                        # Nobody waits for good: who has room in a stage that waits needs no other.
+                        before, held = held, [(room, taken)]
+                        for other, weight in before:
+                            other.give_back(weight)
                     with turn:
                         element = function(element)
                 return element

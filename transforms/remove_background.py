@@ -14,7 +14,7 @@ import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
 from alphabeam.transforms import counts
-from alphabeam.transforms.backends import Backend
+from alphabeam.transforms.backends import Backend, SecondBackend
 from alphabeam.transforms.backends.local import LocalBackend
 from alphabeam.transforms.locks import KeyedLocks
 from alphabeam.transforms.pool import Overlap, Stage
@@ -33,18 +33,28 @@ class RemoveBackground(beam.PTransform):
 
     Args:
         backend: Who does the work; by default the embedded model on this machine.
+
+    Attributes:
+        stages: The work: one stage, or two if a second backend follows.
     """
 
     def __init__(self, backend: Backend | None = None) -> None:
         super().__init__()
         backend = backend or LocalBackend()
-        self.stage = Stage(
-            _Open(backend), backend.threads, backend.depth, _pixels, backend.pixels_in_flight
+        first = Stage(
+            _Open(backend),
+            backend.threads,
+            backend.depth,
+            _pixels,
+            backend.pixels_in_flight,
+            concerns=_has_no_result,
         )
+        second = backend.second
+        self.stages = (first,) if second is None else (first, _second_stage(second))
 
     def expand(self, pictures: beam.PCollection[Picture]) -> beam.PCollection[Picture]:
         """Builds the step."""
-        return pictures | "Matting" >> Overlap(self.stage, output_type=Picture)
+        return pictures | "Matting" >> Overlap(*self.stages, output_type=Picture)
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,41 @@ class _Open:
         return work
 
 
+def _second_stage(backend: SecondBackend) -> Stage:
+    """The stage of a backend that goes on where another one's result is not good enough."""
+
+    def concerns(picture: Picture) -> bool:
+        return picture.row.status == PENDING and backend.wants(picture.row)
+
+    return Stage(
+        _OpenSecond(backend),
+        backend.threads,
+        backend.depth,
+        _pixels,
+        backend.pixels_in_flight,
+        concerns=concerns,
+        waits=True,
+    )
+
+
+@dataclass(frozen=True)
+class _OpenSecond:
+    """Opens a second backend on the worker."""
+
+    backend: SecondBackend
+
+    def __call__(self) -> Callable[[Picture], Picture]:
+        replace = self.backend.open()
+        throttled = _Throttled(self.backend)
+
+        def work(picture: Picture) -> Picture:
+            picture = replace(picture)
+            throttled.report()
+            return picture
+
+        return work
+
+
 class _SameWork:
     """Does the work of rows with one fingerprint once, while the first one's result is there.
 
@@ -87,14 +132,14 @@ class _SameWork:
         with self._locks.of(row.fingerprint):
             result = self._results.get(row.fingerprint)
             if result is not None and result.alpha is not None:
-                return _share(result, row)
+                return _share(result, picture, row)
             picture = remove(picture)
             if picture.alpha is not None:
                 self._results[row.fingerprint] = picture
             return picture
 
 
-def _share(result: Picture, row: Row) -> Picture:
+def _share(result: Picture, picture: Picture, row: Row) -> Picture:
     """Another row's result for a row with the same work; it cost nothing."""
     same = result.row
     row = row._replace(
@@ -106,7 +151,15 @@ def _share(result: Picture, row: Row) -> Picture:
         credits=None if same.credits is None else 0,
         attempts=same.attempts,
     )
-    return Picture(row, alpha=result.alpha, rgba=result.rgba, preview=result.preview)
+    return Picture(
+        row,
+        data=result.data,  # empty, unless a second backend may need it
+        limits=picture.limits,
+        tags=picture.tags,
+        alpha=result.alpha,
+        rgba=result.rgba,
+        preview=result.preview,
+    )
 
 
 class _Throttled:
@@ -122,6 +175,11 @@ class _Throttled:
         if seconds > before:
             # The name by which Dataflow knows that more workers would not help.
             counts.add("cumulativeThrottlingSeconds", seconds - before)
+
+
+def _has_no_result(picture: Picture) -> bool:
+    """False for a finished row, and for one whose finished result a second backend may replace."""
+    return picture.row.mask is None
 
 
 def _pixels(picture: Picture) -> int:

@@ -40,6 +40,7 @@ __all__ = [
     "DONE",
     "FAILED",
     "FAILURE_COLUMNS",
+    "KEPT_LOCAL",
     "PENDING",
     "RENDITION_FAILED",
     "RESUBMITTED",
@@ -56,6 +57,10 @@ FAILED = "failed"
 
 # The flag of a row whose task was submitted again, though an earlier one may have been billed.
 RESUBMITTED = "resubmitted"
+
+# The flag of a row whose local result was kept though it is doubtful: the API gave no other. The
+# error code of the reason follows it.
+KEPT_LOCAL = "kept_local"
 
 # The flag of a row one of whose renditions could not be made; the next run tries again.
 RENDITION_FAILED = "rendition_failed"
@@ -179,6 +184,8 @@ class Row(NamedTuple):
     phash: Optional[str] = None
     backdrop: Optional[str] = None
     confidence: Optional[float] = None
+    local_confidence: Optional[float] = None
+    doubts: Sequence[str] = ()
     flags: Sequence[str] = ()
     credits: Optional[int] = None
     read_ms: Optional[float] = None

@@ -153,17 +153,24 @@ def remove_background(
     output: Optional[str] = None,
     storage: Optional[Mapping[str, Any]] = None,
 ) -> beam.PTransform:
-    """Removes backgrounds by the local model, or by the PICPIK API.
+    """Removes backgrounds by the local model, by the PICPIK API, or by both.
 
     Args:
-        backend: The job file's section `backend`, such as `{model: isnet-general-use}` or
-            `{kind: picpik, max_credits: 100}`.
-        output: The output's folder; `kind: picpik` keeps there what it has bought.
+        backend: The job file's section `backend`, such as `{model: isnet-general-use}`,
+            `{kind: picpik, max_credits: 100}` or `{kind: cascade, picpik: {max_tasks: 50}}`.
+        output: The output's folder; `kind: picpik` and `kind: cascade` keep there what they have
+            bought.
         storage: The job file's section `storage`.
     """
-    if (backend or {}).get("kind") == "picpik" and not output:
+    kind = (backend or {}).get("kind")
+    if kind in ("picpik", "cascade") and not output:
         raise ValueError(
-            "RemoveBackground: output is missing; kind: picpik keeps there what it has bought"
+            f"RemoveBackground: output is missing; kind: {kind} keeps there what it has bought"
+        )
+    if (backend or {}).get("at_most") is not None:
+        raise ValueError(
+            "RemoveBackground: backend.at_most: a share of the rows needs their number, which "
+            "only a whole job knows (Catalogue); set picpik.max_tasks in its place"
         )
     job = _job(output={"directory": output or _NOWHERE}, backend=backend, storage=storage)
     return RemoveBackground(backend_of(job))

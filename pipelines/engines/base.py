@@ -285,7 +285,7 @@ class RemoteEngine(Engine):
 
 def local_model(job: Job) -> str | None:
     """The path of the job's model, if it is a file of this machine."""
-    model = getattr(job.backend, "model", "")
+    model = "" if job.local_backend is None else job.local_backend.model
     if isinstance(model, ReferredText) or "/" not in model or not storage.is_local(model):
         return None
     return str(model)
@@ -296,11 +296,13 @@ def secrets_of(job: Job) -> Iterator[tuple[tuple[str, ...], Any]]:
     for protocol, options in job.storage.items():
         for name, value in options.items():
             yield ("storage", protocol, name), value
-    for name, value in job.backend.model_dump(include={"public_key", "private_key"}).items():
-        yield ("backend", name), value
+    if job.api is not None:
+        for name in ("public_key", "private_key"):
+            yield (*job.place_of("picpik"), name), getattr(job.api, name)
+    model = "" if job.local_backend is None else job.local_backend.model
     for location, text in (
         (("input", "manifest"), job.input.manifest),
-        (("backend", "model"), getattr(job.backend, "model", "")),
+        ((*job.place_of("local"), "model"), model),
         (("notify",), "" if job.engine.launcher_waits() else job.notify),
     ):
         if isinstance(text, ReferredText):

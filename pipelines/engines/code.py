@@ -139,7 +139,9 @@ def _package_files() -> Iterator[tuple[str, Path]]:
 
 def extras_of(job: Job) -> list[str]:
     """The extras that the stores in the job's own URIs need."""
-    uris = [job.input.manifest, job.output.directory, getattr(job.backend, "model", "")]
+    uris = [job.input.manifest, job.output.directory]
+    if job.local_backend is not None:
+        uris.append(job.local_backend.model)
     uris += [entry for entry in job.input.allow if entry != "default"]
     protocols = set(job.storage)
     for uri in uris:

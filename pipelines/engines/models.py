@@ -34,22 +34,24 @@ def with_uploaded_model(job: Job, folder: str) -> Job:
         EngineError: The file is not there.
         RowError: The store refuses.
     """
-    model = local_model(job)
-    if model is None:
+    model, local = local_model(job), job.local_backend
+    if model is None or local is None:
         return job
+    place = ".".join((*job.place_of("local"), "model"))
     path = Path(model)
     if not path.is_file():
-        raise EngineError(f"backend.model: {model}: no such file")
+        raise EngineError(f"{place}: {model}: no such file")
     sha256 = file_digest(path).removeprefix("sha256:")
-    if job.backend.model_sha256 not in (None, sha256):
-        raise EngineError(f"backend.model: {model} has the SHA-256 {sha256}, not the one given")
+    if local.model_sha256 not in (None, sha256):
+        raise EngineError(f"{place}: {model} has the SHA-256 {sha256}, not the one given")
     uri = storage.join(folder, sha256, path.name)
     if not storage.exists(uri, options=job.storage):
         storage.put(uri, path.read_bytes(), options=job.storage)
     # What a JSON file beside it says, or the registry by its name, the workers cannot see.
-    network = load_model(path, preprocessing=job.backend.preprocessing)
+    network = load_model(path, preprocessing=local.preprocessing)
     preprocessing = asdict(network.preprocessing)
-    backend = job.backend.model_copy(
-        update={"model": uri, "model_sha256": sha256, "preprocessing": preprocessing}
+    return job.with_local_backend(
+        local.model_copy(
+            update={"model": uri, "model_sha256": sha256, "preprocessing": preprocessing}
+        )
     )
-    return job.model_copy(update={"backend": backend})

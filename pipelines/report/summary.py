@@ -35,6 +35,9 @@ class Summary:
         errors: Failed rows by error code.
         credits: API credits that the rows cost.
         resubmitted: Rows submitted again though a first task may have been billed as well.
+        doubtful: Done rows of a cascade whose local result was doubtful.
+        bought: Of these, those whose result is the API's.
+        kept: Of these, those whose local result was kept, by the error code of the reason.
         uncollected: API tasks in the ledger that were bought, and whose result no row has.
         unknown: API tasks in the ledger that may have been bought.
         orphaned: Finished rows of earlier runs that the manifest does not have any more.
@@ -60,6 +63,9 @@ class Summary:
     errors: Mapping[str, int]
     credits: int
     resubmitted: int
+    doubtful: int
+    bought: int
+    kept: Mapping[str, int]
     uncollected: int
     unknown: int
     orphaned: int
@@ -85,6 +91,10 @@ class Summary:
                 f"  {self.renditions_failed} done rows lack a rendition: see the column "
                 "'renditions' of the metadata; the next run tries again"
             )
+        if self.doubtful:
+            reasons = ", ".join(f"{code} {count}" for code, count in sorted(self.kept.items()))
+            kept = f", {sum(self.kept.values())} kept local ({reasons})" * bool(self.kept)
+            text.append(f"  cascade    {self.doubtful} doubtful: {self.bought} bought{kept}")
         if self.credits:
             text.append(f"  credits    {self.credits}")
         if self.resubmitted:
@@ -174,6 +184,9 @@ def summarize(
         errors=dict(committed.errors),
         credits=committed.credits,
         resubmitted=committed.resubmitted,
+        doubtful=committed.bought + sum(committed.kept.values()),
+        bought=committed.bought,
+        kept=dict(committed.kept),
         uncollected=committed.uncollected,
         unknown=committed.unknown,
         orphaned=committed.orphaned,

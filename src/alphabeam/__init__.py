@@ -18,6 +18,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from alphabeam.transforms.backends.cascade import CascadeBackend
     from alphabeam.transforms.backends.local import LocalBackend
     from alphabeam.transforms.backends.picpik import PicpikBackend
     from alphabeam.transforms.crashes import Marks
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from alphabeam.transforms.rows import Picture, Row
 
 __all__ = [
+    "CascadeBackend",
     "Committed",
     "ErrorCode",
     "Finished",
@@ -68,6 +70,7 @@ _MODULES = {
     "images": ("ReadImages",),
     "ledger": ("Finished", "Journal", "SkipFinished", "SkipSameContent"),
     "limits": ("Limits",),
+    "backends.cascade": ("CascadeBackend",),
     "backends.local": ("LocalBackend",),
     "manifest": ("Manifest", "ManifestError", "ReadManifest"),
     "matting": ("MattingCore",),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from alphabeam.transforms.rows import Picture, Row
 
-__all__ = ["Backend"]
+__all__ = ["Backend", "SecondBackend", "keys_of"]
 
 
 class Backend(Protocol):
@@ -30,8 +30,25 @@ class Backend(Protocol):
     def throttled_seconds(self) -> float:
         """How long this process has been held back so far, over all threads."""
 
+    @property
+    def second(self) -> SecondBackend | None:
+        """The backend that goes on where this one's result is not good enough; None for none."""
+
     def fingerprinted(self, row: Row) -> Row:
         """The row with the fingerprint that its result would have."""
 
     def open(self) -> Callable[[Picture], Picture]:
         """What does the work: fills in a picture's alpha, cutout and row, or fails its row."""
+
+
+class SecondBackend(Backend, Protocol):
+    """One that is given the results of another, and replaces some of them."""
+
+    def wants(self, row: Row) -> bool:
+        """Whether the other one's result, pending or finished, is to be replaced."""
+
+
+def keys_of(backend: Backend, row: Row) -> tuple[Row, ...]:
+    """The row with each fingerprint under which a result of it may be finished, best first."""
+    first, second = backend.fingerprinted(row), backend.second
+    return (first,) if second is None else (second.fingerprinted(row), first)

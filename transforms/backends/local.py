@@ -52,6 +52,10 @@ class LocalBackend(LocalSettings):
         """Nothing holds the local backend back."""
         return 0.0
 
+    @property
+    def second(self) -> None:
+        """No other backend follows."""
+
     def core(self) -> MattingCore:
         """The core of this process, built on first use: one ONNX session, whoever asks.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from alphabeam.transforms.settings import setting
 
-__all__ = ["LocalSettings", "PicpikSettings"]
+__all__ = ["CascadeSettings", "Doubt", "LocalSettings", "PicpikSettings"]
 
 _KEY = r"^\$\{(env|file|gcp-secret):[^}]+\}$"
 
@@ -100,3 +100,38 @@ class PicpikSettings:
         None, "Most tasks to submit in one run, in all its processes.", low=0
     )
     ca_bundle: str | None = setting(None, "PEM file of the authorities to trust.")
+
+
+# The local core's flags, but for `own_alpha`: a picture that comes cut out is never bought.
+Doubt = Literal[
+    "empty",
+    "nearly_empty",
+    "touches_border",
+    "several_subjects",
+    "component_dropped",
+    "part_removed",
+    "reflection_removed",
+    "fills_frame",
+    "low_confidence",
+    "very_soft",
+    "tiny_subject",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CascadeSettings:
+    """Settings of the cascade: which local results are bought from the API instead."""
+
+    below: float = setting(
+        0.85, "A local result whose confidence is lower is doubtful.", low=0, high=1
+    )
+    flags: tuple[Doubt, ...] = setting(
+        ("empty", "part_removed", "component_dropped"),
+        "A local result with one of these flags is doubtful, however high its confidence.",
+    )
+    at_most: str | None = setting(
+        None,
+        "Most tasks to submit in one run, as a share of the manifest's rows, such as `10%`; "
+        "beside `picpik.max_tasks` and `picpik.max_credits`.",
+        pattern=r"^\s*(100|\d{1,2}(\.\d+)?)\s*%\s*$",
+    )

@@ -11,7 +11,7 @@ that failed is not finished. A task of the API is under ``ledger/tasks/`` (`subm
 from alphabeam.transforms.ledger.finished import Finished, FinishedRows
 from alphabeam.transforms.ledger.journal import Journal
 from alphabeam.transforms.ledger.passing import PassFinished
-from alphabeam.transforms.ledger.skip import SkipFinished, SkipSameContent, look_up
+from alphabeam.transforms.ledger.skip import SkipFinished, SkipSameContent, is_wanted, look_up
 from alphabeam.transforms.ledger.submissions import Submission, Submissions
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "SkipSameContent",
     "Submission",
     "Submissions",
+    "is_wanted",
     "look_up",
 ]

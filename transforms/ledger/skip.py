@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from alphabeam.transforms import storage
+from alphabeam.transforms.backends import keys_of
 from alphabeam.transforms.encoding import encode_cutout
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images.kinds import kind_of
@@ -20,13 +21,20 @@ from alphabeam.transforms.images.source_tags import tags_of
 from alphabeam.transforms.ledger.finished import Finished, FinishedRows, Found
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.pool import Overlap, Stage
-from alphabeam.transforms.rows import PENDING, Picture, Row
+from alphabeam.transforms.rows import DONE, PENDING, Picture, Row
 from alphabeam.transforms.storage.deadlines import TOTAL_S
 
 if TYPE_CHECKING:
     from alphabeam.transforms.backends import Backend
 
-__all__ = ["LookUp", "SkipFinished", "SkipSameContent", "finished_of", "look_up"]
+__all__ = [
+    "LookUp",
+    "SkipFinished",
+    "SkipSameContent",
+    "finished_of",
+    "is_wanted",
+    "look_up",
+]
 
 
 @beam.typehints.with_input_types(Row)
@@ -129,11 +137,14 @@ class LookUp:
         if row.status != PENDING or not len(rows):
             return row, None
         try:
-            return look_up(
+            row, found = look_up(
                 row, self.backend, rows, self.finished.output, self.allow, self.read_timeout
             )
         except Exception as error:
             return row.failed("read", error), None
+        if found is not None and is_wanted(self.backend, found, rows):
+            return _reopened(self.adopt(row, found, rows)), None
+        return row, found
 
     def adopt(self, row: Row, found: Found, rows: FinishedRows) -> Row:
         """A row as it was finished; as it is, if what was written is damaged; or failed."""
@@ -143,7 +154,8 @@ class LookUp:
             keys = whole
             if not found.complete:
                 sha256 = row.source_sha256 or whole.source_sha256
-                keys = self.backend.fingerprinted(row._replace(source_sha256=sha256))
+                both = keys_of(self.backend, row._replace(source_sha256=sha256))
+                keys = next((one for one in both if one.backend == whole.backend), both[-1])
             return _adopt(whole, row, keys, self.finished.output)
         except _DamagedError:
             return row
@@ -172,11 +184,15 @@ class _LookUpContent:
             if picture.row.status != PENDING:
                 return picture
             try:
-                row = self.backend.fingerprinted(picture.row)
-                found = finished.with_fingerprint(row.fingerprint or "")
-                if found is not None and _is_there(found, output):
+                for row in keys_of(self.backend, picture.row):
+                    found = finished.with_fingerprint(row.fingerprint or "")
+                    if found is None or not _is_there(found, output):
+                        continue
                     row = _adopt(found, picture.row, row, output)
-                    return Picture(row, limits=picture.limits)
+                    second = self.backend.second
+                    if second is None or not second.wants(row):
+                        return Picture(row, limits=picture.limits)
+                    picture.row = _reopened(row)
                 return picture
             except _DamagedError:
                 return picture
@@ -198,15 +214,30 @@ def look_up(
 
     Returns:
         The row with its source's version, and the finished one if its outputs are still there.
+        Of two backends the second one's counts first; see also `is_wanted`.
 
     Raises:
         RowError: The source cannot be found, or a store refuses an answer.
     """
     stat = storage.stat(row.image, options=output.storage, allow=allow, timeout=read_timeout)
     row = row._replace(source_version=stat.version)
-    quick_key = backend.fingerprinted(row).quick_key
-    found = finished.with_quick_key(quick_key, row.id) if quick_key else None
-    return row, found if found is not None and _is_there(found, output) else None
+    for keys in keys_of(backend, row):
+        found = finished.with_quick_key(keys.quick_key, row.id) if keys.quick_key else None
+        if found is not None and _is_there(found, output):
+            return row, found
+    return row, None
+
+
+def is_wanted(backend: Backend, found: Found, finished: FinishedRows) -> bool:
+    """Whether the second of two backends is to replace what was finished by the first."""
+    return backend.second is not None and backend.second.wants(finished.row(found.place))
+
+
+def _reopened(row: Row) -> Row:
+    """A finished row as one that is to be worked on, with its result and where that lies."""
+    if row.status != DONE:
+        return row
+    return row._replace(status=PENDING, run_id=None, finished_at=None, credits=None)
 
 
 def _is_there(found: Row | Found, output: Output) -> bool:

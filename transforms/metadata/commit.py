@@ -27,7 +27,7 @@ from alphabeam.transforms.metadata.schema import (
     rows_from_table,
 )
 from alphabeam.transforms.output import Output
-from alphabeam.transforms.rows import DONE, FAILED, RENDITION_FAILED, RESUBMITTED
+from alphabeam.transforms.rows import DONE, FAILED, KEPT_LOCAL, RENDITION_FAILED, RESUBMITTED
 
 __all__ = ["CommitError", "Committed", "commit", "read_committed"]
 
@@ -53,6 +53,8 @@ class Committed(NamedTuple):
         unknown: API tasks in the ledger that may have been bought.
         orphaned: Finished rows of earlier runs that the manifest does not have any more.
         renditions_failed: Done rows one of whose renditions could not be made.
+        bought: Done rows of a cascade whose local result was doubtful, and that were bought.
+        kept: Those whose doubtful local result was kept, by the error code of the reason.
     """
 
     run_id: str
@@ -67,6 +69,8 @@ class Committed(NamedTuple):
     unknown: int = 0
     orphaned: int = 0
     renditions_failed: int = 0
+    bought: int = 0
+    kept: Mapping[str, int] = {}
 
 
 class CommitError(Exception):
@@ -190,6 +194,8 @@ class _Totals:
         self._finished_before = 0
         self._resubmitted = 0
         self._renditions_failed = 0
+        self._bought = 0
+        self._kept: Counter[str] = Counter()
         self._lines = 0
         self.finished = array.array("Q")  # digests of the ids that are done
         self.present = array.array("Q")  # and of all ids
@@ -203,10 +209,21 @@ class _Totals:
         flags = table["flags"].to_pylist()
         self._resubmitted += sum(RESUBMITTED in (some or ()) for some in flags)
         self._renditions_failed += sum(RENDITION_FAILED in (some or ()) for some in flags)
+        self._count_doubtful(table)
         self._lines = checksum(table["line"].to_pylist(), self._lines)
         self.present.extend(map(digest, table["id"].to_pylist()))
         done = table.filter(pc.equal(table["status"], DONE))
         self.finished.extend(map(digest, done["id"].to_pylist()))
+
+    def _count_doubtful(self, table: pa.Table) -> None:
+        """Counts what a cascade bought, and what it did not."""
+        doubts = pc.fill_null(pc.list_value_length(table["doubts"]), 0)
+        doubtful = pc.and_(pc.equal(table["status"], DONE), pc.greater(doubts, 0))
+        for flags in table["flags"].filter(doubtful).to_pylist():
+            if KEPT_LOCAL in flags:  # the reason follows
+                self._kept[flags[flags.index(KEPT_LOCAL) + 1]] += 1
+            else:
+                self._bought += 1
 
     def compare(self, output: Output) -> None:
         """Makes sure that the rows are those that the survey found, each once.
@@ -238,6 +255,8 @@ class _Totals:
             self._finished_before,
             self._resubmitted,
             renditions_failed=self._renditions_failed,
+            bought=self._bought,
+            kept=dict(self._kept),
         )
 
 

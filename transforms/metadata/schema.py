@@ -133,10 +133,20 @@ _AFTER: dict[str, Column] = {
         _TEXT, "Median colour of what is background, `#rrggbb`; null if next to nothing is."
     ),
     "confidence": Column(pa.float32(), "How sure the backend is, 0..1."),
+    "local_confidence": Column(
+        pa.float32(),
+        "Cascade: how sure the local core was of a result that was doubtful, 0..1; else null.",
+    ),
+    "doubts": Column(
+        pa.list_(_TEXT),
+        "Cascade: why the local result was doubtful: `confidence`, or its flags. With `backend` "
+        "`picpik` it was bought; with `local` it was kept, and the flags say why.",
+    ),
     "flags": Column(
         pa.list_(_TEXT),
         "What a person should check; see the page on matting. Of picpik also `sent_…`, how the "
-        "upload was encoded again, and `resubmitted`, perhaps billed twice.",
+        "upload was encoded again, and `resubmitted`, perhaps billed twice. Of a cascade "
+        "`kept_local`, followed by the error code for which a doubtful result was not bought.",
     ),
     "credits": Column(pa.int64(), "API credits that the task cost."),
     "read_ms": Column(pa.float32(), "Reading and decoding, milliseconds of wall time."),
@@ -274,6 +284,11 @@ def rows_from_table(table: pa.Table) -> Iterator[Row]:
             columns.append([dict(v or ()) for v in column.to_pylist()])
         elif field.name == "flags":
             columns.append([tuple(v or ()) for v in column.to_pylist()])
+        elif field.name == "doubts":
+            some = pc.sum(pc.list_value_length(column)).as_py()
+            columns.append(
+                [tuple(v or ()) for v in column.to_pylist()] if some else [()] * len(column)
+            )
         elif field.name == "renditions":
             columns.append(_made(column))
         elif (default := _DEFAULTS.get(field.name)) is not None:
@@ -308,7 +323,7 @@ def under_other_rows(table: pa.Table, rows: Sequence[Row]) -> pa.Table:
             column = pa.array(new[field.name], field.type)
         elif column.null_count and (default := _DEFAULTS.get(field.name)) is not None:
             column = pc.fill_null(column, pa.scalar(default, field.type))
-        elif column.null_count and field.name in ("flags", "renditions"):
+        elif column.null_count and field.name in ("flags", "doubts", "renditions"):
             column = pa.array([some or [] for some in column.to_pylist()], field.type)
         columns.append(column)
     return pa.Table.from_arrays(columns, schema=SCHEMA)

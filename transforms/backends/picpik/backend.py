@@ -101,6 +101,10 @@ class PicpikBackend(PicpikSettings):
         """How long this process's requests were held back so far, over all threads."""
         return self._session().client.throttled_seconds
 
+    @property
+    def second(self) -> None:
+        """No other backend follows."""
+
     def fingerprinted(self, row: Row) -> Row:
         """The row with the fingerprint that its result by this backend has."""
         return row.fingerprinted("picpik", None, None)

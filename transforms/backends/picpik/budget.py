@@ -172,13 +172,13 @@ class Budget:
     def _verdict(self, spending: Spending, patient: bool) -> str:
         """Why no task may be bought: a limit that is reached, or ``wait``; empty if one may."""
         if self._max_tasks is not None and spending.tasks >= self._max_tasks:
-            return f"backend.max_tasks {self._max_tasks}"
+            return f"max_tasks {self._max_tasks}"
         if self._max_credits is None:
             return ""
         if spending.credits + spending.reserved >= self._max_credits:
             if spending.price is None and spending.open and self._max_credits and patient:
                 return "wait"
-            return f"backend.max_credits {self._max_credits}"
+            return f"max_credits {self._max_credits}"
         # Until one task has shown the price, a second could be one too many.
         return "wait" if spending.price is None and spending.open and patient else ""
 
