@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from alphabeam.transforms import storage
-from alphabeam.transforms.backends import keys_of
 from alphabeam.transforms.backends.cascade import _DOWN_AFTER, _DOWN_S, CascadeBackend, _Api
 from alphabeam.transforms.backends.local import LocalBackend
 from alphabeam.transforms.backends.picpik import PicpikBackend
@@ -19,6 +18,7 @@ from alphabeam.transforms.backends.settings import Doubt
 from alphabeam.transforms.cutouts import write_cutout
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images import fetch
+from alphabeam.transforms.ledger.skip import keys_of
 from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.matting.quality import FLAGS
 from alphabeam.transforms.output import Output

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from alphabeam.transforms.rows import Picture, Row
 
-__all__ = ["Backend", "SecondBackend", "keys_of"]
+__all__ = ["Backend", "SecondBackend"]
 
 
 class Backend(Protocol):
@@ -46,9 +46,3 @@ class SecondBackend(Backend, Protocol):
 
     def wants(self, row: Row) -> bool:
         """Whether the other one's result, pending or finished, is to be replaced."""
-
-
-def keys_of(backend: Backend, row: Row) -> tuple[Row, ...]:
-    """The row with each fingerprint under which a result of it may be finished, best first."""
-    first, second = backend.fingerprinted(row), backend.second
-    return (first,) if second is None else (second.fingerprinted(row), first)

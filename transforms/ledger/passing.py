@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
@@ -20,7 +20,6 @@ from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
 from alphabeam.transforms import storage
-from alphabeam.transforms.backends import Backend
 from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.ledger.finished import Finished, FinishedRows, Found
 from alphabeam.transforms.ledger.skip import LookUp, finished_of
@@ -32,6 +31,9 @@ from alphabeam.transforms.renditions.plan import Renditions
 from alphabeam.transforms.renditions.writing import OpenRenditions
 from alphabeam.transforms.rows import DONE, PENDING, Row
 from alphabeam.transforms.storage.deadlines import TOTAL_S
+
+if TYPE_CHECKING:
+    from alphabeam.transforms.backends import Backend
 
 __all__ = ["PassFinished"]
 

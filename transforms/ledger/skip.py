@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 
 from alphabeam.transforms import storage
-from alphabeam.transforms.backends import keys_of
 from alphabeam.transforms.encoding import encode_cutout
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images.kinds import kind_of
@@ -33,6 +32,7 @@ __all__ = [
     "SkipSameContent",
     "finished_of",
     "is_wanted",
+    "keys_of",
     "look_up",
 ]
 
@@ -312,3 +312,9 @@ def _adopt(found: Row, row: Row, keys: Row, output: Output) -> Row:
         mask_bytes=mask_bytes,
         mask_sha256=mask_sha256,
     )
+
+
+def keys_of(backend: Backend, row: Row) -> tuple[Row, ...]:
+    """The row with each fingerprint under which a result of it may be finished, best first."""
+    first, second = backend.fingerprinted(row), backend.second
+    return (first,) if second is None else (second.fingerprinted(row), first)
