@@ -19,6 +19,7 @@ from alphabeam.transforms.matting import MattingCore
 from alphabeam.transforms.picpik import Backoff
 from alphabeam.transforms.picpik.emulator import Emulator, running_emulator
 from tests.picpik_jobs import PicpikShop, doubtful
+from tests.report.test_site import details, summary
 
 pytestmark = pytest.mark.slow
 
@@ -144,8 +145,14 @@ def test_a_spent_budget_keeps_local_results_which_a_later_night_buys_without_mat
     assert "to submit  at most 2 images" in (out := capsys.readouterr().out)
     assert "  3 have a doubtful local result of an earlier run; 0 are yet to be matted" in out
     matted.clear()  # --check tries one image
+    job = yaml.safe_load(shop.job.read_text())
+    job["output"]["renditions"] = [{"name": "front", "format": "jpeg", "canvas": 40}]
+    shop.job.write_text(yaml.safe_dump(job))
     assert shop.run("--yes") == 0
     assert (shop.emulator.billed, matted) == (4, [])
+    for row in shop.rows().values():  # bought before, bought now, kept again and never doubtful
+        (made,) = row["renditions"]
+        assert not made["error"] and (shop.out / made["uri"]).stat().st_size
     (left,) = [row for row in shop.rows().values() if "kept_local" in row["flags"]]
     assert left["flags"].count("kept_local") == 1 and left["doubts"] == ["confidence"]
     # a share of which nothing is left: the result stays, and so does its file
@@ -171,6 +178,21 @@ def test_what_the_settings_call_doubtful_now_decides_and_finished_rows_of_others
     PicpikShop.set(shop, max_tasks=1)
     assert shop.run("--yes") == 3
     assert shop.emulator.billed == 4 and shop.summary()["finished_before"] == 3
+
+
+def test_the_report_tells_what_was_doubtful(cascade: Callable[..., CascadeShop]) -> None:
+    shop = cascade(1, 2, {"picpik": {"max_tasks": 1}})
+    job = yaml.safe_load(shop.job.read_text())
+    job["output"]["report"] = True
+    shop.job.write_text(yaml.safe_dump(job))
+    assert shop.run("--yes") == 0
+    known = summary(shop.out)
+    assert (known["doubtful"], known["bought"], known["credits"]) == (2, 1, 1)
+    assert known["flags"]["kept_local"] == known["flags"]["budget_spent"] == 1
+    told = details(shop.out)
+    assert "doubts" not in told["images/s0"]
+    for id in ("images/d0", "images/d1"):
+        assert told[id]["doubts"] == "confidence" and told[id]["local_confidence"] < 0.85
 
 
 def test_the_api_is_down_and_the_job_says_so_in_one_line(

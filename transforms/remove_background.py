@@ -18,7 +18,7 @@ from alphabeam.transforms.backends import Backend, SecondBackend
 from alphabeam.transforms.backends.local import LocalBackend
 from alphabeam.transforms.locks import KeyedLocks
 from alphabeam.transforms.pool import Overlap, Stage
-from alphabeam.transforms.rows import PENDING, Picture, Row
+from alphabeam.transforms.rows import FAILED, PENDING, Picture, Row
 
 __all__ = ["RemoveBackground"]
 
@@ -84,7 +84,10 @@ def _second_stage(backend: SecondBackend) -> Stage:
     """The stage of a backend that goes on where another one's result is not good enough."""
 
     def concerns(picture: Picture) -> bool:
-        return picture.row.status == PENDING and backend.wants(picture.row)
+        row = picture.row
+        # A finished result stays, though its source cannot be read tonight to have a better one.
+        there = row.status == PENDING or (row.status == FAILED and row.mask is not None)
+        return there and backend.wants(row)
 
     return Stage(
         _OpenSecond(backend),

@@ -37,6 +37,7 @@ _TEXT = pa.string()
 _DETAILS = (
     *("line", "backend", "model", "task_uid", "source_format", "source_bytes", "width", "height"),
     *("cutout_bytes", "mask_bytes", "subject_box", "coverage", "credits", "attempts"),
+    "local_confidence",
     *("read_ms", "remove_ms", "write_ms", "error_stage", "error_message", "run_id"),
 )
 
@@ -191,8 +192,9 @@ def details(
     Yields:
         As JSON, for each row ``image`` (as a manifest may name it), links to ``source``, ``cutout``
         and ``mask`` where a browser can open them, ``renditions`` with their links and what is
-        wrong with them, ``parameters``, ``finished``, ``own`` (the manifest's columns, whole), the
-        metadata's columns that have a value, and ``alike``, the numbers of rows that look like it.
+        wrong with them, ``parameters``, ``finished``, ``own`` (the manifest's columns, whole),
+        ``doubts`` with commas between them, the metadata's columns that have a value, and
+        ``alike``, the numbers of rows that look like it.
     """
     folder = output.uri("report")
     step = 4 * DETAIL_ROWS
@@ -220,6 +222,7 @@ def _details(part: pa.Table, folder: str, defaults: Mapping[str, Any]) -> dict[s
         "parameters": _parameters(columns, defaults),
         "finished": _moments(columns["finished_at"]),
         "own": as_json.mapping(columns["extra"]),
+        "doubts": _values(pc.binary_join(columns["doubts"], ",")),
     }
     for name in _DETAILS:
         fields[name] = _values(columns[name])

@@ -229,3 +229,18 @@ def test_two_rows_with_one_doubtful_picture_share_the_task(tmp_path: Path, tiny_
         assert emulator.billed == 1
     assert one.row.task_uid == other.row.task_uid
     assert (one.row.credits, other.row.credits) == (1, 0)
+
+
+def test_a_finished_result_stays_though_its_source_cannot_be_read(
+    tmp_path: Path, tiny_model: str
+) -> None:
+    row = row_of(tmp_path, "d", doubtful(1))
+    with running_emulator(**same_keys) as emulator:
+        backend = backend_of(tmp_path, emulator, tiny_model, max_tasks=0)
+        (picture,) = done(backend, row)
+        kept = write_cutout(picture, Output(str(tmp_path / "out")))
+        Path(row.image).unlink()
+        (picture,) = done(backend_of(tmp_path, emulator, tiny_model), kept._replace(status=PENDING))
+        assert emulator.billed == 0
+    assert picture.row.status == DONE and picture.row.cutout == kept.cutout
+    assert picture.row.flags == (*kept.flags[:-1], "not_found") and not picture.row.error_code

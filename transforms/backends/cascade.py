@@ -30,7 +30,7 @@ from alphabeam.transforms.backends.settings import CascadeSettings, Doubt
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.matting.own_alpha import OWN_ALPHA
 from alphabeam.transforms.output import Output
-from alphabeam.transforms.rows import DONE, KEPT_LOCAL, PENDING, Picture, Row, now
+from alphabeam.transforms.rows import DONE, FAILED, KEPT_LOCAL, PENDING, Picture, Row, now
 from alphabeam.transforms.secret_refs import resolve
 from alphabeam.transforms.settings import check_settings, settings_of
 
@@ -225,9 +225,12 @@ class _Buying:
             local = local._replace(
                 local_confidence=local.confidence, doubts=self.cascade.doubts(local)
             )
-            bought = api.remove(
-                Picture(_without_result(local), picture.data, picture.limits, picture.tags)
-            )
+            if local.status == FAILED:  # a result is finished, and its source cannot be read
+                bought = picture
+                local = local._replace(error_stage=None, error_code=None, error_message=None)
+            else:
+                bare = _without_result(local)
+                bought = api.remove(Picture(bare, picture.data, picture.limits, picture.tags))
             if bought.row.status == PENDING:
                 bought.row = bought.row._replace(
                     local_confidence=local.local_confidence,

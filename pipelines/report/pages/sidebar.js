@@ -26,6 +26,7 @@ alphabeam.sidebar = (() => {
     if (summary.finished_before) figure(count(summary.finished_before), "finished before");
     figure(duration(summary.seconds), "duration");
     if (summary.images_per_second) figure(String(Number(summary.images_per_second.toPrecision(3))), "images/s");
+    if (summary.doubtful) figure(`${count(summary.bought)} of ${count(summary.doubtful)}`, "doubtful ones bought");
     if (summary.credits) figure(count(summary.credits), "credits");
     if (summary.resubmitted) figure(count(summary.resubmitted), "perhaps billed twice", "bad");
     if (summary.uncollected) figure(count(summary.uncollected), "bought, not collected", "bad");

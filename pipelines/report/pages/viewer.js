@@ -130,6 +130,11 @@ alphabeam.viewer = (() => {
     tell("Size", details.width && `${details.width} × ${details.height}, ${
       [details.source_format, bytes(details.source_bytes)].filter(Boolean).join(", ")}`);
     tell("Backend", [details.backend, details.model].filter(Boolean).join(" "));
+    if (details.doubts) {
+      const sure = `confidence ${Number(details.local_confidence).toFixed(3)}`;
+      tell("Local result", `doubtful: ${[sure, ...details.doubts.split(",").filter((one) => one !== "confidence")]
+        .map(alphabeam.words).join(", ")}`);
+    }
     tell("Coverage", details.coverage === undefined ? "" : `${(100 * details.coverage).toFixed(1)} %`);
     tell("Subject", (details.subject_box || []).join(", "));
     for (const [name, value] of Object.entries(details.parameters || {})) tell(alphabeam.words(name), value);
