@@ -255,10 +255,10 @@ class RemoteEngine(Engine):
         return False
 
     def _local_places(self, job: Job) -> Iterator[Mistake]:
-        places = {("input", "manifest"): job.input.manifest}
+        places: dict[tuple[str, ...], str] = {("input", "manifest"): job.input.manifest}
         places["output", "directory"] = job.output.directory
         if self.model_must_be_reachable() and (model := local_model(job)):
-            places["backend", "model"] = model
+            places[(*job.place_of("local"), "model")] = model
         for location, place in places.items():
             if storage.is_local(place) and not self.sees(place):
                 yield Mistake(location, self.unseen(storage.redact(place)))

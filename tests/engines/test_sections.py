@@ -274,10 +274,36 @@ def test_a_model_is_brought_to_the_store_once(
     assert len({(core.model_name, str(core.network.preprocessing)) for core in cores}) == 1, (
         "the rows have the same fingerprints"
     )
+    cascade = Job.model_validate(
+        {
+            "input": {"manifest": "m.csv"},
+            "output": {"directory": "out"},
+            "backend": {"kind": "cascade", "local": {"model": here.backend.model}},
+        }
+    )
+    assert with_uploaded_model(cascade, "memory://staging/models").local_backend == there.backend
     embedded = here.model_copy(
         update={"backend": here.backend.model_copy(update={"model": "catalogue"})}
     )
     assert with_uploaded_model(embedded, "memory://staging/models") is embedded
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("flink", "backend.local.model: /jobs/own/net.onnx is on this machine"),
+        ("dataflow", "backend.picpik.private_key: ${env:PICPIK_PRIVATE_KEY} is resolved on the"),
+    ],
+)
+def test_a_cascades_model_and_keys_must_be_within_reach(kind: str, says: str) -> None:
+    text = job_text(kind) + (
+        "backend:\n  kind: cascade\n  local: {model: ./own/net.onnx}\n"
+        "  picpik: {public_key: '${gcp-secret:projects/p/secrets/k/versions/1}'}\n"
+    )
+    with pytest.raises(JobFileError) as caught:
+        parse_job(text, "/jobs/x.yaml")
+    (line,) = str(caught.value).splitlines()
+    assert says in line
 
 
 def test_flink_is_a_job_api_engine() -> None:

@@ -46,6 +46,8 @@ _FOR_GOOD = frozenset(
     code.value for code in (ErrorCode.TASK_FAILED, ErrorCode.TOO_LARGE, ErrorCode.BOX_OUTSIDE)
 )
 
+_PIXELS_WAITING = 200_000_000  # at 5 bytes each; with the API's results twice that at most
+
 _DOWN_AFTER = 8  # pictures one after another that could not reach the API
 _DOWN_S = 300.0  # for how long it is left alone then
 
@@ -189,8 +191,8 @@ class _Buying:
 
     @property
     def pixels_in_flight(self) -> int:
-        """Bounds what is in memory: local results beside encoded images, and the API's results."""
-        return self.cascade.picpik.pixels_in_flight
+        """Bounds what is in memory: local results, which wait for the API's."""
+        return _PIXELS_WAITING
 
     @property
     def throttled_seconds(self) -> float:
