@@ -87,7 +87,9 @@ def test_a_column_is_null_only_where_the_row_says_so() -> None:
 
 def test_rows_come_back_as_they_were() -> None:
     bare = Row(id="a", image="b")
-    full = FULL._replace(flags=("empty",), renditions=tuple(FULL.renditions))
+    full = FULL._replace(
+        flags=("empty",), doubts=tuple(FULL.doubts), renditions=tuple(FULL.renditions)
+    )
     for row, again in zip(
         (full, bare), rows_from_table(table_from_rows([full, bare])), strict=True
     ):
