@@ -423,7 +423,7 @@ def main() -> None:
     if (options.shared / "data" / "train").is_dir() and wants_held_out:
         _, out = sources.find_sources(options.shared)
         folder = options.labels or pathlib.Path("no labels")
-        bank = banks.build_bank(out, folder, options.renders, seed=0, out=True, drawn=0)
+        bank = banks.build_bank(out, folder, options.renders, out=True)
         n = options.count
         cases["composites"] = composite_cases(bank, n)
         cases["renders"] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pathlib
 
 import cv2
@@ -15,6 +16,7 @@ from .pieces import Bank, Cutout, Picture
 from .sources import Sources, held_out, read_picture
 
 __all__ = [
+    "add_drawn",
     "build_bank",
     "find_renders",
     "load_cutout",
@@ -24,8 +26,6 @@ __all__ = [
 ]
 
 _SIZE = 480
-_DRAWN = 400
-_GOODS = 80
 
 
 def _shrink(image: np.ndarray, size: int = _SIZE) -> np.ndarray:
@@ -90,25 +90,22 @@ def build_bank(
     sources: Sources,
     labels: pathlib.Path,
     renders: pathlib.Path | None,
-    seed: int,
     out: bool = False,
-    drawn: int = _DRAWN,
     views: pathlib.Path | None = None,
 ) -> Bank:
-    """Builds the bank of one side of the split.
+    """Builds the bank of one side of the split, without what the recipe draws (`add_drawn`).
 
     Args:
         sources: The side's paths.
         labels: Folder of the teacher's labels.
         renders: Folder of renders with ``images`` and ``truth``, or None.
-        seed: Seed of the drawn objects.
         out: Whether this is the held-out side (which side of the renders to take).
-        drawn: How many objects to draw; with any, packs and loops are drawn too.
         views: Folder that `models3d` filled, or None.
     """
     known = {label.photo: label for label in read_labels(labels)}
-    pools = ("exact", "photos", "renders", "models", "drawn", "packs", "loops")
-    cutouts: dict[str, list[Cutout]] = {pool: [] for pool in pools}
+    cutouts: dict[str, list[Cutout]] = {
+        pool: [] for pool in ("exact", "photos", "renders", "models")
+    }
     pictures: dict[str, list[Picture]] = {}
 
     def keep(pool: str, cutout: Cutout | None) -> None:
@@ -138,17 +135,38 @@ def build_bank(
     empties: list[np.ndarray] = []
     for path in sources.scenes:
         label = known.get(f"{path.parent.name}/{path.name}")
-        if label is None:
-            continue
-        scene = read_picture(path)
-        if label.area < 0.01:
-            empties.append(scene)
-        if not label.is_sure:  # nobody holds something into the picture
-            scenes.append(scene)
-    rng = np.random.default_rng([seed, 1 if out else 0])
-    for _ in range(drawn):
-        keep("drawn", draw_object(rng, textures))
-    for _ in range(_GOODS if drawn else 0):
-        keep("packs", draw_pack(rng, textures))
-        keep("loops", draw_loop(rng, textures))
+        if label is not None and label.area < 0.01:
+            empties.append(read_picture(path))
+        # In one of 150 somebody holds something into the picture: leave out those that are known.
+        if label is None or not label.is_sure:
+            scenes.append(read_picture(path))
     return Bank(cutouts, pictures, textures, scenes, empties)
+
+
+def add_drawn(bank: Bank, seed: int, count: int = 400, workers: int = 1) -> None:
+    """Draws objects, packs and loops into a bank; what is drawn does not depend on `workers`.
+
+    Args:
+        bank: Where to; its textures are drawn onto them.
+        seed: Of the dice.
+        count: How many objects; a fifth as many packs, and as many loops.
+        workers: Processes that draw.
+    """
+    global _textures
+    _textures = bank.textures  # a forked process has them without being sent them
+    jobs = [(seed, number) for number in range(count // 5)]
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        for drawn in pool.imap(_draw, jobs):
+            for name, cutout in drawn:
+                if cutout is not None:
+                    bank.cutouts.setdefault(name, []).append(cutout)
+
+
+_textures: list[np.ndarray] = []
+
+
+def _draw(job: tuple[int, int]) -> list[tuple[str, Cutout | None]]:
+    cv2.setNumThreads(0)
+    rng = np.random.default_rng(job)
+    kinds = [("drawn", draw_object)] * 5 + [("packs", draw_pack), ("loops", draw_loop)]
+    return [(name, draw(rng, _textures)) for name, draw in kinds]

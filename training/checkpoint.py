@@ -91,13 +91,12 @@ class Run(Generic[_Net]):
         self.optimiser.step()
         self.done += count
         with torch.no_grad():
-            for mean, now in zip(
+            pairs = zip(
                 self.averaged.state_dict().values(), self.net.state_dict().values(), strict=True
-            ):
-                if mean.dtype.is_floating_point:
-                    mean.lerp_(now, 1 - keep)
-                else:
-                    mean.copy_(now)
+            )
+            moving = [(mean, now) for mean, now in pairs if mean.dtype.is_floating_point]
+            means, nows = zip(*moving, strict=True)
+            torch._foreach_lerp_(means, nows, 1 - keep)
 
     def is_due(self) -> bool:
         """Whether it is time for a note."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .backgrounds import draw_background, scenery
+from .backgrounds import draw_background, light_plane, scenery, studio_colour
 from .goods import draw_cover
+from .objects import outline
 from .patterns import draw_patterned
 from .pieces import Bank, Picture, Rng, draw_from
 from .placing import pair, place, spread
@@ -28,7 +29,7 @@ _PICTURE_WEIGHTS = {
     "apc": 0.04, "sylius": 0.02, "clothing": 0.19,
 }  # fmt: skip
 _KINDS = {"composite": 0.6, "picture": 0.33, "empty": 0.07}
-_PATTERNED, _SUNNY = 0.38, 0.42  # of composites
+_PATTERNED, _SUNNY, _FLAT = 0.38, 0.42, 0.05  # of composites
 
 
 # --- the camera --------------------------------------------------------------------------------
@@ -59,6 +60,12 @@ def develop(rng: Rng, x: np.ndarray, gentle: bool = False) -> np.ndarray:
         assert decoded is not None  # it was encoded just now
         return decoded
     return x
+
+
+def _as_drawn(picture: np.ndarray) -> np.ndarray:
+    """A picture (float32) that no camera took, as uint8."""
+    drawn: np.ndarray = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    return drawn
 
 
 def _colours_of(rng: Rng, bgr: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -110,6 +117,37 @@ def _white_on_white(rng: Rng, bank: Bank, h: int, w: int) -> tuple[np.ndarray, n
     if rng.random() < 0.6:
         picture = cast_soft(rng, picture, alpha)
     return picture + alpha[..., None] * (whiten(rng, bgr) - picture), alpha
+
+
+def _flat(rng: Rng, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+    """A card, a chip or a sheet: one even colour on another. Neither a cover nor a pattern."""
+    picture = draw_background(rng, [], [], h, w, studio_colour(rng))
+    alpha = np.zeros((h, w), np.float32)
+    side = int(min(h, w) * np.exp(rng.uniform(np.log(0.15), np.log(0.95))))
+    kind = rng.random()
+    if kind < 0.35:  # upright, as it is scanned
+        shape = np.ones((side, max(int(side * rng.uniform(0.3, 1)), 8)), np.float32)
+        shape = np.rot90(shape) if rng.random() < 0.5 else shape
+    elif kind < 0.55:  # a disc is no dot of a pattern
+        disc = np.zeros((4 * side, 4 * side), np.uint8)
+        cv2.circle(disc, (2 * side, 2 * side), 2 * side - 4, 255, -1)
+        shape = cv2.resize(disc, (side, side), interpolation=cv2.INTER_AREA) / np.float32(255)
+    else:
+        shape = outline(rng, side)
+    high, wide = shape.shape
+    y, x = int(rng.integers(0, h - high + 1)), int(rng.integers(0, w - wide + 1))
+    alpha[y : y + high, x : x + wide] = shape
+    behind = picture.mean(axis=(0, 1))
+    colour = studio_colour(rng) if rng.random() < 0.4 else rng.uniform(0, 255, 3)
+    while np.abs(colour - behind).max() < 30:
+        colour = rng.uniform(0, 255, 3)
+    subject = np.empty_like(picture)
+    subject[:] = colour
+    if rng.random() < 0.5:
+        subject += (light_plane(rng, h, w) * rng.exponential(10))[..., None]
+    if rng.random() < 0.35:
+        picture = cast_soft(rng, picture, alpha)
+    return picture + alpha[..., None] * (subject - picture), alpha
 
 
 def _dress(rng: Rng, bank: Bank, background: np.ndarray) -> np.ndarray:
@@ -164,7 +202,10 @@ def compose(rng: Rng, bank: Bank, h: int, w: int) -> tuple[np.ndarray, np.ndarra
     if kind < 0.06:
         picture, alpha = _white_on_white(rng, bank, h, w)
         return develop(rng, picture), alpha
-    many = kind < 0.14
+    if kind < 0.06 + _FLAT:
+        picture, alpha = _flat(rng, h, w)
+        return (develop(rng, picture) if rng.random() < 0.6 else _as_drawn(picture)), alpha
+    many = kind < 0.14 + _FLAT
     count = 1 if many else int(rng.choice([1, 2, 3, 4], p=[0.74, 0.14, 0.07, 0.05]))
     dressed = not many and count < 3 and rng.random() < 0.16
     reach = (0.35, 0.97) if count == 1 else (0.2, 0.6)
@@ -279,7 +320,7 @@ def frame_of(seed: int, batch: int, size: int) -> tuple[int, int]:
     rng = np.random.default_rng([seed, batch, 1])
     if rng.random() < 0.45:
         return size, size
-    short = int(rng.choice(np.arange(round(0.6 * size / 32) * 32, size, 32)))
+    short = round(0.78 * size / 32) * 32  # one only: a GPU prepares for each shape
     return (size, short) if rng.random() < 0.6 else (short, size)
 
 

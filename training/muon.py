@@ -42,7 +42,15 @@ def orthogonal(matrix: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Muon for kernels, AdamW (Loshchilov & Hutter, ICLR 2019) for all else, in one optimiser."""
 
-    def __init__(self, net: nn.Module, rate: float, decay: float, ends: Iterable[Tensor]) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        rate: float,
+        decay: float,
+        ends: Iterable[Tensor] = (),
+        pretrained: nn.Module | None = None,
+        gentle: float = 0.1,
+    ) -> None:
         """Sets it up.
 
         Args:
@@ -50,16 +58,21 @@ class Muon(torch.optim.Optimizer):
             rate: Learning rate of both.
             decay: Weight decay of all weights of two axes or more.
             ends: Kernels that AdamW moves too: of the layers whose outputs are answers.
+            pretrained: A part of the network that has learnt already; AdamW moves all of it.
+            gentle: Share of the learning rate at which the pretrained part moves.
         """
         answering = {id(p) for p in ends}
-        groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
-        for p in net.parameters():
-            key = (p.ndim > 1 and id(p) not in answering, decay if p.ndim > 1 else 0.0)
+        learnt = {id(p) for p in pretrained.parameters()} if pretrained is not None else set()
+        groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
+        for p in (p for p in net.parameters() if p.requires_grad):
+            known = id(p) in learnt
+            kernel = p.ndim > 1 and id(p) not in answering and not known
+            key = (kernel, decay if p.ndim > 1 else 0.0, gentle if known else 1.0)
             groups.setdefault(key, []).append(p)
         super().__init__(
             [
-                {"params": params, "kernels": kernels, "weight_decay": decay}
-                for (kernels, decay), params in groups.items()
+                {"params": params, "kernels": kernels, "weight_decay": decay, "share": share}
+                for (kernels, decay, share), params in groups.items()
             ],
             {"lr": rate},
         )
@@ -68,23 +81,35 @@ class Muon(torch.optim.Optimizer):
         """One step, by the gradients that are there."""
         with torch.no_grad():
             for group in self.param_groups:
-                rate = group["lr"]
-                for p in group["params"]:
-                    p.mul_(1 - rate * group["weight_decay"])
-                    move = self._orthogonal(p) if group["kernels"] else self._adam(p)
-                    p.sub_(move, alpha=rate)
+                rate, params = group["lr"] * group["share"], group["params"]
+                torch._foreach_mul_(params, 1 - rate * group["weight_decay"])
+                if group["kernels"]:
+                    moves = [self._orthogonal(p) for p in params]
+                else:
+                    moves = self._adam(params)
+                torch._foreach_add_(params, moves, alpha=-rate)
 
     def _orthogonal(self, p: Tensor) -> Tensor:
         mean = self._remembered(p, "mean").lerp_(p.grad, 1 - _MOMENTUM)
         step = orthogonal(p.grad.lerp(mean, _MOMENTUM).flatten(1))
         return step.reshape(p.shape) * (0.2 * max(step.shape) ** 0.5)
 
-    def _adam(self, p: Tensor) -> Tensor:
+    def _adam(self, params: list[Tensor]) -> list[Tensor]:
         one, two = 0.9, 0.999
-        mean = self._remembered(p, "mean").lerp_(p.grad, 1 - one)
-        square = self._remembered(p, "square").lerp_(p.grad.square(), 1 - two)
-        taken = self.state[p]["taken"] = self.state[p].get("taken", 0) + 1
-        return (mean / (1 - one**taken)) / ((square / (1 - two**taken)).sqrt() + 1e-8)
+        grads = [p.grad for p in params]
+        means = [self._remembered(p, "mean") for p in params]
+        squares = [self._remembered(p, "square") for p in params]
+        torch._foreach_lerp_(means, grads, 1 - one)
+        torch._foreach_mul_(squares, two)
+        torch._foreach_addcmul_(squares, grads, grads, 1 - two)
+        state = self.state[params[0]]
+        taken = state["taken"] = state.get("taken", 0) + 1
+        lengths = torch._foreach_div(squares, 1 - two**taken)
+        torch._foreach_sqrt_(lengths)
+        torch._foreach_add_(lengths, 1e-8)
+        moves = list(torch._foreach_div(means, lengths))
+        torch._foreach_div_(moves, 1 - one**taken)
+        return moves
 
     def _remembered(self, p: Tensor, name: str) -> Tensor:
         state = self.state[p]

@@ -1,7 +1,7 @@
-"""The network: a small residual U-Net with dense convolutions, which CPUs run best.
+"""The network: a pretrained encoder, and a light decoder of dense convolutions.
 
-Strides 2 to 32 with a dilated bottom and a global context; the last layer sees the picture itself
-once more, four pixels at a time, so that the edge is drawn at full resolution.
+The decoder goes from a dilated bottom with a global context back to stride 2; the last layer sees
+the picture itself once more, four pixels at a time, so that the edge is drawn at full resolution.
 """
 
 from __future__ import annotations
@@ -10,7 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .encoder import Encoder
+
 __all__ = ["CatalogueNet", "Exported"]
+
+
+_MIDDLE, _HALF = 127 / 255, 128 / 255
+"""What the encoder was trained with: pixels from -1 to 1."""
 
 
 class _Conv(nn.Sequential):
@@ -64,30 +70,33 @@ class _Merge(nn.Module):
 class CatalogueNet(nn.Module):
     """From RGB in 0..1, N x 3 x H x W (multiples of 32), to logits of alpha."""
 
-    def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 112, 144)) -> None:
+    def __init__(
+        self, widths: tuple[int, ...] = (16, 32, 56, 96, 128), encoder: Encoder | None = None
+    ) -> None:
         """Builds the network.
 
         Args:
-            widths: Channels at strides 2, 4, 8, 16 and 32.
+            widths: The decoder's channels at strides 2, 4, 8, 16 and 32.
+            encoder: What sees; EfficientNet-Lite2 without weights where it is left out.
         """
         super().__init__()
         a, b, c, d, e = widths
-        self.stem = _Conv(3, a, 3, 2)
-        self.stage4 = nn.Sequential(_Conv(a, b, 3, 2), _Block(b))
-        self.stage8 = nn.Sequential(_Conv(b, c, 3, 2), _Block(c), _Block(c))
-        self.stage16 = nn.Sequential(_Conv(c, d, 3, 2), _Block(d), _Block(d))
-        self.stage32 = nn.Sequential(
-            _Conv(d, e, 3, 2), _Block(e), _Block(e, 2), _Context(e), _Block(e, 3), _Context(e)
+        self.encoder = encoder or Encoder()
+        s2, s4, s8, s16, s32 = self.encoder.widths
+        self.bottom = nn.Sequential(
+            _Conv(s32, e, 1), _Block(e), _Block(e, 2), _Context(e), _Block(e, 3), _Context(e)
         )
-        self.merge16 = _Merge(e, d, 80, 1)
-        self.merge8 = _Merge(80, c, 48, 2)
-        self.merge4 = _Merge(48, b, 32, 2)
-        self.up2 = _Conv(32, 16, 1, relu=False)
-        self.skip2 = _Conv(a, 16, 1, relu=False)
-        self.fine = nn.Sequential(_Conv(16 + 12, 16), _Block(16))
-        self.head = nn.Conv2d(16, 4, 3, padding=1)
-        self.side = nn.Conv2d(48, 1, 1)
-        for m in self.modules():
+        self.merge16 = _Merge(e, s16, d, 1)
+        self.merge8 = _Merge(d, s8, c, 2)
+        self.merge4 = _Merge(c, s4, b, 2)
+        self.up2 = _Conv(b, a, 1, relu=False)
+        self.skip2 = _Conv(s2, a, 1, relu=False)
+        self.fine = nn.Sequential(_Conv(a + 12, a), _Block(a))
+        self.head = nn.Conv2d(a, 4, 3, padding=1)
+        self.side = nn.Conv2d(c, 1, 1)
+        for name, m in self.named_modules():
+            if name.startswith("encoder"):
+                continue
             if isinstance(m, nn.Conv2d):
                 nn.init.kaiming_normal_(m.weight, nonlinearity="relu")
                 if m.bias is not None:
@@ -98,17 +107,13 @@ class CatalogueNet(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the logits N x 1 x H x W and, for training, those at stride 8."""
-        x = (image - 0.5) * 4
-        s2 = self.stem(x)
-        s4 = self.stage4(s2)
-        s8 = self.stage8(s4)
-        s16 = self.stage16(s8)
-        y = self.merge16(self.stage32(s16), s16)
+        s2, s4, s8, s16, s32 = self.encoder((image - _MIDDLE) / _HALF)
+        y = self.merge16(self.bottom(s32), s16)
         y8 = self.merge8(y, s8)
         y = self.merge4(y8, s4)
         y = F.interpolate(self.up2(y), scale_factor=2.0, mode="bilinear", align_corners=False)
         y = F.relu(y + self.skip2(s2))
-        y = self.fine(torch.cat([y, F.pixel_unshuffle(x, 2)], 1))
+        y = self.fine(torch.cat([y, F.pixel_unshuffle((image - 0.5) * 4, 2)], 1))
         return F.pixel_shuffle(self.head(y), 2), self.side(y8)
 
 

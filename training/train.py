@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import math
+import multiprocessing
 import pathlib
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +19,7 @@ from torch.nn import functional as F
 
 from .checkpoint import CHECKPOINT, Run
 from .compose import frame_of, make_sample
+from .encoder import published_weights
 from .muon import Muon
 from .network import CatalogueNet
 from .pieces import Bank
@@ -22,37 +27,46 @@ from .start import start_from
 
 __all__ = ["CONTINUED", "Plan", "train"]
 
+_Batch = dict[str, Tensor]
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """What a run does; it is written beside the checkpoint.
 
     Attributes:
-        samples: How many samples to learn from.
+        samples: How many samples to make.
         batch: Samples a step.
-        rate: Peak learning rate.
+        reuse: In how many steps a sample is learnt from, the later times mirrored and lit anew by
+            chance. Where a GPU is faster than the processors that make samples, 2 or 3.
+        rate: Peak learning rate; that of the pretrained encoder is a tenth of it.
         decay: Weight decay.
         warmup: Steps until the rate has reached its peak.
         plateau: Share of the run at the peak rate; after it, cosine decay to nothing.
         sizes: From which share of the run on which longer side, pixels: what a thing is can be
             learnt from small pictures, in a fifth of the time.
+        enlarged: Of the steps on squares of the last size, the share that is a quarter larger, as
+            the second look of a job is.
         average: Decay of the averaged weights per step.
-        frozen: Whether the batch norms keep the statistics that they began with: those of small
-            pictures are others than those of the size at which the network is used.
+        frozen: Whether the batch norms keep the statistics that they began with.
+        still: Whether the encoder stays as it is: on a CPU its narrow layers are slow to train.
+        within: Minutes in which the schedule is to end, however few samples were made by then.
         seed: Seed of everything.
     """
 
-    samples: int = 236_000
+    samples: int = 250_000
     batch: int = 16
-    rate: float = 4e-3
+    reuse: int = 1
+    rate: float = 3e-3
     decay: float = 0.02
     warmup: int = 200
     plateau: float = 0.45
-    sizes: tuple[tuple[float, int], ...] = (
-        (0.0, 192), (0.25, 256), (0.45, 320), (0.6, 416),
-    )  # fmt: skip
+    sizes: tuple[tuple[float, int], ...] = ((0.0, 192), (0.25, 256), (0.45, 320), (0.6, 416))
+    enlarged: float = 0.0
     average: float = 0.998
     frozen: bool = False
+    still: bool = False
+    within: float | None = None
     seed: int = 0
 
     def size_at(self, progress: float) -> int:
@@ -62,34 +76,108 @@ class Plan:
     def rate_at(self, progress: float, step: int) -> float:
         """Learning rate at `progress` in 0..1, after the warm-up."""
         late = max(progress - self.plateau, 0) / (1 - self.plateau)
+        late = min(late, 1)
         return self.rate * min((step + 1) / self.warmup, 1) * (0.5 + 0.5 * math.cos(math.pi * late))
 
 
 CONTINUED = Plan(
     samples=6_000, batch=12, rate=5e-4, warmup=30, plateau=0.3, sizes=((0.0, 224),),
-    average=0.98, frozen=True,
+    average=0.98, frozen=True, still=True,
 )  # fmt: skip
 """For a run that goes on from an exported file: short and gentle."""
 
 
-class _Batches(torch.utils.data.IterableDataset):
-    def __init__(self, bank: Bank, plan: Plan, start: int) -> None:
-        self.bank, self.plan, self.start = bank, plan, start
+class _Batches(torch.utils.data.IterableDataset[_Batch]):
+    """New samples, by several processes at once; which ones does not depend on how many."""
 
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+    def __init__(self, bank: Bank, plan: Plan, start: int, clock: Any) -> None:
+        """Sets it up.
+
+        Args:
+            bank: What samples are made of.
+            plan: The run's.
+            start: Number of the first sample.
+            clock: A shared float: the progress as far as the clock tells it.
+        """
+        self.bank, self.plan, self.start, self.clock = bank, plan, start, clock
+
+    def __iter__(self) -> Iterator[_Batch]:
         import cv2
 
         cv2.setNumThreads(0)
-        plan = self.plan
-        for first in range(self.start, plan.samples, plan.batch):
-            h, w = frame_of(plan.seed, first, plan.size_at(first / plan.samples))
-            samples = [
-                make_sample(plan.seed, first + i, self.bank, h, w) for i in range(plan.batch)
-            ]
+        plan, count = self.plan, self.plan.batch // self.plan.reuse
+        worker = torch.utils.data.get_worker_info()
+        number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        for first in range(self.start + number * count, plan.samples, workers * count):
+            h, w = frame_of(
+                plan.seed, first, plan.size_at(max(first / plan.samples, self.clock.value))
+            )
+            samples = [make_sample(plan.seed, first + i, self.bank, h, w) for i in range(count)]
             yield {
                 name: torch.from_numpy(np.stack([sample[name] for sample in samples]))
                 for name in samples[0]
             }
+
+
+_KEPT = 12  # batches of each shape
+
+
+class _Pool:
+    """Batches seen of late, by shape, from which steps draw again."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._kept: dict[tuple[int, ...], collections.deque[_Batch]] = {}
+
+    def mix(self, fresh: _Batch, step: int) -> _Batch | None:
+        """A step's batch: the new samples and as many earlier ones as the plan asks for.
+
+        Returns:
+            The batch; None while too few of this shape are there.
+        """
+        others = self._plan.reuse - 1
+        if not others:
+            return fresh
+        dice = np.random.default_rng([self._plan.seed, step, 2])
+        kept = self._kept.setdefault(fresh["alpha"].shape, collections.deque(maxlen=_KEPT))
+        drawn = None
+        if len(kept) >= others:
+            parts = [kept[i] for i in dice.choice(len(kept), others, replace=False)]
+            parts = [fresh, *(_varied(part, dice) for part in parts)]
+            drawn = {name: torch.cat([part[name] for part in parts]) for name in fresh}
+            h, w = fresh["alpha"].shape[1:]
+            if h == w == self._plan.sizes[-1][1] and dice.random() < self._plan.enlarged:
+                drawn = _enlarged(drawn)
+        kept.append(fresh)
+        return drawn
+
+
+def _varied(batch: _Batch, dice: np.random.Generator) -> _Batch:
+    """The same samples once more: some mirrored, all in another light."""
+    count = len(batch["image"])
+    device = batch["image"].device
+    flipped = torch.from_numpy(dice.random(count) < 0.5).to(device)
+    mirrored = {
+        name: torch.where(flipped.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x) if x.ndim > 1 else x
+        for name, x in batch.items()
+    }
+    gain = np.exp(dice.normal(0, 0.05, (count, 3, 1, 1)) + dice.normal(0, 0.08, (count, 1, 1, 1)))
+    gamma = np.exp(dice.normal(0, 0.12, (count, 1, 1, 1)))
+    gain, gamma = (torch.from_numpy(x).float().to(device) for x in (gain, gamma))
+    image = 255 * (mirrored["image"].float() / 255) ** gamma * gain
+    return {**mirrored, "image": image.round().clamp(0, 255).to(torch.uint8)}
+
+
+def _enlarged(batch: _Batch) -> _Batch:
+    """The same a quarter larger, in multiples of 32 pixels."""
+    h, w = (round(1.25 * side / 32) * 32 for side in batch["alpha"].shape[1:])
+
+    def resize(x: Tensor) -> Tensor:
+        y = F.interpolate(x.float(), (h, w), mode="bilinear", align_corners=False)
+        return y.round().clamp(0, 255).to(torch.uint8)
+
+    planes = {name: resize(batch[name][:, None])[:, 0] for name in ("alpha", "weight")}
+    return {**batch, **planes, "image": resize(batch["image"])}
 
 
 def loss_of(logits: Tensor, side: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -124,6 +212,7 @@ def train(
     every: float = 60,
     start: pathlib.Path | None = None,
     bfloat16: bool = False,
+    workers: int = 1,
 ) -> CatalogueNet:
     """Trains, or goes on with a run that was stopped, and returns the averaged network.
 
@@ -133,8 +222,9 @@ def train(
         work: Folder of ``checkpoint.pt`` and ``log.jsonl``, outside the repository.
         minutes: The run stops after this time, to be resumed by the same call.
         every: Seconds between checkpoints, each with a line in the log.
-        start: An exported file to start from instead of from nothing.
+        start: An exported file to start from instead of from the published encoder.
         bfloat16: Whether the network computes in bfloat16; weights, loss and averages stay float32.
+        workers: Processes that make samples.
 
     Raises:
         TimeoutError: `minutes` have passed before the plan was done; the checkpoint is there.
@@ -142,42 +232,61 @@ def train(
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(plan.seed)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     net = CatalogueNet()
-    if start is not None and not (work / CHECKPOINT).exists():
-        pictures = (
-            batch["image"].float() / 255 for batch in itertools.islice(_Batches(bank, plan, 0), 16)
-        )
-        print(f"started from {start}: {start_from(start, net, pictures)} layers", flush=True)
+    clock = multiprocessing.Value("d", 0.0)
+    if not (work / CHECKPOINT).exists():
+        if start is None:
+            net.encoder.load(published_weights())
+        else:
+            batches = itertools.islice(_Batches(bank, plan, 0, clock), 16)
+            pictures = (batch["image"].float() / 255 for batch in batches)
+            print(f"started from {start}: {start_from(start, net, pictures)} layers", flush=True)
     net = net.to(device, memory_format=torch.channels_last)
-    optimiser = Muon(net, plan.rate, plan.decay, ends=(net.head.weight, net.side.weight))
+    net.encoder.requires_grad_(not plan.still)
+    ends = (net.head.weight, net.side.weight)
+    optimiser = Muon(net, plan.rate, plan.decay, ends, pretrained=net.encoder)
     run = Run(net, optimiser, dataclasses.asdict(plan), work, minutes, every)
     loader = torch.utils.data.DataLoader(
-        _Batches(bank, plan, run.done), batch_size=None, num_workers=1, prefetch_factor=8
-    )
+        _Batches(bank, plan, run.done, clock), batch_size=None, num_workers=workers,
+        prefetch_factor=4,
+    )  # fmt: skip
     for module in net.modules():  # an exported file is taken up in evaluation
         module.train(not (plan.frozen and isinstance(module, torch.nn.BatchNorm2d)))
-    sums: list[tuple[float, float]] = []
+    pool = _Pool(plan)
+    sums: list[Tensor] = []
+    fresh, begun = plan.batch // plan.reuse, time.monotonic()
+    step = run.done // fresh
     for batch in loader:
-        batch = {name: x.to(device) for name, x in batch.items()}
-        image = batch["image"].to(memory_format=torch.channels_last).float() / 255
-        progress, step = run.done / plan.samples, run.done // plan.batch
-        rate = plan.rate_at(progress, step)
+        if plan.within:
+            clock.value = (time.monotonic() - begun) / (60 * plan.within)
+        progress = max(run.done / plan.samples, clock.value)
+        batch = {name: x.to(device, non_blocking=True) for name, x in batch.items()}
+        drawn = pool.mix(batch, step)
+        step += 1
+        if drawn is None:
+            continue
+        image = drawn["image"].to(memory_format=torch.channels_last).float() / 255
         with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
             logits, side = net(image)
-        loss, iou = loss_of(logits.float(), side.float(), batch)
-        run.learn(loss, rate, min(plan.average, (1 + step) / (10 + step)), plan.batch)
-        sums.append((loss.item(), iou.item()))
-        finished = run.done >= plan.samples
+        loss, iou = loss_of(logits.float(), side.float(), drawn)
+        keep = min(plan.average, (1 + step) / (10 + step))
+        run.learn(loss, plan.rate_at(progress, step), keep, fresh)
+        sums.append(torch.stack([loss.detach(), iou]))
+        finished = run.done >= plan.samples or progress >= 1
         if run.is_due() or finished:
-            losses, ious = np.mean(sums, axis=0)
-            sums.clear()
+            losses, ious = torch.stack(sums).mean(dim=0).tolist()
             line = {
                 "samples": run.done,
+                "steps": len(sums),
                 "size": max(image.shape[-2:]),
-                "rate": round(rate, 6),
-                "loss": round(float(losses), 4),
-                "iou": round(float(ious), 4),
+                "rate": round(plan.rate_at(progress, step), 6),
+                "loss": round(losses, 4),
+                "iou": round(ious, 4),
             }
+            sums.clear()
             run.note(line, finished)
+        if finished:
+            break
     averaged: CatalogueNet = run.averaged.eval()
     return averaged
