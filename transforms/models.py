@@ -39,6 +39,7 @@ def load_model(
     *,
     sha256: str | None = None,
     threads: int = 1,
+    device: str = "cpu",
     cache: str | os.PathLike[str] | None = None,
     accept_license: bool = False,
     preprocessing: Preprocessing | Mapping[str, Any] | None = None,
@@ -51,6 +52,7 @@ def load_model(
             ONNX file in any store.
         sha256: Hex digest that the file must have.
         threads: Threads within one inference.
+        device: Where it runs: ``cpu``, ``cuda`` and so on, see `backend.device`.
         cache: Folder for downloads; None for :func:`cache_folder`.
         accept_license: Needed for models whose licence forbids commercial use.
         preprocessing: What the network wants; see `alphabeam.transforms.matting.load_model`.
@@ -81,7 +83,9 @@ def load_model(
     elif model is None and "://" in asked:
         digests = [f"sha256:{sha256.lower()}"] if sha256 else []
         path = str(fetch(asked, cached_path(asked, cache), *digests, options=options))
-    network = load_file(path, sha256=sha256, threads=threads, preprocessing=preprocessing)
+    network = load_file(
+        path, sha256=sha256, threads=threads, device=device, preprocessing=preprocessing
+    )
     if model is None and "://" in asked:
         network.name = _stem(asked)
     return network

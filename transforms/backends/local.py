@@ -71,6 +71,7 @@ class LocalBackend(LocalSettings):
             sha256=self.model_sha256,
             accept_license=self.accept_license,
             preprocessing=self.preprocessing,
+            device=self.device,
             options=self.storage_options,
         )
         return MattingCore(network)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from alphabeam.transforms.matting.session import Device
 from alphabeam.transforms.settings import setting
 
 __all__ = ["CascadeSettings", "Doubt", "LocalSettings", "PicpikSettings"]
@@ -25,6 +26,10 @@ class LocalSettings:
     )
     accept_license: bool = setting(
         False, "Say true for a model whose licence forbids commercial use."
+    )
+    device: Device = setting(
+        "auto",
+        "Where networks run; `auto` is a GPU where ONNX Runtime was built for one, else the CPU.",
     )
     preprocessing: Mapping[str, Any] | None = setting(
         None,

@@ -78,6 +78,8 @@ class MattingCore:
             `alphabeam.transforms.models.load_model`.
         sha256: Digest that the model's file must have.
         threads: Threads within one inference.
+        device: Where a model runs that is given by name or path, one of `session.DEVICES`; that of
+            an object is its own, if it has one. The refiner runs there too.
 
     Attributes:
         network: The network.
@@ -94,13 +96,14 @@ class MattingCore:
         *,
         sha256: str | None = None,
         threads: int = 1,
+        device: str = "cpu",
     ) -> None:
         self.network: Predictor = (
-            load_model(model, sha256=sha256, threads=threads)
+            load_model(model, sha256=sha256, threads=threads, device=device)
             if isinstance(model, (str, os.PathLike))
             else model
         )
-        self._refiner = Refiner()
+        self._refiner = Refiner(device=getattr(self.network, "device", device))
         self.model_name: str = getattr(self.network, "name", type(self.network).__name__)
         self.model_sha256: str = getattr(self.network, "sha256", "")
 

@@ -94,7 +94,7 @@ REGISTRY: dict[str, RegisteredModel] = {
             "",
             "",
             "",
-            5,
+            11,
             "Apache-2.0",
             True,
             None,

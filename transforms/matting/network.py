@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.models import REGISTRY, ModelError, embedded, file_digest
 from alphabeam.transforms.matting.preprocessing import Preprocessing
-from alphabeam.transforms.matting.session import open_session
+from alphabeam.transforms.matting.session import DeviceError, open_session
 from alphabeam.transforms.redaction import redact
 
 __all__ = ["Network", "Predictor", "load_model", "outline_distance"]
@@ -58,6 +58,7 @@ class Network:
         preprocessing: How pixels become the network's input.
         name: What messages and metadata call the model; the file's name if None.
         threads: Threads within one inference.
+        device: Where it runs, one of `session.DEVICES`.
 
     Attributes:
         name: The model's name.
@@ -66,7 +67,7 @@ class Network:
         input_size: The network's input side in pixels.
 
     Raises:
-        ModelError: The file is not a usable ONNX model.
+        ModelError: The file is not a usable ONNX model, or the device is not here.
         ValueError: ``threads`` is not a positive whole number.
     """
 
@@ -77,6 +78,7 @@ class Network:
         *,
         name: str | None = None,
         threads: int = 1,
+        device: str = "cpu",
     ) -> None:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise ValueError(f"threads: a whole number of at least 1 is needed, got {threads!r}")
@@ -84,9 +86,12 @@ class Network:
         self.preprocessing = preprocessing
         self.name = name or self.path.stem
         self.threads = threads
+        self.device = device
         self.sha256 = file_digest(self.path).partition(":")[2]
         try:
-            self._session = open_session(self.path, threads)
+            self._session = open_session(self.path, threads, device)
+        except DeviceError as error:
+            raise ModelError(str(error)) from None
         except Exception as error:
             raise ModelError(
                 f"model {self.name}: {self.path} is not a usable ONNX file ({_brief(error)})"
@@ -108,7 +113,13 @@ class Network:
         return self.preprocessing.input_size
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (str(self.path), self.preprocessing, self.name, self.threads)
+        return _rebuild, (
+            str(self.path),
+            self.preprocessing,
+            self.name,
+            self.threads,
+            self.device,
+        )
 
     def predict(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Coarse alpha of an image.
@@ -197,6 +208,7 @@ def load_model(
     *,
     sha256: str | None = None,
     threads: int = 1,
+    device: str = "cpu",
     preprocessing: Preprocessing | Mapping[str, Any] | None = None,
 ) -> Network:
     """Loads a network from an embedded model or a file.
@@ -209,6 +221,7 @@ def load_model(
             models' names and for URLs see `alphabeam.transforms.models.load_model`.
         sha256: Hex digest that the file must have.
         threads: Threads within one inference.
+        device: Where it runs: ``cpu``, ``cuda`` and so on, see `backend.device`.
         preprocessing: What the network wants, see :class:`Preprocessing`.
 
     Returns:
@@ -231,9 +244,8 @@ def load_model(
     if isinstance(preprocessing, Mapping):
         preprocessing = Preprocessing.from_mapping(dict(preprocessing))
     name = path.stem
-    return Network(
-        path, preprocessing or _known_preprocessing(path, name), name=name, threads=threads
-    )
+    how = preprocessing or _known_preprocessing(path, name)
+    return Network(path, how, name=name, threads=threads, device=device)
 
 
 def _not_a_file(asked: str) -> str:
@@ -262,8 +274,10 @@ def _known_preprocessing(path: Path, name: str) -> Preprocessing:
     )
 
 
-def _rebuild(path: str, preprocessing: Preprocessing, name: str, threads: int) -> Network:
-    return Network(path, preprocessing, name=name, threads=threads)
+def _rebuild(
+    path: str, preprocessing: Preprocessing, name: str, threads: int, device: str
+) -> Network:
+    return Network(path, preprocessing, name=name, threads=threads, device=device)
 
 
 def outline_distance(alpha: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -49,15 +49,17 @@ class Refiner:
 
     Args:
         path: The ONNX file.
+        device: Where it runs, one of `session.DEVICES`.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, device: str = "cpu") -> None:
         self.path = path or embedded("refiner")
+        self.device = device
         self._lock = threading.Lock()
         self._session: ort.InferenceSession | None = None
 
-    def __reduce__(self) -> tuple[type, tuple[Path]]:
-        return type(self), (self.path,)
+    def __reduce__(self) -> tuple[type, tuple[Path, str]]:
+        return type(self), (self.path, self.device)
 
     def refine(
         self,
@@ -102,7 +104,7 @@ class Refiner:
     def _get(self) -> ort.InferenceSession:
         with self._lock:
             if self._session is None:
-                self._session = open_session(self.path)
+                self._session = open_session(self.path, device=self.device)
             return self._session
 
 
