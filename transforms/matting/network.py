@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
 
-from alphabeam.transforms.matting.models import REGISTRY, ModelError, embedded, file_digest
+from alphabeam.transforms.matting.models import (
+    EMBEDDED,
+    REGISTRY,
+    ModelError,
+    embedded,
+    file_digest,
+)
 from alphabeam.transforms.matting.preprocessing import Preprocessing
 from alphabeam.transforms.matting.session import DeviceError, open_session
 from alphabeam.transforms.redaction import redact
@@ -88,24 +96,12 @@ class Network:
         self.threads = threads
         self.device = device
         self.sha256 = file_digest(self.path).partition(":")[2]
-        try:
-            self._session = open_session(self.path, threads, device)
-        except DeviceError as error:
-            raise ModelError(str(error)) from None
-        except Exception as error:
-            raise ModelError(
-                f"model {self.name}: {self.path} is not a usable ONNX file ({_brief(error)})"
-            ) from None
-        first = self._session.get_inputs()[0]
-        self._input = first.name
-        self._output = self._session.get_outputs()[0].name
-        shape = first.shape
-        if len(shape) != 4:
-            raise ModelError(
-                f"model {self.name}: input {first.name} has shape {shape}, Nx3xHxW is needed"
-            )
-        height, width = shape[2:]
-        self._fixed = (height, width) if isinstance(height, int) and height > 0 else None
+        self._lock = threading.Lock()
+        self._session: ort.InferenceSession | None = None
+        # A night on which nothing has changed needs no network, and an open one is some 60 MB. The
+        # embedded file is known to be whole; with any other, it is better to know at once.
+        if self.path.parent != EMBEDDED or device not in ("auto", "cpu"):
+            self._opened()
 
     @property
     def input_size(self) -> int:
@@ -153,9 +149,10 @@ class Network:
 
     def _infer(self, rgb: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
         """One inference with an input of the given size: float32 hxw, 0..1."""
+        session = self._opened()
         tensor, (height, width) = self._to_tensor(rgb, size)
         try:
-            (raw,) = self._session.run([self._output], {self._input: tensor})
+            (raw,) = session.run([self._output], {self._input: tensor})
         except Exception as error:
             raise ModelError(f"model {self.name}: inference failed ({_brief(error)})") from None
         raw = np.asarray(raw, np.float32)
@@ -167,6 +164,34 @@ class Network:
                 "one alpha of the input's size is needed"
             )
         return self._to_alpha(np.nan_to_num(raw[0, 0, :height, :width], nan=0.0))
+
+    def _opened(self) -> ort.InferenceSession:
+        """The session, opened on first use."""
+        with self._lock:
+            if self._session is None:
+                self._session = self._open()
+            return self._session
+
+    def _open(self) -> ort.InferenceSession:
+        try:
+            session = open_session(self.path, self.threads, self.device)
+        except DeviceError as error:
+            raise ModelError(str(error)) from None
+        except Exception as error:
+            raise ModelError(
+                f"model {self.name}: {self.path} is not a usable ONNX file ({_brief(error)})"
+            ) from None
+        first = session.get_inputs()[0]
+        self._input = first.name
+        self._output = session.get_outputs()[0].name
+        shape = first.shape
+        if len(shape) != 4:
+            raise ModelError(
+                f"model {self.name}: input {first.name} has shape {shape}, Nx3xHxW is needed"
+            )
+        height, width = shape[2:]
+        self._fixed = (height, width) if isinstance(height, int) and height > 0 else None
+        return session
 
     def _to_alpha(self, alpha: NDArray[Any]) -> NDArray[np.float32]:
         """The network's output, hxw, as alpha: float32 hxw, 0..1."""
