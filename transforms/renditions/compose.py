@@ -23,7 +23,10 @@ from alphabeam.transforms.renditions.subject import (
     VEIL,
     Subject,
     box_of,
+    darkest,
+    pixels_of,
     stand_of,
+    strips_of,
     without_veil,
 )
 
@@ -89,51 +92,55 @@ def compose(
         limit = rendition.upscale_limit if layout.scale > 1 else 1.0
         rgba, box, scale = _fitted(subject, layout, limit, veil=transparent)
         at = place(rendition, layout, box, stand_of(rgba[..., 3], box))
-    canvas = _on_canvas(rgba, at, (layout.width, layout.height))
-    placed = _moved(box, at, (layout.width, layout.height))
+    size = layout.width, layout.height
+    part, corner = _within_canvas(rgba, at, size)
+    placed = _moved(box, at, size)
     filled = layout.scale >= layout.wanted * 0.995
     if rendition.content == "mask":
-        return Composed(canvas[..., 3].copy(), placed, scale, filled)
+        return Composed(_on_canvas(part, corner, size)[..., 3].copy(), placed, scale, filled)
     if rendition.sharpen:
-        _sharpen(canvas, rendition.sharpen)
-    shadow = _shadow(rendition, canvas[..., 3], placed)
+        _sharpen(part, rendition.sharpen)
+    if rendition.shadow != "none" or background.is_transparent:
+        part, corner = _on_canvas(part, corner, size), (0, 0)
+    shadow = _shadow(rendition, part[..., 3], placed)
     if shadow is not None:
-        canvas = _over_shadow(canvas, shadow)
-    if not background.is_transparent:
-        if shadow is not None or rendition.shadow == "keep":
-            canvas[..., 3] = without_veil(canvas[..., 3])
-        pixels = background.pixels(layout.width, layout.height, image)
-        _put_over(pixels, canvas)
-        if background.kind == "colour" and shadow is None and rendition.shadow == "none":
-            _snap(pixels, canvas[..., 3], background.colours[0])
-    else:
-        pixels = canvas
+        part = _over_shadow(part, shadow)
+    if background.is_transparent:
+        return Composed(part, placed, scale, filled)
+    if rendition.shadow != "none":
+        part[..., 3] = without_veil(part[..., 3])
+    pixels = background.pixels(*size, image)
+    plain = background.kind == "colour" and rendition.shadow == "none"
+    below = pixels[corner[1] : corner[1] + part.shape[0], corner[0] : corner[0] + part.shape[1]]
+    _put_over(below, part, background.colours[0] if plain else None)
     return Composed(pixels, placed, scale, filled)
 
 
-def _snap(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], colour: Colour) -> None:
-    """Gives soft pixels that cannot be told from the background exactly its colour.
+def _snap(
+    faded: NDArray[np.uint8], alpha: NDArray[np.uint8], soft: NDArray[np.intp], colour: Colour
+) -> None:
+    """Gives soft pixels that cannot be told from the background exactly its colour, in place.
 
     So no block of a JPEG holds a trace of the subject that nobody sees, and rings for it. The last
     trace of a light edge stays where the edge is.
+
+    Args:
+        faded: uint8 nx4, the soft pixels over the background.
+        alpha: uint8 HxW.
+        soft: Their places in it, flat.
+        colour: The background's.
     """
-    window = _visible(alpha)
-    alpha = np.ascontiguousarray(alpha[window])
-    part = pixels[window].copy()
-    soft = np.flatnonzero(cv2.inRange(alpha, 1, 254) > 0)
-    flat = part.reshape(-1, 3)
-    apart = np.abs(flat[soft].astype(np.int16) - np.array(colour, np.int16)).max(1, initial=0)
+    apart = np.zeros(len(soft), np.int16)
+    for channel, value in enumerate(colour):
+        np.maximum(apart, np.abs(faded[:, channel].astype(np.int16) - value), out=apart)
     edge = cv2.inRange(alpha, 128, 255)
     edge.ravel()[soft[apart > _ALIKE]] = 255
-    beside = cv2.dilate(edge, np.ones((5, 5), np.uint8)).ravel()[soft]
-    flat[soft[(apart <= VEIL) | ((apart <= _ALIKE) & (beside == 0))]] = colour
-    if colour == _WHITE:
-        part = _white_outside(part)
-    pixels[window] = part
+    beside = cv2.dilate(edge, np.ones((5, 5), np.uint8)).ravel().take(soft)
+    faded[(apart <= VEIL) | ((apart <= _ALIKE) & (beside == 0)), :3] = colour
 
 
-def _white_outside(part: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """White where nearly white pixels of the subject are connected to the background.
+def _whiten_outside(part: NDArray[np.uint8]) -> None:
+    """Whitens, in place, nearly white pixels of the subject connected to the background.
 
     The rim of a clear glass is 253 in long stretches, and no eye and no validator can say where it
     ends. What a darker outline encloses is left as it is.
@@ -141,22 +148,19 @@ def _white_outside(part: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Args:
         part: uint8 HxWx3, cut to what is visible of the subject.
     """
-    framed = cv2.copyMakeBorder(_within(part, VEIL), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255)
+    light = darkest(part)
+    near, alike, faint = (cv2.inRange(light, 255 - most, 255) for most in (VEIL, _ALIKE, _FAINT))
+    framed = cv2.copyMakeBorder(near, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255)
     cv2.floodFill(framed, None, (0, 0), 128)
     outside = cv2.inRange(framed[1:-1, 1:-1], 128, 128)
     # A faint remainder beside it, and not beside what is seen, would be lost by a JPEG in part.
     beside = cv2.dilate(outside, np.ones((17, 17), np.uint8))
-    seen = cv2.dilate(255 - _within(part, _ALIKE), np.ones((9, 9), np.uint8))
-    faint = cv2.bitwise_and(cv2.bitwise_and(_within(part, _FAINT), beside), 255 - seen)
+    seen = cv2.dilate(cv2.bitwise_not(alike), np.ones((9, 9), np.uint8))
+    faint = cv2.bitwise_and(cv2.bitwise_and(faint, beside), cv2.bitwise_not(seen))
     outside = cv2.bitwise_or(outside, faint)
-    white: NDArray[np.uint8] = cv2.bitwise_or(part, cv2.cvtColor(outside, cv2.COLOR_GRAY2RGB))
-    return white
-
-
-def _within(part: NDArray[np.uint8], levels: int) -> NDArray[np.uint8]:
-    """255 where all channels are within so many levels of white."""
-    mask: NDArray[np.uint8] = cv2.inRange(part, (255 - levels,) * 3, _WHITE)
-    return mask
+    for rows in strips_of(part):
+        white = cv2.bitwise_or(part[rows], cv2.cvtColor(outside[rows], cv2.COLOR_GRAY2RGB))
+        part[rows] = white
 
 
 def _fitted(
@@ -197,19 +201,24 @@ def _fitted(
     return min(tried, key=lambda one: one[0])[1]
 
 
-def _on_canvas(
+def _within_canvas(
     rgba: NDArray[np.uint8], at: tuple[int, int], size: tuple[int, int]
-) -> NDArray[np.uint8]:
-    """Pixels put on an empty canvas; what lies outside it is cut."""
-    width, height = size
-    canvas = np.zeros((height, width, 4), np.uint8)
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """What of some pixels lies on a canvas, and where its left top corner is."""
     left, top = max(at[0], 0), max(at[1], 0)
-    right = min(at[0] + rgba.shape[1], width)
-    bottom = min(at[1] + rgba.shape[0], height)
-    if left < right and top < bottom:
-        canvas[top:bottom, left:right] = rgba[
-            top - at[1] : bottom - at[1], left - at[0] : right - at[0]
-        ]
+    right = max(min(at[0] + rgba.shape[1], size[0]), left)
+    bottom = max(min(at[1] + rgba.shape[0], size[1]), top)
+    part = rgba[top - at[1] : bottom - at[1], left - at[0] : right - at[0]]
+    return np.ascontiguousarray(part), (left, top)
+
+
+def _on_canvas(
+    part: NDArray[np.uint8], corner: tuple[int, int], size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """The pixels on an empty canvas."""
+    canvas = np.zeros((size[1], size[0], 4), np.uint8)
+    rows, columns = part.shape[:2]
+    canvas[corner[1] : corner[1] + rows, corner[0] : corner[0] + columns] = part
     return canvas
 
 
@@ -268,23 +277,35 @@ def _over_shadow(canvas: NDArray[np.uint8], shadow: NDArray[np.float32]) -> NDAr
     return out
 
 
-def _put_over(pixels: NDArray[np.uint8], canvas: NDArray[np.uint8]) -> None:
-    """Puts the canvas over a background, uint8 HxWx3, in place; rounded to the nearest value."""
-    window = _visible(canvas[..., 3])
-    below, above = pixels[window], np.ascontiguousarray(canvas[window])
-    alpha = cv2.extractChannel(above, 3)
-    colours = cv2.cvtColor(above, cv2.COLOR_RGBA2RGB)
-    solid = cv2.inRange(alpha, 255, 255)
-    together = cv2.copyTo(colours, solid, below.copy())
+def _put_over(
+    below: NDArray[np.uint8], part: NDArray[np.uint8], colour: Colour | None = None
+) -> None:
+    """Puts pixels over a background, in place; rounded to the nearest value.
+
+    Args:
+        below: uint8 HxWx3, the background.
+        part: uint8 HxWx4, straight alpha, contiguous; it is used up.
+        colour: That of the background, if what cannot be told from it is to have it exactly; see
+            `_snap`.
+    """
+    if not part.size:
+        return
+    alpha = cv2.extractChannel(part, 3)
     soft = np.flatnonzero(cv2.inRange(alpha, 1, 254) > 0)
-    flat = together.reshape(-1, 3)
-    share = alpha.ravel()[soft][:, None].astype(np.uint16)
-    mixed = colours.reshape(-1, 3)[soft] * share + flat[soft] * (255 - share) + np.uint16(127)
-    flat[soft] = mixed // 255
-    pixels[window] = together
-
-
-def _visible(alpha: NDArray[np.uint8]) -> tuple[slice, slice]:
-    """The rows and columns within which something is visible."""
-    left, top, width, height = cv2.boundingRect(alpha)
-    return slice(top, top + height), slice(left, left + width)
+    if len(soft):
+        mixed = part.reshape(-1, 4).take(soft, axis=0).astype(np.uint16)
+        share = mixed[:, 3:].copy()
+        rest = 255 - share
+        mixed *= share
+        mixed[:, :3] += (
+            below[np.divmod(soft, part.shape[1])] if colour is None else np.array(colour, np.uint16)
+        ) * rest
+        mixed += 127
+        faded = (mixed // 255).astype(np.uint8)
+        if colour is not None:
+            _snap(faded, alpha, soft, colour)
+        pixels_of(part)[soft] = pixels_of(faded)
+    for rows in strips_of(part):
+        cv2.copyTo(cv2.cvtColor(part[rows], cv2.COLOR_RGBA2RGB), alpha[rows], below[rows])
+    if colour == _WHITE:
+        _whiten_outside(below)

@@ -27,12 +27,13 @@ from alphabeam.transforms.limits import Limits
 from alphabeam.transforms.parameters import Box
 from alphabeam.transforms.pixels import composite_over
 from alphabeam.transforms.renditions.encoding import srgb_profile
-from alphabeam.transforms.renditions.subject import VEIL
+from alphabeam.transforms.renditions.subject import VEIL, darkest
 
 __all__ = ["Measures", "measure"]
 
 _SPECK = 3e-5  # of the frame's pixels: a smaller piece far from the others is dirt
 _FAR = 0.03  # of the frame's longer side: how far that is
+_ALIGNED = 32  # pixels: every codec's blocks begin at its multiples
 _SOFT = 2  # pixels of soft edge around a subject in a file without loss
 _INWARD = 6  # pixels: how far within the subject its colour is taken for the fringe
 _NORMAL = 4  # pixels over which an outline's direction is taken
@@ -156,15 +157,17 @@ def _profile_name(icc: bytes | None) -> str:
 
 def _measured(found: Measures, pixels: NDArray[np.uint8], block: int) -> Measures:
     height, width = pixels.shape[:2]
-    red, green, blue = cv2.split(pixels)
-    dark: NDArray[np.uint8] = 255 - cv2.min(cv2.min(red, green), blue)
+    whole: NDArray[np.uint8] = cv2.bitwise_not(darkest(pixels))
+    # All that is looked at: beyond it, every pixel is white.
+    rows, columns = _window(whole)
+    dark, at_edge = np.ascontiguousarray(whole[rows, columns]), _rim(whole)
     _, subject = cv2.threshold(dark, VEIL, 255, cv2.THRESH_BINARY)
-    subject, specks = _without_specks(subject)
-    left, top, across, down = cv2.boundingRect(subject)
+    subject, specks = _without_specks(subject, (height, width))
+    x, y, across, down = cv2.boundingRect(subject)
+    left, top = x + columns.start, y + rows.start
     box = (left, top, left + across, top + down) if across else None
     # 255 where a pixel must be white, so that what is dark there is wrong.
     wrong = cv2.bitwise_and(dark, cv2.bitwise_and(_outside(subject), 255 - _zone(subject, block)))
-    at_edge = _rim(dark)
     touched = (False, False, False, False)
     edge, edge_worst = int(np.count_nonzero(at_edge)), 255 - int(at_edge.max())
     if box is not None and edge:
@@ -177,9 +180,9 @@ def _measured(found: Measures, pixels: NDArray[np.uint8], block: int) -> Measure
     first = (0, 0)
     if count:
         row, column = np.unravel_index(int(np.argmax(wrong > 0)), wrong.shape)
-        first = (int(column), int(row))
+        first = (int(column) + columns.start, int(row) + rows.start)
     elif specks:
-        first = specks[0]
+        first = (specks[0][0] + columns.start, specks[0][1] + rows.start)
     return found._replace(
         box=box,
         fill=max(across / width, down / height),
@@ -190,7 +193,31 @@ def _measured(found: Measures, pixels: NDArray[np.uint8], block: int) -> Measure
         edge_worst=edge_worst,
         specks=len(specks),
         first=first,
-        fringe=_fringe(pixels, subject, box) if box else 0.0,
+        fringe=_fringe(
+            pixels[top : top + down, left : left + across],
+            subject[y : y + down, x : x + across],
+        )
+        if box
+        else 0.0,
+    )
+
+
+def _window(dark: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """The rows and columns of what is not 0, with a margin, in whole blocks and cells."""
+    height, width = dark.shape
+    left, top, across, down = cv2.boundingRect(dark)
+    if not across:
+        return slice(0, min(height, _ALIGNED)), slice(0, min(width, _ALIGNED))
+    margin = _SOFT + 1
+    return (
+        slice(
+            max(top - margin, 0) // _ALIGNED * _ALIGNED,
+            min(-(-(top + down + margin) // _ALIGNED) * _ALIGNED, height),
+        ),
+        slice(
+            max(left - margin, 0) // _ALIGNED * _ALIGNED,
+            min(-(-(left + across + margin) // _ALIGNED) * _ALIGNED, width),
+        ),
     )
 
 
@@ -200,11 +227,15 @@ def _rim(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _without_specks(
-    subject: NDArray[np.uint8],
+    subject: NDArray[np.uint8], frame: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], list[tuple[int, int]]]:
-    """The subject (uint8 HxW, 0 or 255) without small pieces far from it, and where these are."""
+    """The subject (uint8 HxW, 0 or 255) without small pieces far from it, and where these are.
+
+    How small and how far, the frame's height and width say.
+    """
     # In cells of some pixels: what is in one cell is one piece.
-    cell = 4 if min(subject.shape) >= 64 else 1
+    cell = 4 if min(frame) >= 64 else 1
+    cells = -(-frame[0] // cell), -(-frame[1] // cell)
     height, width = (-(-side // cell) for side in subject.shape)
     padded = cv2.copyMakeBorder(
         *(subject, 0, height * cell - subject.shape[0], 0, width * cell - subject.shape[1]),
@@ -216,7 +247,7 @@ def _without_specks(
     if count <= 2:
         return subject, []
     areas = stats[1:, cv2.CC_STAT_AREA]
-    small = np.flatnonzero(areas < max(_SPECK * coarse.size, 4)) + 1
+    small = np.flatnonzero(areas < max(_SPECK * cells[0] * cells[1], 4)) + 1
     if not len(small) or len(small) == count - 1:
         return subject, []
     is_small = np.zeros(count, bool)
@@ -227,7 +258,7 @@ def _without_specks(
     for label in small:
         x, y, w, h = stats[label, :4]
         inside = labels[y : y + h, x : x + w] == label
-        is_far[label] = distance[y : y + h, x : x + w][inside].min() > _FAR * max(coarse.shape)
+        is_far[label] = distance[y : y + h, x : x + w][inside].min() > _FAR * max(cells)
     if not is_far.any():
         return subject, []
     far = np.repeat(np.repeat(is_far[labels], cell, 0), cell, 1)
@@ -270,14 +301,16 @@ def _zone(subject: NDArray[np.uint8], block: int) -> NDArray[np.uint8]:
     return zone
 
 
-def _fringe(pixels: NDArray[np.uint8], subject: NDArray[np.uint8], box: Box) -> float:
+def _fringe(frame: NDArray[np.uint8], part: NDArray[np.uint8]) -> float:
     """The share of the outline whose colour is no mixture of the subject's own and white.
 
     The subject's own colour is looked for some pixels inwards. Outlines that have no inside there
     are passed over.
+
+    Args:
+        frame: uint8 HxWx3, cut to the subject's box.
+        part: uint8 HxW, the subject there: 0 or 255.
     """
-    left, top, right, bottom = box
-    part = subject[top:bottom, left:right]
     inner = cv2.erode(part, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
     # Two pixels of it: the outermost is nearly white, and says little.
     outline = inner - cv2.erode(inner, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
@@ -302,7 +335,6 @@ def _fringe(pixels: NDArray[np.uint8], subject: NDArray[np.uint8], box: Box) -> 
     good[good] &= inner[to_row[good], to_column[good]] > 0
     if np.count_nonzero(good) < 32:
         return 0.0
-    frame = pixels[top:bottom, left:right]
     own = frame[to_row[good], to_column[good]].astype(np.float32) - 255
     edge = frame[rows[good], columns[good]].astype(np.float32) - 255
     share = np.clip((edge * own).sum(1) / np.maximum((own * own).sum(1), 1), 0, 1)
