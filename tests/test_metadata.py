@@ -24,6 +24,7 @@ from alphabeam.transforms.metadata import (
     WriteMetadata,
     failure_record,
     groups,
+    parts,
     read_committed,
     rows_from_table,
     table_from_rows,
@@ -123,7 +124,7 @@ def test_a_later_run_replaces_earlier_ones_and_the_ledger(tmp_path: Path) -> Non
     assert table(tmp_path)["id"].to_pylist() == ["i0", "i2"]
     assert not list((tmp_path / "metadata" / "r1").rglob("*.*"))
     left = [path for path in (tmp_path / "ledger").rglob("*") if path.is_file()]
-    assert [path.parent.name for path in left] == ["lease"]
+    assert {"/".join(path.parts[-3:-1]) for path in left} == {"ledger/lease", "keys/r2"}
     assert not (tmp_path / "failures.jsonl").exists(), "no failures are left"
 
 
@@ -174,7 +175,7 @@ def test_a_slow_group_is_written_before_it_is_full(
 
 def test_large_runs_have_several_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "_GROUP_ROWS", 4)
-    monkeypatch.setattr(committing, "_PART_ROWS", 8)
+    monkeypatch.setattr(parts, "PART_ROWS", 8)
     rows = [done(n) for n in range(30)]
     assert commit(tmp_path, rows, "r1").rows == 30
     assert len(list((tmp_path / "metadata" / "r1").glob("part-*.parquet"))) == 4

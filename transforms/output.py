@@ -15,6 +15,7 @@ has to agree with another's. No other module knows a path of the output::
     report/thumbs/NAME.js          thumbnails, a few dozen in each
     ledger/rows/RUN/*.parquet      rows that a run under way has finished
     ledger/earlier/RUN-*.parquet   finished rows that the last manifest did not have
+    ledger/keys/RUN/               the index of all finished rows
     ledger/tasks/FINGERPRINT.json  tasks of the API; FINGERPRINT.2.json is the second attempt
     ledger/thumbs/NAME.json        which thumbnail is in which of these
     ledger/budget/RUN/             what the processes of a run share: its budget, its pace
@@ -28,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from mmap import mmap
 from typing import Any, Literal
 
 from alphabeam.transforms import storage
@@ -96,6 +98,10 @@ class Output:
         """URI of a name relative to the folder."""
         return storage.join(self.directory, *name.split("/"))
 
+    def name_of(self, uri: str) -> str:
+        """The inverse of `uri`, for an object below the folder."""
+        return uri.removeprefix(self.uri("x").removesuffix("x"))
+
     @property
     def summary(self) -> str:
         """The summary of the last run."""
@@ -135,9 +141,9 @@ class Output:
         """Folder of a run's metadata."""
         return self.uri(f"metadata/{run_id}")
 
-    def part(self, run_id: str, number: int) -> str:
-        """A part of a run's metadata."""
-        return self.uri(f"metadata/{run_id}/part-{number:05d}.parquet")
+    def part(self, run_id: str, number: int, more: int = 0) -> str:
+        """A part of a run's metadata; or the second, third … file of one that is large."""
+        return self.uri(f"metadata/{run_id}/part-{number:05d}{f'-{more}' if more else ''}.parquet")
 
     def marker(self, run_id: str) -> str:
         """What says that a run's metadata is whole."""
@@ -150,6 +156,10 @@ class Output:
     def earlier(self, run_id: str, number: int) -> str:
         """Finished rows, carried over by a run whose manifest does not have them."""
         return self.uri(f"ledger/earlier/{run_id}-{number:05d}.parquet")
+
+    def keys(self, run_id: str, name: str) -> str:
+        """A piece of the index of all rows that are finished once a run is whole."""
+        return self.uri(f"ledger/keys/{run_id}/{name}")
 
     def lease(self, number: int) -> str:
         """A lease on the output."""
@@ -167,6 +177,10 @@ class Output:
     def passing(self, run_id: str, name: str) -> str:
         """A group of rows that a run under way has not finished itself: failed or known before."""
         return self.uri(f"run/{run_id}/{name}.parquet")
+
+    def of_part(self, run_id: str, number: int, name: str) -> str:
+        """What the commit has to know of a part of a run's metadata."""
+        return self.uri(f"run/{run_id}/parts/{number:05d}.{name}")
 
     def task(self, fingerprint: str, attempt: int = 1) -> str:
         """What is known of an attempt to buy the API's task for a fingerprint."""
@@ -200,6 +214,10 @@ class Output:
         """Every object under ``ledger/earlier/``."""
         return self.list("ledger/earlier")
 
+    def key_files(self) -> list[str]:
+        """Every object under ``ledger/keys/``."""
+        return self.list("ledger/keys")
+
     def thumbnail_shards(self) -> list[str]:
         """Every object under ``report/thumbs/``."""
         return self.list("report/thumbs")
@@ -227,9 +245,18 @@ class Output:
         """All objects below a folder of the output, sorted; none if it does not exist."""
         return storage.list(self.uri(name), options=self.storage)
 
+    def sizes(self, name: str) -> dict[str, int]:
+        """Bytes of all objects below a folder of the output, by URI, sorted."""
+        found = storage.entries(self.uri(name) + "/", options=self.storage)
+        return {one.uri: one.size for one in found}
+
     def read(self, uri: str) -> bytes:
         """Reads an object."""
         return storage.read(uri, options=self.storage)
+
+    def read_mapped(self, uri: str) -> mmap | bytes:
+        """An object's bytes, mapped into memory."""
+        return storage.read_mapped(uri, options=self.storage)
 
     def read_many(self, uris: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Reads many objects at once, in order; raises at the first that cannot be read."""
@@ -262,6 +289,10 @@ class Output:
         """Removes a folder of the output and all that is in it."""
         self.delete(self.list(name))
         storage.remove_folders(self.uri(name), options=self.storage)
+
+    def remove_empty(self, name: str) -> None:
+        """Removes a folder of the output if nothing is in it."""
+        storage.remove_empty_folder(self.uri(name), options=self.storage)
 
     def delete(self, uris: Iterable[str]) -> None:
         """Deletes objects; one that is not there is no error."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import io
 import logging
 import threading
@@ -14,22 +13,25 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.utils.shared import Shared
 
-from alphabeam.transforms import storage
 from alphabeam.transforms.ledger.journal import Journal, OpenJournal
 from alphabeam.transforms.manifest.names import digest
+from alphabeam.transforms.metadata.keys import (
+    BY_FINGERPRINT,
+    BY_ID,
+    BY_QUICK_KEY,
+    open_keys,
+    short_key,
+)
 from alphabeam.transforms.metadata.schema import rows_from_table, with_all_columns
 from alphabeam.transforms.output import Output
-from alphabeam.transforms.rows import DONE, Row
+from alphabeam.transforms.rows import Row
 
 __all__ = ["Finished", "FinishedRows", "Found"]
 
 _logger = logging.getLogger(__name__)
-_INDEXED = ["id", "status", "fingerprint", "quick_key"]
-_BATCH_ROWS = 8192
 _CHUNK_ROWS = 256
 _CACHED_FILES, _CACHED_GROUPS, _CACHED_CHUNKS = 4, 4, 16
 
@@ -57,7 +59,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Finished:
-    """The finished rows of an output; each process that asks for them reads the index once.
+    """The finished rows of an output; each process that asks for them opens the index once.
 
     Attributes:
         output: The job's output.
@@ -79,8 +81,9 @@ class Finished:
 class FinishedRows:
     """An index of the rows that a job's earlier runs finished.
 
-    Holds 48 bytes a row; the rows themselves are read back when asked for, a few hundred at a time,
-    which is quick because they stand in the order of the manifest.
+    Maps the index that the commit wrote, see `alphabeam.transforms.metadata.keys`. The rows
+    themselves are read back when asked for, a few hundred at a time, which is quick because they
+    stand in the order of the manifest.
 
     Args:
         output: The job's output.
@@ -96,47 +99,19 @@ class FinishedRows:
         self._chunks: OrderedDict[tuple[int, int], list[Row]] = OrderedDict()
         self._found: OrderedDict[tuple[int, int], list[Found]] = OrderedDict()
         self._lock = threading.Lock()
-        self._files = [
-            uri
-            for found in (output.earlier_files(), _whole(output), output.group_files())
-            for uri in found
-            if uri.endswith(".parquet")
-        ]
-        by_print, by_quick_key, by_id = _Keys(), _Keys(), _Keys()
-        for number, (uri, data) in enumerate(output.read_many(self._files)):
-            start = number << 32
-            try:
-                for table in _batches(data):
-                    status = pc.equal(table["status"], DONE)
-                    done = np.flatnonzero(status.to_numpy(zero_copy_only=False))
-                    table = table.take(pa.array(done))
-                    places = done.astype(np.uint64) + np.uint64(start)
-                    start += len(status)
-                    prints = table["fingerprint"].to_pylist()
-                    # What version 0.1 called the fingerprint is the quick key of today.
-                    quick_keys = pc.coalesce(table["quick_key"], table["fingerprint"])
-                    by_print.add([_key(text) for text in prints], places)
-                    by_quick_key.add([_key(text) for text in quick_keys.to_pylist()], places)
-                    by_id.add([digest(text) for text in table["id"].to_pylist()], places)
-            except pa.ArrowException:
-                raise ValueError(
-                    f"{storage.redact(uri)}: this file of the ledger is broken; delete it, and "
-                    "the images in it are done again"
-                ) from None
-        self._by_print, self._by_quick_key, self._by_id = (
-            keys.sort() for keys in (by_print, by_quick_key, by_id)
-        )
+        self._keys = open_keys(output)
+        self._files = self._keys.files
         if len(self):
             _logger.info("%d rows were finished by earlier runs", len(self))
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self._keys)
 
     def with_fingerprint(self, fingerprint: str) -> Row | None:
         """The row that was finished under a fingerprint, the latest if there are several."""
         if self._journal is not None and (row := self._journal.find(fingerprint)) is not None:
             return row
-        for place in self._by_print.find(_key(fingerprint)):
+        for place in self._keys.find(BY_FINGERPRINT, short_key(fingerprint)):
             if (row := self.row(place)).fingerprint == fingerprint:
                 return row
         return None
@@ -147,8 +122,8 @@ class FinishedRows:
         Of several it is the one with that id, so that its outputs need not be copied; or else the
         latest.
         """
-        own = self._by_id.find(digest(id))
-        for place in chain(own, self._by_quick_key.find(_key(quick_key))):
+        own = self._keys.find(BY_ID, digest(id))
+        for place in chain(own, self._keys.find(BY_QUICK_KEY, short_key(quick_key))):
             found = self._at(place)
             if found.key == quick_key:
                 return found
@@ -156,7 +131,7 @@ class FinishedRows:
 
     def with_id(self, id: str) -> Row | None:
         """The row that was finished last under an id."""
-        for place in self._by_id.find(digest(id)):
+        for place in self._keys.find(BY_ID, digest(id)):
             if (row := self.row(place)).id == id:
                 return row
         return None
@@ -253,57 +228,3 @@ def _keep(cache: OrderedDict[_K, _V], key: _K, value: _V, most: int) -> None:
     cache[key] = value
     if len(cache) > most:
         cache.popitem(last=False)
-
-
-class _Keys:
-    """Sorted 64-bit keys and where the row of each stands."""
-
-    def __init__(self) -> None:
-        self._parts: list[tuple[np.ndarray, np.ndarray]] = []
-        self._keys = np.empty(0, np.uint64)
-        self._places = np.empty(0, np.uint64)
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def add(self, keys: list[int], places: np.ndarray) -> None:
-        """Adds keys; those that are 0 have no row."""
-        array = np.array(keys, np.uint64)
-        some = array != 0
-        self._parts.append((array[some], places[some]))
-
-    def sort(self) -> _Keys:
-        if self._parts:
-            keys = np.concatenate([keys for keys, _ in self._parts])
-            places = np.concatenate([places for _, places in self._parts])
-            order = np.argsort(keys, kind="stable")
-            self._keys, self._places = keys[order], places[order]
-            self._parts.clear()
-        return self
-
-    def find(self, key: int) -> Iterator[int]:
-        """The places of a key, the latest first; thousands of rows may have one picture."""
-        # NumPy's own search lets another thread in each time, and then waits for its turn.
-        at = bisect.bisect_right(self._keys, key) - 1
-        while at >= 0 and self._keys[at] == key:
-            yield int(self._places[at])
-            at -= 1
-
-
-def _batches(data: bytes) -> Iterator[pa.Table]:
-    """What the index is made of, in parts of one of the ledger's files."""
-    file = pq.ParquetFile(io.BytesIO(data))
-    there = [name for name in _INDEXED if name in file.schema_arrow.names]
-    for batch in file.iter_batches(_BATCH_ROWS, columns=there, use_threads=False):
-        yield with_all_columns(pa.Table.from_batches([batch])).select(_INDEXED)
-
-
-def _whole(output: Output) -> list[str]:
-    """The metadata of runs that have their marker."""
-    files = output.committed_files()
-    whole = {uri.rpartition("/")[0] for uri in files if uri.endswith("/_SUCCESS")}
-    return [uri for uri in files if uri.rpartition("/")[0] in whole]
-
-
-def _key(text: str | None) -> int:
-    return int(text[:16], 16) if text else 0

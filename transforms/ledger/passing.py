@@ -7,7 +7,6 @@ rows at a time, and only what is left to do becomes an element for the steps beh
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from alphabeam.transforms import storage
 from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.ledger.finished import Finished, FinishedRows, Found
 from alphabeam.transforms.ledger.skip import LookUp, finished_of
+from alphabeam.transforms.metadata.parts import group_name
 from alphabeam.transforms.metadata.schema import encode_table, under_other_rows
 from alphabeam.transforms.metrics import count_finished_before, report_counts
 from alphabeam.transforms.output import Output
@@ -232,10 +232,8 @@ class _PassFn(beam.DoFn):
             yield from (look_up.adopt(one.row, one.found, self._rows) for one in self._known)
             self._known, self._told = [], 0
             return
-        names = "\n".join(f"{row.id}\t{row.line}" for row in rows)
-        name = hashlib.blake2b(names.encode("utf-8", "replace"), digest_size=12).hexdigest()
         output, run_id = self._sort.look_up.finished.output, self._sort.run_id
-        uri = output.passing(run_id, name)
+        uri = output.passing(run_id, group_name(rows))
         output.put(uri, data)
         count_finished_before(len(rows))
         self._known, self._told = [], 0

@@ -29,6 +29,7 @@ from alphabeam.transforms.manifest.records import End, Record, text_records
 from alphabeam.transforms.manifest.rows import id_and_image, own_id, row_from_record
 from alphabeam.transforms.manifest.source import Manifest, ManifestError, Shard
 from alphabeam.transforms.rows import FAILED, PENDING, Row
+from alphabeam.transforms.spill import Spill
 
 __all__ = ["Collisions", "Survey", "read_shard", "survey"]
 
@@ -36,6 +37,8 @@ _logger = logging.getLogger(__name__)
 
 _SHARD_ROWS = 2048
 _LEAST_SHARDS = 64
+_MOST_SHARDS = 8192  # that are held while the manifest is read
+_NAMES_AT_ONCE = 8192
 _GROUP_ROWS = 256  # of a Parquet row group; whoever reads a later shard of it reads over the others
 
 
@@ -84,15 +87,19 @@ def survey(manifest: Manifest) -> Survey:
         manifest: The manifest.
 
     Returns:
-        The survey; about 24 bytes of memory a row.
+        The survey. What is compared of all rows, 24 bytes each, is on disk where there are many.
 
     Raises:
         ManifestError: The manifest as a whole cannot be used.
         RowError: The store refuses it.
     """
-    if manifest.kind == "glob":
-        return _survey_glob(manifest)
-    names = _Names()
+    with Spill(_NAME) as spill:
+        if manifest.kind == "glob":
+            return _survey_glob(manifest, _Names(spill))
+        return _survey_files(manifest, _Names(spill))
+
+
+def _survey_files(manifest: Manifest, names: _Names) -> Survey:
     parts = parts_of(manifest)
     whole = parts == [manifest]
     rows, lines, version, first = 0, 0, "", 1
@@ -130,6 +137,7 @@ def _survey_file(manifest: Manifest, names: _Names, folder: str, first: int) -> 
     shards: list[Shard] = []
     begin: End | None = None  # where the shard at hand begins, and its rows so far
     rows, rows_in_shard, lines = 0, 0, 0
+    grain = _GROUP_ROWS if parquet else _SHARD_ROWS // _LEAST_SHARDS
     left_out: Counter[str] = Counter()
     end = End(0, first)
     for record, behind in (
@@ -137,7 +145,7 @@ def _survey_file(manifest: Manifest, names: _Names, folder: str, first: int) -> 
         if parquet
         else text_records(manifest, first=first)
     ):
-        if parquet and (behind.offset != end.offset or rows_in_shard == _GROUP_ROWS):
+        if parquet and (behind.offset != end.offset or rows_in_shard == grain):
             shards.append(Shard(behind.offset - 1, None, record.line))
             rows_in_shard = 0
         elif not parquet and begin is None:
@@ -151,9 +159,11 @@ def _survey_file(manifest: Manifest, names: _Names, folder: str, first: int) -> 
             lines = checksum((record.line,), lines)
         if record.error is None and not record.left_out:
             names.add(record, folder)
-        if begin and end.seekable and rows_in_shard >= _SHARD_ROWS // _LEAST_SHARDS:
+        if begin and end.seekable and rows_in_shard >= grain:
             shards.append(Shard(begin.offset, end.offset, begin.line))
             begin, rows_in_shard = None, 0
+            if len(shards) == _MOST_SHARDS and grain < _SHARD_ROWS:
+                shards, grain = _joined(shards, 2), 2 * grain
     if begin:
         shards.append(Shard(begin.offset, end.offset if end.seekable else None, begin.line))
     if parquet:  # each ends where the next one begins
@@ -161,7 +171,8 @@ def _survey_file(manifest: Manifest, names: _Names, folder: str, first: int) -> 
         shards = [
             shard._replace(end=line) for shard, line in zip(shards, behind_each, strict=False)
         ]
-    return _File(rows, lines, _coalesced(shards, parquet), end.line, left_out)
+    shards = _coalesced(shards, parquet, _SHARD_ROWS // grain)
+    return _File(rows, lines, shards, end.line, left_out)
 
 
 def _check_version(manifest: Manifest, version: str) -> None:
@@ -177,26 +188,27 @@ def _check_version(manifest: Manifest, version: str) -> None:
         )
 
 
-def _coalesced(shards: list[Shard], parquet: bool) -> list[Shard]:
+def _coalesced(shards: list[Shard], parquet: bool, most: int) -> list[Shard]:
     """Joins neighbours so that a small manifest still has shards enough for every worker.
 
     Those of a Parquet file are joined within their row group.
+
+    Args:
+        shards: All of a file.
+        parquet: Whether it is one.
+        most: How many of them make a shard of a large manifest.
     """
-    step = max(
-        1,
-        min(_SHARD_ROWS // _GROUP_ROWS if parquet else _LEAST_SHARDS, len(shards) // _LEAST_SHARDS),
-    )
+    step = max(1, min(most, len(shards) // _LEAST_SHARDS))
     apart = itertools.groupby(shards, lambda shard: shard.start if parquet else 0)
-    groups = [
-        one[i : i + step]
-        for _, found in apart
-        for one in [[*found]]
-        for i in range(0, len(one), step)
-    ]
+    return [one for _, found in apart for one in _joined([*found], step)]
+
+
+def _joined(shards: list[Shard], step: int) -> list[Shard]:
+    groups = [shards[i : i + step] for i in range(0, len(shards), step)]
     return [Shard(g[0].start, g[-1].end, g[0].line) for g in groups]
 
 
-def _survey_glob(manifest: Manifest) -> Survey:
+def _survey_glob(manifest: Manifest, names: _Names) -> Survey:
     uris = matches(manifest)
     if has_pattern(manifest.uri.rsplit("/", 1)[-1]):
         chosen = [uri for uri in uris if not uri.endswith("/")]
@@ -207,7 +219,6 @@ def _survey_glob(manifest: Manifest) -> Survey:
         chosen = [uri for uri in chosen if not storage.canonical(uri).startswith(excluded)]
     if not chosen and not manifest.allow_empty:
         raise ManifestError(f"{manifest.shown}: no image matches; check the pattern")
-    names = _Names()
     for line, uri in enumerate(chosen, 1):
         names.add(Record(line, {"image": uri}), manifest.folder)
     step = max(1, min(_SHARD_ROWS, len(chosen) // _LEAST_SHARDS))
@@ -218,36 +229,52 @@ def _survey_glob(manifest: Manifest) -> Survey:
     return replace(names.survey(len(chosen), shards), lines=lines)
 
 
-class _Names:
-    """Finds file names that occur more than once, in 24 bytes a row."""
+# Key: digest of the row's file name. URI: 0 where the id is the row's own, not a default.
+_NAME = np.dtype([("key", "<u8"), ("uri", "<u8"), ("line", "<u8")])
 
-    def __init__(self) -> None:
-        self._names = array.array("Q")
-        self._uris = array.array("Q")  # 0 where the id is the row's own, not a default
-        self._lines = array.array("Q")
+
+class _Names:
+    """Finds file names that occur more than once.
+
+    Args:
+        spill: Where what is known of the rows is kept.
+    """
+
+    def __init__(self, spill: Spill) -> None:
+        self._spill = spill
+        self._waiting = array.array("Q")
 
     def add(self, record: Record, folder: str) -> None:
         id, image = id_and_image(record.values, folder=folder, line=record.line)
-        self._names.append(digest(file_name(id, keep=True).casefold()))
-        self._uris.append(0 if own_id(record.values) else digest(image) | 1)
-        self._lines.append(record.line)
+        name = digest(file_name(id, keep=True).casefold())
+        uri = 0 if own_id(record.values) else digest(image) | 1
+        self._waiting.extend((name, uri, record.line))
+        if len(self._waiting) >= 3 * _NAMES_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._spill.add(np.frombuffer(self._waiting.tobytes(), _NAME))
+        self._waiting = array.array("Q")
 
     def survey(self, rows: int, shards: list[Shard]) -> Survey:
-        names = np.frombuffer(self._names, np.uint64)
-        order = np.argsort(names, kind="stable")
-        same = np.flatnonzero(names[order[1:]] == names[order[:-1]])
-        members = order[np.unique(np.concatenate([same, same + 1]))]
+        self._flush()
         first_lines: dict[int, int] = {}
         first_uses: dict[int, int] = {}
-        uris: dict[int, set[int]] = {}
-        for index in sorted(members):  # ascending index, so the first seen is the first line
-            name, uri = self._names[index], self._uris[index]
-            first_lines.setdefault(name, self._lines[index])
-            uris.setdefault(name, set()).add(uri)
-            if uri:
-                first_uses.setdefault(uri, self._lines[index])
-        ambiguous = frozenset(name for name, of in uris.items() if len(of - {0}) > 1)
-        return Survey(rows, shards, first_lines, ambiguous, first_uses)
+        ambiguous: set[int] = set()
+        for found in self._spill:
+            order = np.argsort(found["key"], kind="stable")
+            names = found["key"][order]
+            same = np.flatnonzero(names[1:] == names[:-1])
+            uris: dict[int, set[int]] = {}
+            # In the order of the lines, so the first seen is the first line.
+            for index in sorted(order[np.unique(np.concatenate([same, same + 1]))].tolist()):
+                name, uri, line = found[index].tolist()
+                first_lines.setdefault(name, line)
+                uris.setdefault(name, set()).add(uri)
+                if uri:
+                    first_uses.setdefault(uri, line)
+            ambiguous.update(name for name, of in uris.items() if len(of - {0}) > 1)
+        return Survey(rows, shards, first_lines, frozenset(ambiguous), first_uses)
 
 
 def read_shard(

@@ -1,38 +1,34 @@
-"""The commit: a run's groups become its metadata, and what they replace is removed."""
+"""The commit: a run's parts become its metadata, and what they replace is removed."""
 
 from __future__ import annotations
 
-import array
 import json
 import logging
-import tempfile
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import apache_beam as beam
-import pyarrow as pa
-import pyarrow.compute as pc
+import numpy as np
 
 from alphabeam.transforms import lease, storage
 from alphabeam.transforms.crashes import forget_marks
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.manifest.names import checksum, digest
 from alphabeam.transforms.metadata.earlier import keep_earlier
-from alphabeam.transforms.metadata.failures import failure_record
-from alphabeam.transforms.metadata.schema import (
-    SCHEMA,
-    decode_table,
-    encode_table,
-    rows_from_table,
+from alphabeam.transforms.metadata.keys import (
+    BY_FINGERPRINT,
+    KEY,
+    KeyFile,
+    short_key,
+    write_index,
 )
+from alphabeam.transforms.metadata.parts import Part, Totals, part_of_group, write_part
 from alphabeam.transforms.output import Output
-from alphabeam.transforms.rows import DONE, FAILED, KEPT_LOCAL, RENDITION_FAILED, RESUBMITTED
+from alphabeam.transforms.spill import Spill
 
-__all__ = ["CommitError", "Committed", "commit", "read_committed"]
+__all__ = ["CommitError", "Committed", "commit", "finish", "read_committed", "tidy"]
 
 _logger = logging.getLogger(__name__)
-_PART_ROWS = 25_000
 _LEASE_WAIT_S = 30.0
 
 
@@ -80,7 +76,8 @@ class CommitError(Exception):
 def commit(groups: Iterable[str], *, output: Output, run_id: str) -> Committed:
     """Compacts a run's groups into its metadata, then removes what they replace.
 
-    The output must be this run's alone meanwhile: a commit without a lease of its run takes one.
+    ``WriteMetadata`` does the same in steps, each part on a worker. The output must be this run's
+    alone meanwhile: a commit without a lease of its run takes one.
 
     Args:
         groups: URIs of the groups that committed bundles gave; one may come twice.
@@ -94,170 +91,166 @@ def commit(groups: Iterable[str], *, output: Output, run_id: str) -> Committed:
         CommitError: The rows are not those of the manifest's survey, or a part is not in place.
         LeaseError: Another run has the output.
     """
+    by_part: defaultdict[int, list[str]] = defaultdict(list)
+    parts: list[str] = []
+    if not output.exists(output.marker(run_id)):
+        for uri in groups:
+            by_part[part_of_group(uri)].append(uri)
+        parts = [
+            write_part(number, own, output=output, run_id=run_id) for number, own in by_part.items()
+        ]
+    committed = finish(parts, output=output, run_id=run_id)
+    tidy(output, run_id)
+    return committed
+
+
+def tidy(output: Output, run_id: str) -> None:
+    """Removes what a run that is whole needs no more, groups of bundles that failed among it."""
+    for folder in ("run", "ledger/rows"):
+        output.remove(f"{folder}/{run_id}")
+        output.remove_empty(folder)
+
+
+def finish(parts: Iterable[str], *, output: Output, run_id: str) -> Committed:
+    """Makes a run whole whose parts are written.
+
+    Args:
+        parts: What `write_part` gave.
+        output: The job's output.
+        run_id: The run.
+
+    Returns:
+        What the run did. The groups, and what is under ``run/`` of this run, are left.
+
+    Raises:
+        CommitError: The rows are not those of the manifest's survey, or a part is not in place.
+        LeaseError: Another run has the output.
+    """
     marker = output.marker(run_id)
     if output.exists(marker):  # this bundle is run again
         return _read_marker(output.read(marker))
     with lease.held(output, run_id, wait=_LEASE_WAIT_S):
-        return _commit(groups, output, run_id)
+        return _finish(sorted(set(parts)), output, run_id)
 
 
-def _commit(groups: Iterable[str], output: Output, run_id: str) -> Committed:
-    parts = _Parts(output, run_id)
-    totals = _Totals(run_id)
-    tasks = output.task_files()
-    collected: list[str] = []  # tasks that have given their result
-    with tempfile.TemporaryFile() as failures:
-        for _, data in output.read_many(sorted(set(groups))):
-            table = decode_table(data)
-            totals.add(table)
-            for row in rows_from_table(table.filter(pc.equal(table["status"], FAILED))):
-                failures.write(failure_record(row).encode() + b"\n")
-            if tasks:
-                done = table.filter(pc.equal(table["status"], DONE))["fingerprint"].to_pylist()
-                collected += [uri for print in done for uri in tasks.pop(print, ())]
-            parts.add(table)
-        parts.end()
-        totals.compare(output)
-        failures.seek(0)
-        if failed := failures.read():
-            output.put(output.failures, failed)
-        elif output.exists(output.failures):
-            output.delete([output.failures])
-    parts.prove()
-    uncollected, unknown = _count_open_tasks(output, [u for uris in tasks.values() for u in uris])
-    earlier = keep_earlier(output, run_id, finished=totals.finished, present=totals.present)
-    committed = totals.committed(output.metadata(run_id))._replace(
-        uncollected=uncollected, unknown=unknown, orphaned=earlier.orphaned
+def _finish(parts: list[str], output: Output, run_id: str) -> Committed:
+    totals = Totals()
+    tasks = _Tasks(output)
+    files: list[KeyFile] = []
+    failures: list[str] = []
+    if not parts:
+        parts = [write_part(0, (), output=output, run_id=run_id)]
+    with Spill(KEY) as keys, Spill(KEY) as kept:
+        rows = 0
+        for _, data in output.read_many(parts):
+            part = Part.decode(data)
+            totals.merge(part.totals)
+            own = part.keys.copy()
+            own["place"] += rows
+            keys.add(own)
+            tasks.add(own["key"][own["kind"] == BY_FINGERPRINT])
+            files += part.files
+            rows += sum(file.rows for file in part.files)
+            failures += [part.failures] if part.failures else []
+        _compare(totals, output, run_id)
+        _put_failures(output, failures)
+        _prove(output, run_id, files)
+        uncollected, unknown = _count_open_tasks(output, tasks.open())
+        earlier = keep_earlier(output, run_id, keys=keys, kept=kept, first=rows)
+        index = write_index(output, run_id, [*files, *earlier.files], [kept, keys])
+    committed = Committed(
+        run_id,
+        output.metadata(run_id),
+        totals.rows,
+        dict(totals.statuses),
+        dict(totals.errors),
+        totals.credits,
+        totals.finished_before,
+        totals.resubmitted,
+        uncollected,
+        unknown,
+        earlier.orphaned,
+        totals.renditions_failed,
+        totals.bought,
+        dict(totals.kept),
     )
-    text = json.dumps({**committed._asdict(), "parts": parts.number}, indent=2)
+    told = {**committed._asdict(), "parts": len(files), "index": index}
     lease.check(output, run_id)
-    output.put(output.marker(run_id), text.encode())
+    output.put(output.marker(run_id), json.dumps(told, indent=2).encode())
     _logger.info("committed %d rows to %s", committed.rows, committed.folder)
     output.delete(earlier.replaced)
-    output.remove("run")
-    output.delete(collected)
+    output.delete(uri for uri in output.list("run") if f"/run/{run_id}/" not in uri)
+    output.delete(tasks.collected)
     forget_marks(output)
     return committed
 
 
-class _Parts:
-    """Writes tables as the parts of a run's metadata, each in the order of the manifest."""
+def _compare(totals: Totals, output: Output, run_id: str) -> None:
+    """Makes sure that the rows are those that the survey found, each once.
 
-    def __init__(self, output: Output, run_id: str) -> None:
-        self._output = output
-        self._run_id = run_id
-        self._waiting: list[pa.Table] = []
-        self._sizes: dict[str, int] = {}
-        self.number = 0
-
-    def add(self, table: pa.Table) -> None:
-        self._waiting.append(table)
-        if sum(t.num_rows for t in self._waiting) >= _PART_ROWS:
-            self._put()
-
-    def end(self) -> None:
-        if self._waiting or not self.number:
-            self._waiting.append(SCHEMA.empty_table())
-            self._put()
-
-    def prove(self) -> None:
-        """Makes sure that every part is in place.
-
-        Raises:
-            CommitError: One is not.
-        """
-        for uri, size in self._sizes.items():
-            there = self._output.size(uri)
-            if there != size:
-                raise CommitError(
-                    f"{storage.redact(uri)} has {there} bytes instead of {size}: something else "
-                    "writes to this output; start the job again"
-                )
-
-    def _put(self) -> None:
-        data = encode_table(pa.concat_tables(self._waiting).sort_by("line"))
-        uri = self._output.part(self._run_id, self.number)
-        self._output.put(uri, data)
-        self._sizes[uri] = len(data)
-        self._waiting.clear()
-        self.number += 1
+    Raises:
+        CommitError: Rows were lost or doubled.
+    """
+    try:
+        surveyed = json.loads(output.read(output.survey(run_id)))
+    except RowError as error:
+        if error.code is ErrorCode.NOT_FOUND:  # a pipeline without a survey in the output
+            return
+        raise
+    if (totals.rows, totals.lines) != (surveyed["rows"], surveyed["lines"]):
+        raise CommitError(
+            f"{totals.rows} rows came through, and the manifest has {surveyed['rows']}, or some "
+            "came twice; nothing was committed: start the job again"
+        )
 
 
-class _Totals:
-    """Sums a run's rows up."""
+def _put_failures(output: Output, pieces: list[str]) -> None:
+    """Puts ``failures.jsonl`` together from what the parts have."""
+    if pieces:
+        output.put(output.failures, b"".join(data for _, data in output.read_many(pieces)))
+    elif output.exists(output.failures):
+        output.delete([output.failures])
 
-    def __init__(self, run_id: str) -> None:
-        self._run_id = run_id
-        self._statuses: Counter[str] = Counter()
-        self._errors: Counter[str] = Counter()
-        self._credits = 0
-        self._finished_before = 0
-        self._resubmitted = 0
-        self._renditions_failed = 0
-        self._bought = 0
-        self._kept: Counter[str] = Counter()
-        self._lines = 0
-        self.finished = array.array("Q")  # digests of the ids that are done
-        self.present = array.array("Q")  # and of all ids
 
-    def add(self, table: pa.Table) -> None:
-        self._statuses.update(table["status"].to_pylist())
-        self._errors.update(code for code in table["error_code"].to_pylist() if code)
-        current = table.filter(pc.equal(table["run_id"], self._run_id))
-        self._finished_before += table.num_rows - current.num_rows
-        self._credits += pc.sum(current["credits"]).as_py() or 0
-        flags = table["flags"].to_pylist()
-        self._resubmitted += sum(RESUBMITTED in (some or ()) for some in flags)
-        self._renditions_failed += sum(RENDITION_FAILED in (some or ()) for some in flags)
-        self._count_doubtful(table)
-        self._lines = checksum(table["line"].to_pylist(), self._lines)
-        self.present.extend(map(digest, table["id"].to_pylist()))
-        done = table.filter(pc.equal(table["status"], DONE))
-        self.finished.extend(map(digest, done["id"].to_pylist()))
+def _prove(output: Output, run_id: str, files: list[KeyFile]) -> None:
+    """Makes sure that every file of the metadata is in place.
 
-    def _count_doubtful(self, table: pa.Table) -> None:
-        """Counts what a cascade bought, and what it did not."""
-        doubts = pc.fill_null(pc.list_value_length(table["doubts"]), 0)
-        doubtful = pc.and_(pc.equal(table["status"], DONE), pc.greater(doubts, 0))
-        for flags in table["flags"].filter(doubtful).to_pylist():
-            if KEPT_LOCAL in flags:  # the reason follows
-                self._kept[flags[flags.index(KEPT_LOCAL) + 1]] += 1
-            else:
-                self._bought += 1
-
-    def compare(self, output: Output) -> None:
-        """Makes sure that the rows are those that the survey found, each once.
-
-        Raises:
-            CommitError: Rows were lost or doubled.
-        """
-        try:
-            surveyed = json.loads(output.read(output.survey(self._run_id)))
-        except RowError as error:
-            if error.code is ErrorCode.NOT_FOUND:  # a pipeline without a survey in the output
-                return
-            raise
-        rows = sum(self._statuses.values())
-        if (rows, self._lines) != (surveyed["rows"], surveyed["lines"]):
+    Raises:
+        CommitError: One is not.
+    """
+    there = output.sizes(f"metadata/{run_id}")
+    for file in files:
+        uri = output.uri(file.name)
+        if there.get(uri) != file.size:
             raise CommitError(
-                f"{rows} rows came through, and the manifest has {surveyed['rows']}, or some came "
-                "twice; nothing was committed: start the job again"
+                f"{storage.redact(uri)} has {there.get(uri)} bytes instead of {file.size}: "
+                "something else writes to this output; start the job again"
             )
 
-    def committed(self, folder: str) -> Committed:
-        return Committed(
-            self._run_id,
-            folder,
-            sum(self._statuses.values()),
-            dict(self._statuses),
-            dict(self._errors),
-            self._credits,
-            self._finished_before,
-            self._resubmitted,
-            renditions_failed=self._renditions_failed,
-            bought=self._bought,
-            kept=dict(self._kept),
-        )
+
+class _Tasks:
+    """The API's tasks in the ledger, and which of them gave a row its result."""
+
+    def __init__(self, output: Output) -> None:
+        self._by_key: dict[int, list[str]] = {}
+        self._others: list[str] = []  # what somebody else has put there
+        for fingerprint, uris in output.task_files().items():
+            try:
+                self._by_key.setdefault(short_key(fingerprint), []).extend(uris)
+            except ValueError:
+                self._others += uris
+        self._known = np.fromiter(self._by_key, np.uint64)
+        self.collected: list[str] = []
+
+    def add(self, fingerprints: np.ndarray) -> None:
+        """Takes the keys of finished rows."""
+        if len(self._known):
+            for key in fingerprints[np.isin(fingerprints, self._known)].tolist():
+                self.collected += self._by_key.pop(key, ())
+
+    def open(self) -> list[str]:
+        """The tasks that gave no row its result."""
+        return [*self._others, *(uri for uris in self._by_key.values() for uri in uris)]
 
 
 def _count_open_tasks(output: Output, uris: list[str]) -> tuple[int, int]:

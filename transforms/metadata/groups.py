@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.metadata.parts import group_name
 from alphabeam.transforms.metadata.schema import encode_table, metadata_row, table_from_rows
 from alphabeam.transforms.metrics import RowMetrics, report_counts
 from alphabeam.transforms.output import Output
@@ -133,10 +133,8 @@ class WriteGroupsFn(beam.DoFn):
         for own, rows in self._groups.items():
             if not rows:
                 continue
-            names = "\n".join(f"{row.id}\t{row.line}" for row in rows)
-            name = hashlib.blake2b(names.encode("utf-8", "replace"), digest_size=12).hexdigest()
             place = self._output.group if own else self._output.passing
-            uri = place(self._run_id, name)
+            uri = place(self._run_id, group_name(rows))
             self._output.put(uri, encode_table(_table(rows)))
             if own and self._open_journal is not None:
                 self._open_journal.settle(rows)

@@ -1,15 +1,15 @@
-"""The Beam step over `WriteGroupsFn` and `commit`."""
+"""The Beam step over `WriteGroupsFn`, `write_part` and `finish`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import apache_beam as beam
 
-from alphabeam.transforms.metadata.commit import Committed, commit
+from alphabeam.transforms.metadata.commit import Committed, finish, tidy
 from alphabeam.transforms.metadata.groups import WriteGroupsFn
+from alphabeam.transforms.metadata.parts import part_of_group, write_part
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.rows import Row
 
@@ -57,14 +57,55 @@ class WriteMetadata(beam.PTransform):
         self._groups = WriteGroupsFn(self._output, run_id, on_row, journal, finished, thumbnails)
 
     def expand(self, rows: beam.PCollection[Row]) -> beam.PCollection[Committed]:
-        """Builds the step."""
+        """Builds the step.
+
+        Parts are written, and groups removed, on all workers; between them one commit reads the
+        parts' sums and keys.
+        """
+        output, run_id = self._output, self._run_id
         groups = rows | "Groups" >> beam.ParDo(self._groups).with_output_types(str)
-        put = [beam.pvalue.AsIter(one) for one in (groups, self._passed) if one is not None]
+        put = (groups,) if self._passed is None else (groups, self._passed)
+        by_part = (
+            put
+            | "AllGroups" >> beam.Flatten()
+            | "OfAllTime" >> beam.WindowInto(beam.window.GlobalWindows())
+            | "Numbered" >> beam.Map(_numbered).with_output_types(tuple[int, str])
+            | "ByPart" >> beam.GroupByKey()
+        )
+        parts = by_part | "Parts" >> beam.Map(
+            _write_part, output=output, run_id=run_id
+        ).with_output_types(str)
         start = rows.pipeline | "EvenIfEmpty" >> beam.Create([None])
-        return start | "Commit" >> beam.Map(
-            _commit, *put, output=self._output, run_id=self._run_id
+        committed = start | "Commit" >> beam.Map(
+            _commit, beam.pvalue.AsIter(parts), output=output, run_id=run_id
+        ).with_output_types(Committed)
+        removed = by_part | "Remove" >> beam.Map(
+            _remove, beam.pvalue.AsSingleton(committed), output=output
+        ).with_output_types(int)
+        return committed | "Tidy" >> beam.Map(
+            _tidy, beam.pvalue.AsIter(removed), output=output
         ).with_output_types(Committed)
 
 
-def _commit(_: None, *groups: Iterable[str], output: Output, run_id: str) -> Committed:
-    return commit(chain.from_iterable(groups), output=output, run_id=run_id)
+def _numbered(uri: str) -> tuple[int, str]:
+    return part_of_group(uri), uri
+
+
+def _write_part(groups: tuple[int, Iterable[str]], *, output: Output, run_id: str) -> str:
+    return write_part(*groups, output=output, run_id=run_id)
+
+
+def _commit(_: None, parts: Iterable[str], *, output: Output, run_id: str) -> Committed:
+    return finish(parts, output=output, run_id=run_id)
+
+
+def _remove(groups: tuple[int, Iterable[str]], _: Committed, *, output: Output) -> int:
+    """Removes the groups of a part, since the run is whole."""
+    number, uris = groups
+    output.delete(uris)
+    return number
+
+
+def _tidy(committed: Committed, _: Iterable[int], *, output: Output) -> Committed:
+    tidy(output, committed.run_id)
+    return committed

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from alphabeam.transforms.storage.allowed import ANYWHERE, AllowList
 from alphabeam.transforms.storage.creating import create
-from alphabeam.transforms.storage.deleting import delete, remove_folders, sweep
+from alphabeam.transforms.storage.deleting import delete, remove_empty_folder, remove_folders, sweep
 from alphabeam.transforms.storage.embedded import Embedded, embedded
 from alphabeam.transforms.storage.faults import StorageOptions
 from alphabeam.transforms.storage.info import Stat, exists, size_below, stat
-from alphabeam.transforms.storage.listing import glob
+from alphabeam.transforms.storage.listing import entries, glob
 from alphabeam.transforms.storage.listing import list_objects as list
+from alphabeam.transforms.storage.mapping import read_mapped
 from alphabeam.transforms.storage.reading import open_input, read, read_many, read_with_version
 from alphabeam.transforms.storage.uris import (
     canonical,
@@ -44,6 +45,7 @@ __all__ = [
     "create",
     "delete",
     "embedded",
+    "entries",
     "exists",
     "glob",
     "has_secret",
@@ -57,8 +59,10 @@ __all__ = [
     "put",
     "read",
     "read_many",
+    "read_mapped",
     "read_with_version",
     "redact",
+    "remove_empty_folder",
     "remove_folders",
     "resolve",
     "size_below",

@@ -17,7 +17,7 @@ from alphabeam.transforms.storage.local import local_path, partial_name
 from alphabeam.transforms.storage.uris import is_local, join
 from alphabeam.transforms.storage.writing import check_writable, put
 
-__all__ = ["delete", "remove_folders", "sweep"]
+__all__ = ["delete", "remove_empty_folder", "remove_folders", "sweep"]
 
 
 def delete(uris: Iterable[str], *, options: StorageOptions | None = None) -> None:
@@ -98,3 +98,14 @@ def remove_folders(uri: str, *, options: StorageOptions | None = None) -> None:
     with borrow(uri, options) as place, contextlib.suppress(Exception):
         if not place.store.flat:
             place.fs.rm(place.path, recursive=True)
+
+
+def remove_empty_folder(uri: str, *, options: StorageOptions | None = None) -> None:
+    """Removes a folder if nothing is in it."""
+    if is_local(uri):
+        with contextlib.suppress(OSError):
+            os.rmdir(local_path(uri))
+        return
+    with borrow(uri, options) as place, contextlib.suppress(Exception):
+        if not place.store.flat:
+            place.fs.rmdir(place.path)

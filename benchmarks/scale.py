@@ -1,0 +1,279 @@
+"""What a job of many rows needs that is not matting: memory, CPU time, bytes, files, requests.
+
+    python benchmarks/scale.py --rows 100000 1000000 [--made 10000000] [--processes 2]
+
+Three nights of a real job whose pictures are canned (`scale_canned.py`): in the first all rows are
+new, in the second all but a thousandth are finished, in the third all are. With ``--made``, what
+the first night would have left is made instead, by the code that commits; the other two nights run.
+Whether they run, memory is looked at every 50 ms, of each process by itself. The columns:
+
+    CPU        milliseconds a row, user and system, of all processes together
+    launcher   peak memory, MB: its own, and that of files that it maps (``VmHWM`` is both)
+    worker     of the worker process that needs most, likewise
+    metadata   bytes a row under metadata/
+    ledger     bytes a row under ledger/
+    files      that metadata/ and ledger/ have afterwards
+    requests   to the output's store, a row: writes, reads, sizes, lists, deletions
+
+The folder needs about 250 bytes a row for names, in --folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from scale_canned import CUTOUT, MASK, CannedBackend, link
+
+from alphabeam.pipelines.catalogue import manifest_of
+from alphabeam.pipelines.job_file import load_job
+from alphabeam.transforms import lease, storage
+from alphabeam.transforms.manifest import read_shard, survey
+from alphabeam.transforms.metadata.commit import finish, tidy
+from alphabeam.transforms.metadata.parts import PART_ROWS, group_name, write_part
+from alphabeam.transforms.metadata.schema import encode_table, table_from_rows
+from alphabeam.transforms.output import Output
+from alphabeam.transforms.rows import DONE, Row, now
+
+_ROOT = Path(__file__).resolve().parent.parent
+_PNG = MASK  # a picture of one pixel
+_JOB = """
+input: {{manifest: manifest.csv}}
+output: {{directory: {out}, report: false}}
+engine: {{processes: {processes}}}
+"""
+
+
+class Process(NamedTuple):
+    """A process, as it was seen last."""
+
+    own_mb: float
+    mapped_mb: float
+    peak_mb: float
+    cpu_s: float
+
+
+class Watch:
+    """Looks at a process and all below it until they end."""
+
+    def __init__(self, root: int) -> None:
+        self.root = root
+        self.seen: dict[int, Process] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stops looking."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.05):
+            for pid in self._below():
+                try:
+                    self._look(pid)
+                except (OSError, IndexError, KeyError):  # it has just ended
+                    continue
+
+    def _below(self) -> list[int]:
+        found, waiting = [], [self.root]
+        while waiting:
+            pid = waiting.pop()
+            found.append(pid)
+            try:
+                tasks = os.listdir(f"/proc/{pid}/task")
+                for task in tasks:
+                    children = Path(f"/proc/{pid}/task/{task}/children").read_text()
+                    waiting += map(int, children.split())
+            except OSError:
+                continue
+        return found
+
+    def _look(self, pid: int) -> None:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        status = dict(line.split(":", 1) for line in lines)
+        own, mapped, peak = (
+            int(status[name].split()[0]) / 1000 * 1.024 for name in ("RssAnon", "RssFile", "VmHWM")
+        )
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        old = self.seen.get(pid, Process(0, 0, 0, 0))
+        self.seen[pid] = Process(
+            max(own, old.own_mb), max(mapped, old.mapped_mb), max(peak, old.peak_mb), cpu
+        )
+
+
+def id_of(number: int) -> str:
+    """A row's id."""
+    return f"{number // 1000:06d}/sku-{number:09d}"
+
+
+def write_sources(folder: Path, rows: int) -> None:
+    """Makes the manifest and its pictures, which are links to a few files."""
+    with (folder / "manifest.csv").open("w") as manifest:
+        manifest.write("id,image,title\n")
+        for number in range(rows):
+            name = f"images/{id_of(number)}.png"
+            link(f"{folder}/{name}", _PNG)
+            manifest.write(f"{id_of(number)},{name},Product {number}\n")
+
+
+def make_first_night(folder: Path, job_file: Path) -> None:
+    """Makes what a first night would have left, by the code that commits."""
+    job = load_job(str(job_file))
+    manifest, output, backend = manifest_of(job), Output(job.output.directory), CannedBackend()
+    waiting: list[Row] = []
+    parts: list[str] = []
+
+    def put() -> None:
+        uri = output.passing("made", group_name(waiting))
+        output.put(uri, encode_table(table_from_rows(waiting)))
+        parts.append(write_part(len(parts), [uri], output=output, run_id="made"))
+        output.delete([uri])
+        waiting.clear()
+
+    sha256 = "0123456789abcdef" * 4
+    for shard in survey(manifest).shards:
+        for row in read_shard(manifest, shard):
+            row = row._replace(
+                source_version=storage.stat(row.image).version, source_sha256=sha256,
+                source_format="png", source_bytes=len(_PNG), width=1, height=1,
+            )  # fmt: skip
+            row = backend.fingerprinted(row)._replace(
+                status=DONE, cutout=output.cutout(row.id), mask=output.mask(row.id),
+                cutout_bytes=len(CUTOUT), mask_bytes=len(MASK), cutout_sha256=sha256,
+                mask_sha256=sha256, run_id="made", finished_at=now(), confidence=0.9,
+                coverage=1.0, subject_box=(0, 0, 1, 1), attempts=1, remove_ms=1.0,
+            )  # fmt: skip
+            link(output.uri(str(row.cutout)), CUTOUT)
+            link(output.uri(str(row.mask)), MASK)
+            waiting.append(row)
+            if len(waiting) == PART_ROWS:
+                put()
+    if waiting:
+        put()
+    with lease.held(output, "made"):
+        finish(parts, output=output, run_id="made")
+    tidy(output, "made")
+
+
+def change(folder: Path, rows: int) -> int:
+    """Gives a thousandth of the rows another picture; how many those are."""
+    changed = range(500, rows, 1000)
+    for number in changed:
+        path = folder / f"images/{id_of(number)}.png"
+        path.unlink()
+        path.write_bytes(CUTOUT)
+    return len(changed)
+
+
+def run_night(job_file: Path, folder: Path) -> tuple[Watch, dict[str, int], float]:
+    """Runs the job; gives what was seen of its processes, its requests, and its wall time."""
+    counts = folder / "counts"
+    shutil.rmtree(counts, ignore_errors=True)
+    counts.mkdir()
+    paths = [str(_ROOT / "src"), str(_ROOT / "benchmarks")]
+    began = time.monotonic()
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, str(_ROOT / "benchmarks/scale_canned.py"), str(job_file), "--quiet"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "SCALE_COUNTS": str(counts)},
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
+        watch = Watch(process.pid)
+        status = process.wait()
+        watch.end()
+    if status:
+        raise SystemExit(f"{(folder / 'log').read_text()[-2000:]}\nthe job ended with {status}")
+    requests: Counter[str] = Counter()
+    for path in counts.iterdir():
+        requests.update(json.loads(path.read_text()))
+    return watch, dict(requests), time.monotonic() - began
+
+
+def sizes(folder: Path) -> tuple[int, int]:
+    """Bytes and files below a folder."""
+    found = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    return sum(found), len(found)
+
+
+def line(name: str, rows: int, out: Path, night: tuple[Watch, dict[str, int], float]) -> str:
+    """A night as a row of the table."""
+    watch, requests, seconds = night
+    launcher = watch.seen[watch.root]
+    workers = [one for pid, one in watch.seen.items() if pid != watch.root]
+    worker = max(workers, default=launcher, key=lambda one: one.peak_mb)
+    cpu = sum(one.cpu_s for one in watch.seen.values())
+    metadata, ledger = sizes(out / "metadata"), sizes(out / "ledger")
+    keys = sizes(out / "ledger" / "keys")[0]
+    asked = " ".join(
+        f"{requests.get(kind, 0) / rows:.4f}" for kind in ("put", "read", "size", "list", "delete")
+    )
+    return (
+        f"| {rows:,} | {name} | {1000 * cpu / rows:.3f} | {seconds:.0f} "
+        f"| {launcher.own_mb:.0f} + {launcher.mapped_mb:.0f} ({launcher.peak_mb:.0f}) "
+        f"| {worker.own_mb:.0f} + {worker.mapped_mb:.0f} ({worker.peak_mb:.0f}) "
+        f"| {metadata[0] / rows:.1f} | {ledger[0] / rows:.1f} (index {keys / rows:.1f}) "
+        f"| {metadata[1] + ledger[1]} | {asked} |"
+    )
+
+
+_HEAD = """\
+| rows | night | CPU, ms a row | wall, s | launcher, MB | worker, MB | metadata | ledger | files \
+| requests: put read size list delete |
+|---|---|---|---|---|---|---|---|---|---|"""
+
+
+def measure(folder: Path, rows: int, processes: int, made: bool) -> None:
+    """Runs the nights and prints a line for each."""
+    folder.mkdir(parents=True)
+    job_file, out = folder / "job.yaml", folder / "out"
+    job_file.write_text(_JOB.format(out=out, processes=processes))
+    write_sources(folder, rows)
+    if made:
+        make_first_night(folder, job_file)
+    else:
+        print(line("all new", rows, out, run_night(job_file, folder)), flush=True)
+    changed = change(folder, rows)
+    night = run_night(job_file, folder)
+    summary = json.loads((out / "summary.json").read_text())
+    if summary["done"] != rows or summary["finished_before"] != rows - changed:
+        raise SystemExit(f"the second night went wrong: {summary}")
+    print(line(f"{changed:,} changed", rows, out, night), flush=True)
+    night = run_night(job_file, folder)
+    summary = json.loads((out / "summary.json").read_text())
+    if summary["finished_before"] != rows:
+        raise SystemExit(f"the third night went wrong: {summary}")
+    print(line("all finished", rows, out, night), flush=True)
+
+
+def main() -> None:
+    """Measures each number of rows in turn."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, nargs="*", default=[100_000])
+    parser.add_argument("--made", type=int, nargs="*", default=[])
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
+    options = parser.parse_args()
+    print(_HEAD, flush=True)
+    for rows, made in [*((n, False) for n in options.rows), *((n, True) for n in options.made)]:
+        with tempfile.TemporaryDirectory(dir=options.folder) as name:
+            measure(Path(name) / "shop", rows, options.processes, made)
+
+
+if __name__ == "__main__":
+    main()
