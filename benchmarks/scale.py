@@ -5,7 +5,7 @@
 Three nights of a real job whose pictures are canned (`scale_canned.py`): in the first all rows are
 new, in the second all but a thousandth are finished, in the third all are. With ``--made``, what
 the first night would have left is made instead, by the code that commits; the other two nights run.
-Whether they run, memory is looked at every 50 ms, of each process by itself. The columns:
+Whether they run, memory is looked at four times a second, of each process by itself. The columns:
 
     CPU        milliseconds a row, user and system, of all processes together
     launcher   peak memory, MB: its own, and that of files that it maps (``VmHWM`` is both)
@@ -81,7 +81,7 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(0.05):
+        while not self._stop.wait(0.25):
             for pid in self._below():
                 try:
                     self._look(pid)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alphabeam.transforms import spill
 from alphabeam.transforms.manifest import (
     Manifest,
     read_shard,
@@ -23,6 +24,7 @@ from alphabeam.transforms.manifest import (
 )
 from alphabeam.transforms.manifest.records import Record
 from alphabeam.transforms.rows import PENDING
+from alphabeam.transforms.spill import Spill
 from tests.manifest.reading import QUICK, one_pass, read, write, wrong
 
 FIELD = st.text(st.sampled_from('ab ,"\n\r\té'), max_size=8)
@@ -147,16 +149,30 @@ def test_a_large_manifest_is_not_held_in_memory(tmp_path: Path, name: str) -> No
     assert peak < 5_500_000
 
 
-def test_a_survey_holds_few_bytes_a_row(tmp_path: Path) -> None:
-    """What is kept of each row, without the buffers: three numbers, and the shards' places."""
+def test_what_a_survey_compares_does_not_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spill, "_CHUNK", 1 << 9)
+    monkeypatch.setattr(shards, "_NAMES_AT_ONCE", 512)
+    held = []
+    with Spill(shards._NAME) as kept:
+        names = shards._Names(kept)
+        tracemalloc.start()
+        try:
+            for n in range(30_000):
+                names.add(Record(n + 1, {"image": f"{n % 29_998}.jpg"}), ".")
+                if n + 1 in (10_000, 30_000):
+                    held.append(tracemalloc.get_traced_memory()[0])
+        finally:
+            tracemalloc.stop()
+        found = names.survey(30_000, [])
+    assert held[1] - held[0] < 20_000 * 8, "24 bytes a row, and where they are on disk"
+    assert sorted(found.first_lines.values()) == [1, 2] and not found.ambiguous
+
+
+def test_a_large_manifest_has_large_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "_MOST_SHARDS", 32)
     path = write(tmp_path, "".join(f"{n}\n" for n in range(4000)), "m.txt")
-    names = shards._Names()
-    tracemalloc.start()
-    try:
-        for n in range(4000):
-            names.add(Record(n, {"image": str(n)}), ".")
-        held, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert held < 4000 * 32
-    assert len(survey(Manifest(str(path))).shards) <= 2 * shards._LEAST_SHARDS
+    manifest = Manifest(str(path))
+    assert 16 <= len(survey(manifest).shards) <= 32
+    assert len(read(manifest)) == 4000
+    monkeypatch.undo()
+    assert 32 < len(survey(manifest).shards) <= 2 * shards._LEAST_SHARDS
