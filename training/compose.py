@@ -16,7 +16,7 @@ from .patterns import draw_patterned
 from .pieces import Bank, Picture, Rng, draw_from
 from .placing import pair, place, spread
 from .shadows import Sun, cast_soft, draw_foreign, mirror
-from .surfaces import print_on, tint, vitrify, whiten
+from .surfaces import fray, print_on, tint, vitrify, whiten
 
 __all__ = ["compose", "crop", "edge_band", "empty", "frame_of", "make_sample", "pad"]
 
@@ -196,16 +196,16 @@ def compose(rng: Rng, bank: Bank, h: int, w: int) -> tuple[np.ndarray, np.ndarra
         h x w x 3 uint8 BGR and its alpha, h x w float32.
     """
     kind = rng.random()
-    if kind < 0.015:
+    if kind < 0.03:
         picture, alpha = draw_cover(rng, bank.textures, h, w)
         return develop(rng, picture), alpha
-    if kind < 0.06:
+    if kind < 0.09:
         picture, alpha = _white_on_white(rng, bank, h, w)
         return develop(rng, picture), alpha
-    if kind < 0.06 + _FLAT:
+    if kind < 0.09 + _FLAT:
         picture, alpha = _flat(rng, h, w)
         return (develop(rng, picture) if rng.random() < 0.6 else _as_drawn(picture)), alpha
-    many = kind < 0.14 + _FLAT
+    many = kind < 0.175 + _FLAT
     count = 1 if many else int(rng.choice([1, 2, 3, 4], p=[0.74, 0.14, 0.07, 0.05]))
     dressed = not many and count < 3 and rng.random() < 0.16
     reach = (0.35, 0.97) if count == 1 else (0.2, 0.6)
@@ -224,16 +224,19 @@ def compose(rng: Rng, bank: Bank, h: int, w: int) -> tuple[np.ndarray, np.ndarra
                 bgr, a = pair(rng, bgr, a)
                 known = None
         bgr = tint(rng, bgr)
+        if rng.random() < 0.07:
+            bgr, a = fray(rng, bgr, a)
+            known = None
         if sunny and rng.random() < 0.5:
             bgr = _side_lit(rng, bgr)
         if number == 0:
             own = _colours_of(rng, bgr, a)
-            picture = _behind(rng, bank, h, w, own, many and rng.random() < 0.75)
+            picture = _behind(rng, bank, h, w, own, rng.random() < (0.75 if many else 0.2))
             if dressed:
                 picture = _dress(rng, bank, picture)
         while rng.random() < 0.27:
             bgr = print_on(rng, bgr, a, picture)
-        if rng.random() < 0.05:
+        if rng.random() < 0.08:
             bgr = vitrify(rng, bgr, a, picture)
         below = picture
         if sunny:

@@ -10,6 +10,8 @@ import warnings
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from onnx.utils import Extractor
 
 from .network import CatalogueNet, Exported
 
@@ -34,6 +36,32 @@ def _halve(model: onnx.ModelProto) -> None:
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _fold_padding(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Has each convolution add the zeros itself that a node before it pads its input with.
+
+    PyTorch's convolutions cannot pad one side more than the other, as TensorFlow's do with strides;
+    ONNX's can. A node of its own costs a copy, and ONNX Runtime's blocked layout.
+    """
+    pads = {node.output[0]: node for node in model.graph.node if node.op_type == "Pad"}
+    widths = [node.input[1] for node in pads.values()]
+    eight = [helper.make_tensor_value_info(name, TensorProto.INT64, [8]) for name in widths]
+    model.graph.value_info.extend(eight)
+    constant = Extractor(model).extract_model([], widths)
+    found = dict(zip(widths, ReferenceEvaluator(constant).run(None, {}), strict=True))
+    for conv in (node for node in model.graph.node if node.op_type == "Conv"):
+        pad = pads.get(conv.input[0])
+        if pad is None:
+            continue
+        # Four axes before, then four behind; the convolution names the last two of each.
+        around = found[pad.input[1]].tolist()
+        own = next(attribute for attribute in conv.attribute if attribute.name == "pads")
+        own.ints[:] = [a + b for a, b in zip(own.ints, around[2:4] + around[6:8], strict=True)]
+        conv.input[0] = pad.input[0]
+    names = [[value.name for value in ends] for ends in (model.graph.input, model.graph.output)]
+    lean: onnx.ModelProto = Extractor(model).extract_model(*names)
+    return lean
 
 
 def trace(
@@ -80,6 +108,7 @@ def export(net: CatalogueNet, target: pathlib.Path) -> str:
     axes = {0: "batch", 2: "height", 3: "width"}
     trace(Exported(net), torch.zeros(1, 3, 320, 320), target, "image", axes)
     model = onnx.load(str(target))
+    model = _fold_padding(model)
     _halve(model)
     onnx.checker.check_model(model)
     return save(model, target)

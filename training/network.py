@@ -1,7 +1,7 @@
 """The network: a pretrained encoder, and a light decoder of dense convolutions.
 
-The decoder goes from a dilated bottom with a global context back to stride 2; the last layer sees
-the picture itself once more, four pixels at a time, so that the edge is drawn at full resolution.
+The decoder goes from a dilated bottom with a global context back to stride 2; there it glances at
+the picture itself once more, so that the edge is drawn at full resolution.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Conv(nn.Sequential):
 
     def __init__(self, i: int, o: int, k: int = 3, s: int = 1, d: int = 1, relu: bool = True):
         layers: list[nn.Module] = [
-            nn.Conv2d(i, o, k, s, d * (k // 2), d, bias=False),
+            nn.Conv2d(i, o, k, s, d * ((k - s + 1) // 2), d, bias=False),
             nn.BatchNorm2d(o),
         ]
         super().__init__(*layers, *([nn.ReLU(inplace=True)] if relu else []))
@@ -91,7 +91,9 @@ class CatalogueNet(nn.Module):
         self.merge4 = _Merge(c, s4, b, 2)
         self.up2 = _Conv(b, a, 1, relu=False)
         self.skip2 = _Conv(s2, a, 1, relu=False)
-        self.fine = nn.Sequential(_Conv(a + 12, a), _Block(a))
+        self.fine = _Conv(a, a, relu=False)
+        self.glance = _Conv(3, a, 6, 2, relu=False)
+        self.finish = _Block(a)
         self.head = nn.Conv2d(a, 4, 3, padding=1)
         self.side = nn.Conv2d(c, 1, 1)
         for name, m in self.named_modules():
@@ -113,7 +115,7 @@ class CatalogueNet(nn.Module):
         y = self.merge4(y8, s4)
         y = F.interpolate(self.up2(y), scale_factor=2.0, mode="bilinear", align_corners=False)
         y = F.relu(y + self.skip2(s2))
-        y = self.fine(torch.cat([y, F.pixel_unshuffle((image - 0.5) * 4, 2)], 1))
+        y = self.finish(F.relu(self.fine(y) + self.glance(image - 0.5)))
         return F.pixel_shuffle(self.head(y), 2), self.side(y8)
 
 

@@ -1,4 +1,4 @@
-"""What products wear: other colours, prints, and glass instead of what they are made of."""
+"""What products wear: other colours, prints and fringes, or glass instead of their own stuff."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .backgrounds import studio_colour
 from .objects import openwork, outline, stripes
 from .pieces import Rng
 
-__all__ = ["print_on", "tint", "vitrify", "whiten"]
+__all__ = ["fray", "print_on", "tint", "vitrify", "whiten"]
 
 
 def whiten(rng: Rng, bgr: np.ndarray) -> np.ndarray:
@@ -35,6 +35,58 @@ def tint(rng: Rng, bgr: np.ndarray) -> np.ndarray:
         hsv[..., 0] = (hsv[..., 0].astype(np.int16) + rng.integers(180)) % 180
         x = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR).astype(np.float32)
     return x * rng.uniform(0.75, 1.2) + rng.normal(0, 8)
+
+
+def fray(rng: Rng, bgr: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Grows strands out of a part of the outline, or all of it: fringes, tassels, bristles, fur.
+
+    Args:
+        rng: Source of chance.
+        bgr: The subject's colours, h x w x 3.
+        alpha: Its alpha, h x w float32.
+
+    Returns:
+        Colours, h x w x 3 float32, and alpha, h x w float32, with the strands.
+    """
+    h, w = alpha.shape
+    colours = bgr.astype(np.float32)
+    _, _, bw, bh = cv2.boundingRect((alpha > 0.5).astype(np.uint8))
+    contours, _ = cv2.findContours(
+        (alpha > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    outer = max((c[:, 0].astype(np.float64) for c in contours), key=len, default=np.empty((0, 2)))
+    if len(outer) < 60:
+        return colours, alpha
+    fine = 3  # strands are drawn at three times the size
+    side = max(bw, bh)
+    length = side * np.exp(rng.uniform(np.log(0.03), np.log(0.2)))
+    apart = np.exp(rng.uniform(np.log(0.5), np.log(5)))
+    count = int(min(len(outer) / apart, 900))
+    first, share = rng.integers(len(outer)), rng.choice([1.0, rng.uniform(0.1, 0.6)])
+    at = (first + rng.uniform(0, share * len(outer), count)).astype(int) % len(outer)
+    along = np.roll(outer, -4, axis=0) - np.roll(outer, 4, axis=0)
+    away = np.stack([-along[:, 1], along[:, 0]], axis=1)  # OpenCV goes round the other way
+    away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
+    hanging = rng.choice([0.0, rng.uniform(0.2, 1.5)])
+    wild, curl = rng.uniform(0.02, 0.5), rng.uniform(0, 0.6)
+    width = int(np.clip(rng.exponential(0.012) * side * fine, 1, 12))
+    mask = np.zeros((h * fine, w * fine), np.uint8)
+    tones = colours.copy()
+    t = np.linspace(0, 1, 7)[:, None]
+    for start in at:
+        heading = away[start] + rng.normal(0, wild, 2) + (0, hanging)
+        reach = length * rng.uniform(0.5, 1)
+        bend = np.array([-heading[1], heading[0]]) * rng.normal(0, curl)
+        points = outer[start] - 2 * away[start] + reach * (t * heading + t**2 * bend)
+        path = np.rint((points + 0.5) * fine).astype(np.int32)
+        cv2.polylines(mask, [path], False, 255, width, cv2.LINE_AA)
+        root = np.clip(outer[start] - 3 * away[start], 0, (w - 1, h - 1)).astype(int)
+        tone = colours[root[1], root[0]] * rng.uniform(0.75, 1.2)
+        drawn = np.rint(points).astype(np.int32)
+        cv2.polylines(tones, [drawn], False, tone.tolist(), width // fine + 4)
+    strands = cv2.resize(mask, (w, h), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    colours = colours + (1 - alpha)[..., None] * (tones - colours)
+    return colours, alpha + strands * (1 - alpha)
 
 
 def print_on(rng: Rng, bgr: np.ndarray, alpha: np.ndarray, background: np.ndarray) -> np.ndarray:

@@ -239,7 +239,8 @@ def train(
         if start is None:
             net.encoder.load(published_weights())
         else:
-            batches = itertools.islice(_Batches(bank, plan, 0, clock), 16)
+            enough = -(-96 * plan.reuse // plan.batch)  # batches of samples, for their statistics
+            batches = itertools.islice(_Batches(bank, plan, 0, clock), enough)
             pictures = (batch["image"].float() / 255 for batch in batches)
             print(f"started from {start}: {start_from(start, net, pictures)} layers", flush=True)
     net = net.to(device, memory_format=torch.channels_last)
