@@ -63,12 +63,16 @@ def main() -> None:
     parser.add_argument("--pack", type=pathlib.Path, help="write the bank to this file, and stop")
     parser.add_argument("--bank", type=pathlib.Path, help="a file that --pack wrote")
     parser.add_argument("--start", type=pathlib.Path, help="an exported file to start from")
+    parser.add_argument(
+        "--plan", choices=["cpu", "gpu", "continued"],
+        help="what the options below are by default: cpu, or continued with --start",
+    )  # fmt: skip
     parser.add_argument("--samples", type=int, help="length of the run")
     parser.add_argument("--size", type=int, help="longer side of all pictures, pixels")
     parser.add_argument("--rate", type=float, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=0, help="other dice")
     parser.add_argument("--batch", type=int, help="samples a step")
-    parser.add_argument("--reuse", type=int, default=1, help="steps that see a sample")
+    parser.add_argument("--reuse", type=int, help="steps that see a sample")
     parser.add_argument("--within", type=float, help="minutes in which the schedule is to end")
     parser.add_argument("--drawn", type=int, default=400, help="objects to draw for the bank")
     parser.add_argument("--workers", type=int, default=1, help="processes that make samples")
@@ -85,19 +89,19 @@ def main() -> None:
 
     from .bank import add_drawn
     from .export import export
-    from .train import CONTINUED, Plan, train
+    from .train import PLANS, train
 
     torch.set_num_threads(options.threads)
-    plan = CONTINUED if options.start else Plan()
+    plan = PLANS[options.plan or ("continued" if options.start else "cpu")]
     plan = dataclasses.replace(
         plan,
         seed=options.seed,
         samples=options.samples or plan.samples,
         batch=options.batch or plan.batch,
-        reuse=options.reuse,
+        reuse=options.reuse or plan.reuse,
         rate=options.rate or plan.rate,
         sizes=((0.0, options.size),) if options.size else plan.sizes,
-        within=options.within,
+        within=options.within or plan.within,
     )
     bank = read_bank(options.bank) if options.bank else gather(options)
     add_drawn(bank, plan.seed, options.drawn, options.workers)

@@ -25,7 +25,7 @@ from .network import CatalogueNet
 from .pieces import Bank
 from .start import start_from
 
-__all__ = ["CONTINUED", "Plan", "train"]
+__all__ = ["PLANS", "Plan", "train"]
 
 _Batch = dict[str, Tensor]
 
@@ -80,11 +80,19 @@ class Plan:
         return self.rate * min((step + 1) / self.warmup, 1) * (0.5 + 0.5 * math.cos(math.pi * late))
 
 
-CONTINUED = Plan(
-    samples=6_000, batch=12, rate=5e-4, warmup=30, plateau=0.3, sizes=((0.0, 224),),
-    average=0.98, frozen=True, still=True,
-)  # fmt: skip
-"""For a run that goes on from an exported file: short and gentle."""
+PLANS = {
+    "cpu": Plan(),
+    "gpu": Plan(
+        samples=10**8, batch=72, reuse=3, rate=4e-3, warmup=150, plateau=0.3,
+        sizes=((0.0, 416),), enlarged=0.15, average=0.9985, within=10,
+    ),
+    "continued": Plan(
+        samples=6_000, batch=12, rate=5e-4, warmup=30, plateau=0.3, sizes=((0.0, 224),),
+        average=0.98, frozen=True, still=True,
+    ),
+}  # fmt: skip
+"""From the published encoder on two cores, or on one GPU within minutes; and a short, gentle one
+that goes on from an exported file on a CPU."""
 
 
 class _Batches(torch.utils.data.IterableDataset[_Batch]):
