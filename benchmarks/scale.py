@@ -30,6 +30,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,10 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from scale_canned import CUTOUT, MASK, CannedBackend, link
 
-from alphabeam.pipelines.catalogue import manifest_of
-from alphabeam.pipelines.job_file import load_job
 from alphabeam.transforms import lease, storage
-from alphabeam.transforms.manifest import read_shard, survey
 from alphabeam.transforms.metadata.commit import finish, tidy
 from alphabeam.transforms.metadata.parts import PART_ROWS, group_name, write_part
 from alphabeam.transforms.metadata.schema import encode_table, table_from_rows
@@ -121,50 +119,59 @@ def id_of(number: int) -> str:
     return f"{number // 1000:06d}/sku-{number:09d}"
 
 
-def write_sources(folder: Path, rows: int) -> None:
-    """Makes the manifest and its pictures, which are links to a few files."""
+def name_of(number: int) -> str:
+    """A row's picture, as the manifest has it."""
+    return f"images/{id_of(number)}.png"
+
+
+def write_manifest(folder: Path, rows: int) -> None:
+    """Makes the manifest."""
     with (folder / "manifest.csv").open("w") as manifest:
         manifest.write("id,image,title\n")
         for number in range(rows):
-            name = f"images/{id_of(number)}.png"
-            link(f"{folder}/{name}", _PNG)
-            manifest.write(f"{id_of(number)},{name},Product {number}\n")
+            manifest.write(f"{id_of(number)},{name_of(number)},Product {number}\n")
 
 
-def make_first_night(folder: Path, job_file: Path) -> None:
+def write_pictures(folder: Path, numbers: range) -> None:
+    """Makes the pictures of some rows, which are links to a few files."""
+    for number in numbers:
+        link(f"{folder}/{name_of(number)}", _PNG)
+
+
+def make_part(folder: Path, numbers: range) -> str:
+    """Makes what a first night would have left of some rows: pictures, outputs, metadata."""
+    write_pictures(folder, numbers)
+    output, backend, sha256 = Output(str(folder / "out")), CannedBackend(), "0123456789abcdef" * 4
+    rows = []
+    for number in numbers:
+        row = Row(
+            id=id_of(number), image=f"{folder}/{name_of(number)}", line=number + 2,
+            extra={"title": f"Product {number}"}, source_sha256=sha256,
+            source_format="png", source_bytes=len(_PNG), width=1, height=1,
+        )  # fmt: skip
+        row = row._replace(source_version=storage.stat(row.image).version)
+        row = backend.fingerprinted(row)._replace(
+            status=DONE, cutout=output.cutout(row.id), mask=output.mask(row.id),
+            cutout_bytes=len(CUTOUT), mask_bytes=len(MASK), cutout_sha256=sha256,
+            mask_sha256=sha256, run_id="made", finished_at=now(), confidence=0.9,
+            coverage=1.0, subject_box=(0, 0, 1, 1), attempts=1, remove_ms=1.0,
+        )  # fmt: skip
+        link(output.uri(str(row.cutout)), CUTOUT)
+        link(output.uri(str(row.mask)), MASK)
+        rows.append(row)
+    uri = output.passing("made", group_name(rows))
+    output.put(uri, encode_table(table_from_rows(rows)))
+    part = write_part(numbers[0] // PART_ROWS, [uri], output=output, run_id="made")
+    output.delete([uri])
+    return part
+
+
+def make_first_night(folder: Path, rows: int) -> None:
     """Makes what a first night would have left, by the code that commits."""
-    job = load_job(str(job_file))
-    manifest, output, backend = manifest_of(job), Output(job.output.directory), CannedBackend()
-    waiting: list[Row] = []
-    parts: list[str] = []
-
-    def put() -> None:
-        uri = output.passing("made", group_name(waiting))
-        output.put(uri, encode_table(table_from_rows(waiting)))
-        parts.append(write_part(len(parts), [uri], output=output, run_id="made"))
-        output.delete([uri])
-        waiting.clear()
-
-    sha256 = "0123456789abcdef" * 4
-    for shard in survey(manifest).shards:
-        for row in read_shard(manifest, shard):
-            row = row._replace(
-                source_version=storage.stat(row.image).version, source_sha256=sha256,
-                source_format="png", source_bytes=len(_PNG), width=1, height=1,
-            )  # fmt: skip
-            row = backend.fingerprinted(row)._replace(
-                status=DONE, cutout=output.cutout(row.id), mask=output.mask(row.id),
-                cutout_bytes=len(CUTOUT), mask_bytes=len(MASK), cutout_sha256=sha256,
-                mask_sha256=sha256, run_id="made", finished_at=now(), confidence=0.9,
-                coverage=1.0, subject_box=(0, 0, 1, 1), attempts=1, remove_ms=1.0,
-            )  # fmt: skip
-            link(output.uri(str(row.cutout)), CUTOUT)
-            link(output.uri(str(row.mask)), MASK)
-            waiting.append(row)
-            if len(waiting) == PART_ROWS:
-                put()
-    if waiting:
-        put()
+    output = Output(str(folder / "out"))
+    stretches = [range(i, min(i + PART_ROWS, rows)) for i in range(0, rows, PART_ROWS)]
+    with ProcessPoolExecutor(2) as pool:
+        parts = [*pool.map(make_part, [folder] * len(stretches), stretches)]
     with lease.held(output, "made"):
         finish(parts, output=output, run_id="made")
     tidy(output, "made")
@@ -174,7 +181,7 @@ def change(folder: Path, rows: int) -> int:
     """Gives a thousandth of the rows another picture; how many those are."""
     changed = range(500, rows, 1000)
     for number in changed:
-        path = folder / f"images/{id_of(number)}.png"
+        path = folder / name_of(number)
         path.unlink()
         path.write_bytes(CUTOUT)
     return len(changed)
@@ -238,15 +245,16 @@ _HEAD = """\
 |---|---|---|---|---|---|---|---|---|---|"""
 
 
-def measure(folder: Path, rows: int, processes: int, made: bool) -> None:
+def measure(folder: Path, rows: int, processes: int, made: bool, third: bool) -> None:
     """Runs the nights and prints a line for each."""
     folder.mkdir(parents=True)
     job_file, out = folder / "job.yaml", folder / "out"
     job_file.write_text(_JOB.format(out=out, processes=processes))
-    write_sources(folder, rows)
+    write_manifest(folder, rows)
     if made:
-        make_first_night(folder, job_file)
+        make_first_night(folder, rows)
     else:
+        write_pictures(folder, range(rows))
         print(line("all new", rows, out, run_night(job_file, folder)), flush=True)
     changed = change(folder, rows)
     night = run_night(job_file, folder)
@@ -254,6 +262,8 @@ def measure(folder: Path, rows: int, processes: int, made: bool) -> None:
     if summary["done"] != rows or summary["finished_before"] != rows - changed:
         raise SystemExit(f"the second night went wrong: {summary}")
     print(line(f"{changed:,} changed", rows, out, night), flush=True)
+    if not third:
+        return
     night = run_night(job_file, folder)
     summary = json.loads((out / "summary.json").read_text())
     if summary["finished_before"] != rows:
@@ -267,12 +277,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="*", default=[100_000])
     parser.add_argument("--made", type=int, nargs="*", default=[])
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--two", action="store_true", help="without the third night")
     parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
     options = parser.parse_args()
     print(_HEAD, flush=True)
     for rows, made in [*((n, False) for n in options.rows), *((n, True) for n in options.made)]:
         with tempfile.TemporaryDirectory(dir=options.folder) as name:
-            measure(Path(name) / "shop", rows, options.processes, made)
+            measure(Path(name) / "shop", rows, options.processes, made, not options.two)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,8 @@ _folders: set[str] = set()
 def link(path: str, data: bytes) -> None:
     """Makes a file of some bytes as one more link to the same file."""
     first, links = _links.get(data, ("", _MOST_LINKS))
+    with suppress(FileNotFoundError):
+        os.unlink(path)
     folder = os.path.dirname(path)
     if folder not in _folders:
         os.makedirs(folder, exist_ok=True)
