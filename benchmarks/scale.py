@@ -15,7 +15,7 @@ Whether they run, memory is looked at four times a second, of each process by it
     files      that metadata/ and ledger/ have afterwards
     requests   to the output's store, a row: writes, reads, sizes, lists, deletions
 
-The folder needs about 250 bytes a row for names, in --folder.
+--folder needs about 300 bytes a row.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from scale_canned import CUTOUT, MASK, CannedBackend, link
+from scale_canned import CUTOUT, MASK, CannedBackend
 
 from alphabeam.transforms import lease, storage
 from alphabeam.transforms.metadata.commit import finish, tidy
@@ -47,6 +47,7 @@ from alphabeam.transforms.rows import DONE, Row, now
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PNG = MASK  # a picture of one pixel
+_IN_FOLDER = 1000
 _JOB = """
 input: {{manifest: manifest.csv}}
 output: {{directory: {out}, report: false}}
@@ -116,49 +117,46 @@ class Watch:
 
 def id_of(number: int) -> str:
     """A row's id."""
-    return f"{number // 1000:06d}/sku-{number:09d}"
+    return f"{number // _IN_FOLDER:06d}/{number % _IN_FOLDER:03d}"
 
 
-def name_of(number: int) -> str:
-    """A row's picture, as the manifest has it."""
-    return f"images/{id_of(number)}.png"
+def write_shop(folder: Path, rows: int) -> None:
+    """Makes the manifest, and the files that are the pictures of all rows.
 
-
-def write_manifest(folder: Path, rows: int) -> None:
-    """Makes the manifest."""
+    A thousand files are the sources, and a thousand each the cutouts and masks: all folders of a
+    thousand rows are links to the same one.
+    """
+    for top, data in (("images", _PNG), ("out/cutouts", CUTOUT), ("out/masks", MASK)):
+        pool = folder / "pool" / top
+        pool.mkdir(parents=True)
+        for number in range(_IN_FOLDER):
+            (pool / f"{number:03d}.png").write_bytes(data)
+        (folder / top).mkdir(parents=True)
+        for number in range(-(-rows // _IN_FOLDER)):
+            (folder / top / f"{number:06d}").symlink_to(pool, target_is_directory=True)
     with (folder / "manifest.csv").open("w") as manifest:
         manifest.write("id,image,title\n")
         for number in range(rows):
-            manifest.write(f"{id_of(number)},{name_of(number)},Product {number}\n")
-
-
-def write_pictures(folder: Path, numbers: range) -> None:
-    """Makes the pictures of some rows, which are links to a few files."""
-    for number in numbers:
-        link(f"{folder}/{name_of(number)}", _PNG)
+            id = id_of(number)
+            manifest.write(f"{id},images/{id}.png,Product {number}\n")
 
 
 def make_part(folder: Path, numbers: range) -> str:
-    """Makes what a first night would have left of some rows: pictures, outputs, metadata."""
-    write_pictures(folder, numbers)
+    """Makes what a first night would have left of some rows, as one group, and its part."""
     output, backend, sha256 = Output(str(folder / "out")), CannedBackend(), "0123456789abcdef" * 4
     rows = []
     for number in numbers:
+        image = f"{folder}/images/{id_of(number)}.png"
         row = Row(
-            id=id_of(number), image=f"{folder}/{name_of(number)}", line=number + 2,
-            extra={"title": f"Product {number}"}, source_sha256=sha256,
-            source_format="png", source_bytes=len(_PNG), width=1, height=1,
+            id=id_of(number), image=image, line=number + 2, source_sha256=sha256,
+            source_version=storage.stat(image).version, source_format="png",
+            source_bytes=len(_PNG), width=1, height=1, status=DONE, cutout_bytes=len(CUTOUT),
+            mask_bytes=len(MASK), cutout_sha256=sha256, mask_sha256=sha256, run_id="made",
+            finished_at=now(), confidence=0.9, coverage=1.0, subject_box=(0, 0, 1, 1),
+            attempts=1, remove_ms=1.0, extra={"title": f"Product {number}"},
+            cutout=f"cutouts/{id_of(number)}.png", mask=f"masks/{id_of(number)}.png",
         )  # fmt: skip
-        row = row._replace(source_version=storage.stat(row.image).version)
-        row = backend.fingerprinted(row)._replace(
-            status=DONE, cutout=output.cutout(row.id), mask=output.mask(row.id),
-            cutout_bytes=len(CUTOUT), mask_bytes=len(MASK), cutout_sha256=sha256,
-            mask_sha256=sha256, run_id="made", finished_at=now(), confidence=0.9,
-            coverage=1.0, subject_box=(0, 0, 1, 1), attempts=1, remove_ms=1.0,
-        )  # fmt: skip
-        link(output.uri(str(row.cutout)), CUTOUT)
-        link(output.uri(str(row.mask)), MASK)
-        rows.append(row)
+        rows.append(backend.fingerprinted(row))
     uri = output.passing("made", group_name(rows))
     output.put(uri, encode_table(table_from_rows(rows)))
     part = write_part(numbers[0] // PART_ROWS, [uri], output=output, run_id="made")
@@ -179,12 +177,8 @@ def make_first_night(folder: Path, rows: int) -> None:
 
 def change(folder: Path, rows: int) -> int:
     """Gives a thousandth of the rows another picture; how many those are."""
-    changed = range(500, rows, 1000)
-    for number in changed:
-        path = folder / name_of(number)
-        path.unlink()
-        path.write_bytes(CUTOUT)
-    return len(changed)
+    (folder / "pool/images/500.png").write_bytes(CUTOUT)
+    return len(range(500, rows, _IN_FOLDER))
 
 
 def run_night(job_file: Path, folder: Path) -> tuple[Watch, dict[str, int], float]:
@@ -250,11 +244,10 @@ def measure(folder: Path, rows: int, processes: int, made: bool, third: bool) ->
     folder.mkdir(parents=True)
     job_file, out = folder / "job.yaml", folder / "out"
     job_file.write_text(_JOB.format(out=out, processes=processes))
-    write_manifest(folder, rows)
+    write_shop(folder, rows)
     if made:
         make_first_night(folder, rows)
     else:
-        write_pictures(folder, range(rows))
         print(line("all new", rows, out, run_night(job_file, folder)), flush=True)
     changed = change(folder, rows)
     night = run_night(job_file, folder)

@@ -151,10 +151,10 @@ def test_a_large_manifest_is_not_held_in_memory(tmp_path: Path, name: str) -> No
 
 def test_what_a_survey_compares_does_not_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spill, "_CHUNK", 1 << 9)
-    monkeypatch.setattr(shards, "_NAMES_AT_ONCE", 512)
+    monkeypatch.setattr(shards, "_AT_ONCE", 512)
     held = []
-    with Spill(shards._NAME) as kept:
-        names = shards._Names(kept)
+    with Spill(shards.NAME) as kept:
+        names = shards.Names(kept)
         tracemalloc.start()
         try:
             for n in range(30_000):

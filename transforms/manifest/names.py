@@ -8,6 +8,9 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+import numpy as np
+from numpy.typing import NDArray
+
 __all__ = ["IMAGE_EXTENSIONS", "checksum", "default_id", "digest", "file_name", "suffix"]
 
 IMAGE_EXTENSIONS = (
@@ -16,21 +19,21 @@ IMAGE_EXTENSIONS = (
     *(".jp2", ".j2k", ".jpf", ".psd", ".jxl"),
 )
 
-_MASK = 2**64 - 1
-
 
 def digest(text: str) -> int:
     """64 bits that stand for a text; two of ten million texts share them once in 400 000 runs."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def checksum(lines: Iterable[int], before: int = 0) -> int:
+def checksum(lines: Iterable[int] | NDArray[np.int64], before: int = 0) -> int:
     """A sum that tells whether the same lines were counted, each once, in whatever order."""
-    for line in lines:
-        mixed = (line * 0x9E3779B97F4A7C15 + 0x7F4A7C15) & _MASK
-        mixed = ((mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9) & _MASK
-        before = (before + (mixed ^ mixed >> 32)) & _MASK
-    return before
+    if not isinstance(lines, np.ndarray):
+        lines = np.fromiter(lines, np.int64)
+    with np.errstate(over="ignore"):  # all modulo 2**64
+        mixed = lines.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x7F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+        total = int(np.sum(mixed ^ (mixed >> np.uint64(32)), dtype=np.uint64))
+    return (before + total) & (2**64 - 1)
 
 
 def suffix(text: str) -> str:

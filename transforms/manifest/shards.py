@@ -8,11 +8,12 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
@@ -31,14 +32,25 @@ from alphabeam.transforms.manifest.source import Manifest, ManifestError, Shard
 from alphabeam.transforms.rows import FAILED, PENDING, Row
 from alphabeam.transforms.spill import Spill
 
-__all__ = ["Collisions", "Survey", "read_shard", "survey"]
+__all__ = [
+    "NAME",
+    "Collisions",
+    "File",
+    "Names",
+    "Survey",
+    "read_shard",
+    "same_names",
+    "survey",
+    "survey_file",
+    "survey_of",
+]
 
 _logger = logging.getLogger(__name__)
 
 _SHARD_ROWS = 2048
 _LEAST_SHARDS = 64
 _MOST_SHARDS = 8192  # that are held while the manifest is read
-_NAMES_AT_ONCE = 8192
+_AT_ONCE = 8192
 _GROUP_ROWS = 256  # of a Parquet row group; whoever reads a later shard of it reads over the others
 
 
@@ -93,50 +105,78 @@ def survey(manifest: Manifest) -> Survey:
         ManifestError: The manifest as a whole cannot be used.
         RowError: The store refuses it.
     """
-    with Spill(_NAME) as spill:
+    with Spill(NAME) as spill:
         if manifest.kind == "glob":
-            return _survey_glob(manifest, _Names(spill))
-        return _survey_files(manifest, _Names(spill))
+            return _survey_glob(manifest, Names(spill))
+        return _survey_files(manifest, Names(spill))
 
 
-def _survey_files(manifest: Manifest, names: _Names) -> Survey:
+def _survey_files(manifest: Manifest, names: Names) -> Survey:
     parts = parts_of(manifest)
     whole = parts == [manifest]
-    rows, lines, version, first = 0, 0, "", 1
+    rows, lines, version, first = 0, Lines(), "", 1
     shards: list[Shard] = []
     for part in parts:
-        version = storage.stat(part.uri, options=part.storage_options).version
-        found = _survey_file(part, names, manifest.folder, first)
-        rows, lines = rows + found.rows, (lines + found.lines) & (2**64 - 1)
-        if not whole:
-            found.shards[:] = [
-                shard._replace(part=part.uri, first=first, version=version)
-                for shard in found.shards
-            ]
-        shards += found.shards
+        found = survey_file(part, names, manifest.folder, lines.add, first)
+        rows, version = rows + found.rows, found.version
+        shards += (
+            found.shards if whole else [one.of(part.uri, first, version) for one in found.shards]
+        )
         first = found.next_line
-        _check_version(part, version)
-        for what, number in found.left_out.items():
-            _logger.warning("%s: %d %s are left out", part.shown, number, what)
     surveyed = names.survey(rows, shards)
-    return replace(surveyed, lines=lines, version=version if whole else "")
+    return replace(surveyed, lines=lines.checksum(), version=version if whole else "")
 
 
-class _File(NamedTuple):
+class Lines:
+    """The checksum of lines that come one by one."""
+
+    def __init__(self) -> None:
+        self._waiting = array.array("q")
+        self._sum = 0
+
+    def add(self, line: int) -> None:
+        """Takes a line."""
+        self._waiting.append(line)
+        if len(self._waiting) == _AT_ONCE:
+            self.checksum()
+
+    def checksum(self) -> int:
+        """The checksum so far."""
+        self._sum = checksum(np.array(self._waiting, np.int64), self._sum)
+        del self._waiting[:]
+        return self._sum
+
+
+class File(NamedTuple):
     """What one pass over one file tells."""
 
     rows: int
-    lines: int
     shards: list[Shard]
     next_line: int
-    left_out: Counter[str]
+    version: str
 
 
-def _survey_file(manifest: Manifest, names: _Names, folder: str, first: int) -> _File:
+def survey_file(
+    manifest: Manifest, names: Names, folder: str, on_line: Callable[[int], None], first: int = 1
+) -> File:
+    """Reads one file of a manifest once.
+
+    Args:
+        manifest: Of this file alone.
+        names: Get the rows' names.
+        folder: The whole manifest's, which ids are relative to.
+        on_line: Called with the line of each row.
+        first: Number of the file's first line.
+
+    Raises:
+        ManifestError: The file cannot be used, or was replaced meanwhile.
+        RowError: The store refuses it.
+    """
+    version = storage.stat(manifest.uri, options=manifest.storage_options).version
     parquet = manifest.kind == "parquet"
     shards: list[Shard] = []
     begin: End | None = None  # where the shard at hand begins, and its rows so far
-    rows, rows_in_shard, lines = 0, 0, 0
+    rows, rows_in_shard = 0, 0
     grain = _GROUP_ROWS if parquet else _SHARD_ROWS // _LEAST_SHARDS
     left_out: Counter[str] = Counter()
     end = End(0, first)
@@ -156,7 +196,7 @@ def _survey_file(manifest: Manifest, names: _Names, folder: str, first: int) -> 
             left_out[record.left_out] += 1
         else:
             rows += 1
-            lines = checksum((record.line,), lines)
+            on_line(record.line)
         if record.error is None and not record.left_out:
             names.add(record, folder)
         if begin and end.seekable and rows_in_shard >= grain:
@@ -171,8 +211,11 @@ def _survey_file(manifest: Manifest, names: _Names, folder: str, first: int) -> 
         shards = [
             shard._replace(end=line) for shard, line in zip(shards, behind_each, strict=False)
         ]
+    _check_version(manifest, version)
+    for what, number in left_out.items():
+        _logger.warning("%s: %d %s are left out", manifest.shown, number, what)
     shards = _coalesced(shards, parquet, _SHARD_ROWS // grain)
-    return _File(rows, lines, shards, end.line, left_out)
+    return File(rows, shards, end.line, version)
 
 
 def _check_version(manifest: Manifest, version: str) -> None:
@@ -208,7 +251,7 @@ def _joined(shards: list[Shard], step: int) -> list[Shard]:
     return [Shard(g[0].start, g[-1].end, g[0].line) for g in groups]
 
 
-def _survey_glob(manifest: Manifest, names: _Names) -> Survey:
+def _survey_glob(manifest: Manifest, names: Names) -> Survey:
     uris = matches(manifest)
     if has_pattern(manifest.uri.rsplit("/", 1)[-1]):
         chosen = [uri for uri in uris if not uri.endswith("/")]
@@ -230,10 +273,10 @@ def _survey_glob(manifest: Manifest, names: _Names) -> Survey:
 
 
 # Key: digest of the row's file name. URI: 0 where the id is the row's own, not a default.
-_NAME = np.dtype([("key", "<u8"), ("uri", "<u8"), ("line", "<u8")])
+NAME = np.dtype([("key", "<u8"), ("uri", "<u8"), ("line", "<u8")])
 
 
-class _Names:
+class Names:
     """Finds file names that occur more than once.
 
     Args:
@@ -245,36 +288,58 @@ class _Names:
         self._waiting = array.array("Q")
 
     def add(self, record: Record, folder: str) -> None:
+        """Takes a row."""
         id, image = id_and_image(record.values, folder=folder, line=record.line)
         name = digest(file_name(id, keep=True).casefold())
         uri = 0 if own_id(record.values) else digest(image) | 1
         self._waiting.extend((name, uri, record.line))
-        if len(self._waiting) >= 3 * _NAMES_AT_ONCE:
+        if len(self._waiting) >= 3 * _AT_ONCE:
             self._flush()
 
     def _flush(self) -> None:
-        self._spill.add(np.frombuffer(self._waiting.tobytes(), _NAME))
+        self._spill.add(np.frombuffer(self._waiting.tobytes(), NAME))
         self._waiting = array.array("Q")
 
-    def survey(self, rows: int, shards: list[Shard]) -> Survey:
+    def buckets(self) -> Iterator[NDArray[Any]]:
+        """All of them, records of `NAME`, by the top bits of their keys."""
         self._flush()
-        first_lines: dict[int, int] = {}
-        first_uses: dict[int, int] = {}
-        ambiguous: set[int] = set()
-        for found in self._spill:
-            order = np.argsort(found["key"], kind="stable")
-            names = found["key"][order]
-            same = np.flatnonzero(names[1:] == names[:-1])
-            uris: dict[int, set[int]] = {}
-            # In the order of the lines, so the first seen is the first line.
-            for index in sorted(order[np.unique(np.concatenate([same, same + 1]))].tolist()):
-                name, uri, line = found[index].tolist()
-                first_lines.setdefault(name, line)
-                uris.setdefault(name, set()).add(uri)
-                if uri:
-                    first_uses.setdefault(uri, line)
-            ambiguous.update(name for name, of in uris.items() if len(of - {0}) > 1)
-        return Survey(rows, shards, first_lines, frozenset(ambiguous), first_uses)
+        return iter(self._spill)
+
+    def survey(self, rows: int, shards: list[Shard]) -> Survey:
+        """The survey, with what collides."""
+        return survey_of(rows, shards, map(same_names, self.buckets()))
+
+
+def same_names(found: NDArray[Any]) -> NDArray[Any]:
+    """Of records with a field ``key``, those whose key occurs more than once, in their order."""
+    order = np.argsort(found["key"], kind="stable")
+    names = found["key"][order]
+    same = np.flatnonzero(names[1:] == names[:-1])
+    members: NDArray[Any] = found[np.sort(order[np.unique(np.concatenate([same, same + 1]))])]
+    return members
+
+
+def survey_of(rows: int, shards: list[Shard], same: Iterable[NDArray[Any]]) -> Survey:
+    """The survey.
+
+    Args:
+        rows: How many there are.
+        shards: Where they stand.
+        same: Records of `NAME` whose names occur more than once, all of one name together, in the
+            order of their lines.
+    """
+    first_lines: dict[int, int] = {}
+    first_uses: dict[int, int] = {}
+    ambiguous: set[int] = set()
+    for found in same:
+        uris: dict[int, set[int]] = {}
+        for name, uri, line in found.tolist():
+            first_lines.setdefault(name, line)
+            uris.setdefault(name, set()).add(uri)
+            if uri:
+                first_uses.setdefault(uri, line)
+        ambiguous.update(name for name, of in uris.items() if len(of - {0}) > 1)
+    return Survey(rows, shards, first_lines, frozenset(ambiguous), first_uses)
 
 
 def read_shard(

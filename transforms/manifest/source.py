@@ -155,3 +155,12 @@ class Shard(NamedTuple):
     part: str = ""
     first: int = 1
     version: str = ""
+
+    def of(self, part: str, first: int, version: str) -> Shard:
+        """The shard as one of a manifest of several files."""
+        return self._replace(part=part, first=first, version=version)
+
+    def shifted(self, lines: int, parquet: bool) -> Shard:
+        """The shard of a file before which there are so many lines."""
+        end = self.end + lines if parquet and self.end is not None else self.end
+        return self._replace(line=self.line + lines, end=end)

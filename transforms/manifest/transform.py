@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
 
+from alphabeam.transforms.manifest.parts import parts_of
 from alphabeam.transforms.manifest.shards import Collisions, Survey, read_shard, survey
 from alphabeam.transforms.manifest.source import Manifest, Shard
+from alphabeam.transforms.manifest.spread import (
+    Block,
+    PartSurvey,
+    colliding,
+    merged,
+    survey_part,
+)
 from alphabeam.transforms.rows import Row
 
 __all__ = ["ReadManifest"]
@@ -40,14 +48,13 @@ class ReadManifest(beam.PTransform):
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[Row]:
         """Builds the step."""
-        surveyed = (
-            pbegin
-            | "Manifest" >> beam.Create([None])
-            | "Survey"
-            >> beam.ParDo(_SurveyFn(self._manifest, self._on_survey)).with_outputs(
-                "collisions", main="shards"
-            )
-        )
+        start = pbegin | "Manifest" >> beam.Create([None])
+        if self._redistribute and self._manifest.kind != "glob":
+            surveyed = self._survey_on_all_workers(start)
+        else:
+            surveyed = start | "Survey" >> beam.ParDo(
+                _SurveyFn(self._manifest, self._on_survey)
+            ).with_outputs("collisions", main="shards")
         rows = (
             surveyed.shards
             | "SpreadShards" >> beam.Reshuffle()
@@ -63,6 +70,26 @@ class ReadManifest(beam.PTransform):
         spread = others | "SpreadRows" >> beam.Reshuffle()
         return (inside, spread) | "Together" >> beam.Flatten()
 
+    def _survey_on_all_workers(self, start: beam.PCollection[None]) -> Any:
+        """Each file by itself; names that are the same are found by a shuffle."""
+        found = (
+            start
+            | "Files" >> beam.FlatMap(_files, self._manifest)
+            | "SpreadFiles" >> beam.Reshuffle()
+            | "SurveyFiles"
+            >> beam.ParDo(_SurveyPartFn(self._manifest)).with_outputs("names", main="files")
+        )
+        same = (
+            found.names
+            | "ByName" >> beam.GroupByKey()
+            | "SameNames" >> beam.Map(_same).with_output_types(bytes)
+        )
+        return start | "Survey" >> beam.ParDo(
+            _MergeFn(self._manifest, self._on_survey),
+            beam.pvalue.AsIter(found.files),
+            beam.pvalue.AsIter(same),
+        ).with_outputs("collisions", main="shards")
+
 
 def _is_inside(row: Row, _: int) -> int:
     """0 for a row whose picture is inside a Parquet file, 1 for any other."""
@@ -75,11 +102,44 @@ class _SurveyFn(beam.DoFn):
         self._on_survey = on_survey
 
     def process(self, _: Any) -> Iterator[Any]:
-        result = survey(self._manifest)
-        if self._on_survey is not None:
-            self._on_survey(result)
-        yield beam.pvalue.TaggedOutput("collisions", result.collisions)
-        yield from result.shards
+        yield from _told(survey(self._manifest), self._on_survey)
+
+
+class _MergeFn(beam.DoFn):
+    """The same, of files that were surveyed by themselves."""
+
+    def __init__(self, manifest: Manifest, on_survey: Callable[[Survey], None] | None) -> None:
+        self._manifest = manifest
+        self._on_survey = on_survey
+
+    def process(self, _: Any, files: Iterable[PartSurvey], same: Iterable[bytes]) -> Iterator[Any]:
+        yield from _told(merged(self._manifest, files, same), self._on_survey)
+
+
+def _told(result: Survey, on_survey: Callable[[Survey], None] | None) -> Iterator[Any]:
+    if on_survey is not None:
+        on_survey(result)
+    yield beam.pvalue.TaggedOutput("collisions", result.collisions)
+    yield from result.shards
+
+
+def _files(_: Any, manifest: Manifest) -> Iterator[tuple[int, str]]:
+    """The files of a manifest, by number; an empty name for one that is a file itself."""
+    parts = parts_of(manifest)
+    yield from [(0, "")] if parts == [manifest] else enumerate(part.uri for part in parts)
+
+
+class _SurveyPartFn(beam.DoFn):
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+
+    def process(self, file: tuple[int, str]) -> Iterator[Any]:
+        for one in survey_part(self._manifest, *file):
+            yield one if isinstance(one, PartSurvey) else beam.pvalue.TaggedOutput("names", one)
+
+
+def _same(bucket: tuple[int, Iterable[Block]]) -> bytes:
+    return colliding(bucket[1])
 
 
 class _ReadShardFn(beam.DoFn):

@@ -101,7 +101,7 @@ class Totals:
         self.resubmitted += sum(RESUBMITTED in (some or ()) for some in flags)
         self.renditions_failed += sum(RENDITION_FAILED in (some or ()) for some in flags)
         self._count_doubtful(table)
-        self.lines = checksum(table["line"].to_pylist(), self.lines)
+        self.lines = checksum(table["line"].to_numpy(), self.lines)
 
     def _count_doubtful(self, table: pa.Table) -> None:
         """Counts what a cascade bought, and what it did not."""
