@@ -14,6 +14,9 @@ WORKDIR /source
 COPY . .
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
+# One program, the same for every version of Python.
+FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:20230622_RC00 AS launcher
+
 FROM apache/beam_python${PYTHON}_sdk:${BEAM}
 ARG BEAM
 # fsspec's libraries for the stores: gcs, s3, azure, sftp, http
@@ -24,3 +27,8 @@ RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     wheel="$(echo /wheels/alphabeam-*.whl)" && \
     pip install --no-cache-dir "${wheel}[${EXTRAS}]" "apache-beam==${BEAM}"
 # The base image's entry point starts a worker.
+# Jobs that a Flex template of Dataflow launches are started from this image too.
+COPY --from=launcher /opt/google/dataflow/python_template_launcher \
+    /opt/google/dataflow/python_template_launcher
+COPY pipelines/flex_template.py /opt/alphabeam/launch.py
+ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/opt/alphabeam/launch.py

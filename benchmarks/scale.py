@@ -21,6 +21,7 @@ Whether they run, memory is looked at four times a second, of each process by it
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -36,13 +37,21 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import pyarrow as pa
 from scale_canned import CUTOUT, MASK, CannedBackend
 
 from alphabeam.transforms import lease, storage
+from alphabeam.transforms import rows as rows_module
 from alphabeam.transforms.metadata.commit import finish, tidy
 from alphabeam.transforms.metadata.parts import PART_ROWS, group_name, write_part
-from alphabeam.transforms.metadata.schema import encode_table, table_from_rows
+from alphabeam.transforms.metadata.schema import (
+    SCHEMA,
+    encode_table,
+    rows_from_table,
+    table_from_rows,
+)
 from alphabeam.transforms.output import Output
+from alphabeam.transforms.parameters import PARAMETERS
 from alphabeam.transforms.rows import DONE, Row, now
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -142,26 +151,77 @@ def write_shop(folder: Path, rows: int) -> None:
 
 
 def make_part(folder: Path, numbers: range) -> str:
-    """Makes what a first night would have left of some rows, as one group, and its part."""
-    output, backend, sha256 = Output(str(folder / "out")), CannedBackend(), "0123456789abcdef" * 4
-    rows = []
-    for number in numbers:
-        image = f"{folder}/images/{id_of(number)}.png"
-        row = Row(
-            id=id_of(number), image=image, line=number + 2, source_sha256=sha256,
-            source_version=storage.stat(image).version, source_format="png",
-            source_bytes=len(_PNG), width=1, height=1, status=DONE, cutout_bytes=len(CUTOUT),
-            mask_bytes=len(MASK), cutout_sha256=sha256, mask_sha256=sha256, run_id="made",
-            finished_at=now(), confidence=0.9, coverage=1.0, subject_box=(0, 0, 1, 1),
-            attempts=1, remove_ms=1.0, extra={"title": f"Product {number}"},
-            cutout=f"cutouts/{id_of(number)}.png", mask=f"masks/{id_of(number)}.png",
-        )  # fmt: skip
-        rows.append(backend.fingerprinted(row))
-    uri = output.passing("made", group_name(rows))
-    output.put(uri, encode_table(table_from_rows(rows)))
+    """Makes what a first night would have left of some rows, as one group, and its part.
+
+    By columns: the keys of all rows but the first are made of its own by putting their ids in.
+    """
+    output, first = Output(str(folder / "out")), _made(folder, numbers[0])
+    ids = [id_of(number) for number in numbers]
+    images = [f"{folder}/images/{id}.png" for id in ids]
+    versions = {one: storage.stat(f"{folder}/images/000000/{one}.png").version for one in _LAST}
+    content = _key_text(["content", first.source_sha256])
+    source = _key_text(["@IMAGE", "@VERSION"])
+    new = {
+        "id": ids,
+        "image": images,
+        "line": [number + 2 for number in numbers],
+        "cutout": [f"cutouts/{id}.png" for id in ids],
+        "mask": [f"masks/{id}.png" for id in ids],
+        "source_version": [versions[id[-3:]] for id in ids],
+        "fingerprint": [_sha(content.replace("@ID", id)) for id in ids],
+        "quick_key": [
+            _sha(
+                source.replace("@ID", id)
+                .replace("@IMAGE", image)
+                .replace("@VERSION", versions[id[-3:]])
+            )
+            for id, image in zip(ids, images, strict=True)
+        ],
+        "extra": [[("title", f"Product {number}")] for number in numbers],
+    }
+    same = table_from_rows([first]).take(pa.array([0] * len(ids)))
+    table = pa.Table.from_arrays(
+        [pa.array(new[f.name], f.type) if f.name in new else same[f.name] for f in SCHEMA],
+        schema=SCHEMA,
+    )
+    (again,) = rows_from_table(table.slice(0, 1))
+    if again != first:
+        raise ValueError(f"made {again} instead of {first}")
+    uri = output.passing("made", group_name([first]))
+    output.put(uri, encode_table(table))
     part = write_part(numbers[0] // PART_ROWS, [uri], output=output, run_id="made")
     output.delete([uri])
     return part
+
+
+_LAST = [f"{number:03d}" for number in range(_IN_FOLDER)]
+
+
+def _made(folder: Path, number: int) -> Row:
+    """A row as a first night would have left it."""
+    id, sha256 = id_of(number), "0123456789abcdef" * 4
+    image = f"{folder}/images/{id}.png"
+    row = Row(
+        id=id, image=image, line=number + 2, source_sha256=sha256,
+        source_version=storage.stat(image).version, source_format="png",
+        source_bytes=len(_PNG), width=1, height=1, status=DONE, cutout_bytes=len(CUTOUT),
+        mask_bytes=len(MASK), cutout_sha256=sha256, mask_sha256=sha256, run_id="made",
+        finished_at=now(), confidence=0.5, coverage=1.0, subject_box=[0, 0, 1, 1],
+        attempts=1, remove_ms=1.0, extra={"title": f"Product {number}"},
+        cutout=f"cutouts/{id}.png", mask=f"masks/{id}.png",
+    )  # fmt: skip
+    return CannedBackend().fingerprinted(row)
+
+
+def _key_text(source: list[str | None]) -> str:
+    """What a row's key is the digest of, with @ID in place of its id."""
+    values = tuple(parameter.default for parameter in PARAMETERS)
+    work = rows_module._work("local", "0" * 64, "@ID", values)
+    return f"{rows_module._encode(source)[:-1]},{work}"
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def make_first_night(folder: Path, rows: int) -> None:

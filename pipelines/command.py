@@ -42,6 +42,7 @@ examples:
   run.py sheet OUTPUT --to sheets.pdf            contact sheets, for those who print; sheet --help
   run.py models                                  the models known by name
   run.py presets [NAME]                          what sales channels want of pictures
+  run.py template gs://b/alphabeam.json --image IMAGE   a Flex template for Dataflow
   run.py lint FOLDER --preset amazon-main        whether pictures keep to it; lint --help
 
 exit status:
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "job",
         metavar="JOB.yaml",
-        help="the job file; or 'models', 'presets', 'lint', 'report', 'sheet'",
+        help="the job file; or 'models', 'presets', 'lint', 'report', 'sheet', 'template'",
     )
     parser.add_argument(
         "--set",
@@ -154,6 +155,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return (report_command.report if given[0] == "report" else report_command.sheet)(given[1:])
     if given[:1] == ["presets"]:
         return _print_presets(given[1:])
+    if given[:1] == ["template"]:
+        from alphabeam.pipelines import flex_template
+
+        return flex_template.write(given[1:])
     beam_arguments: list[str] = []
     if "--" in given:
         cut = given.index("--")

@@ -19,6 +19,7 @@ import yaml
 from apache_beam import version
 from apache_beam.portability.api import beam_runner_api_pb2
 
+from alphabeam.pipelines.flex_template import launch
 from alphabeam.transforms import storage
 from tests.conftest import encoded, product, tiny_onnx
 from tests.engines.dataflow_service import Machines, Service, running_service
@@ -353,6 +354,44 @@ def test_a_template_and_a_dry_run(
     assert cloud.run() == 0
     assert "a dry run: the graph was built, and nothing was submitted" in capsys.readouterr().out
     assert not cloud.service.jobs
+
+
+def test_a_flex_template_launches_jobs(
+    cloud: Cloud, own_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the container does it: the graph is written where Dataflow asks for it, and run by it."""
+    here = f"py{sys.version_info.major}.{sys.version_info.minor}-beam{version.__version__}"
+    cloud.fill(4)
+    cloud.write(own_model)
+    job = yaml.safe_load(cloud.job.read_text())
+    job["engine"]["options"] = {"dataflow_endpoint": cloud.service.endpoint, "no_auth": True}
+    job["input"]["manifest"], job["output"]["directory"] = "gs://none/m.csv", "gs://none/out"
+    model = storage.read(str(own_model))
+    cloud.put("own.onnx", model)
+    job["backend"] = {"model": f"{cloud.root}/own.onnx"}
+    cloud.put("jobs/shoes.yaml", yaml.safe_dump(job).encode())
+    given = [
+        "--runner=DataflowRunner", "--project=my-project", "--region=europe-west1",
+        "--job_name=launched", f"--template_location={cloud.root}/graph.json",
+        f"--staging_location={cloud.root}/staging", f"--temp_location={cloud.root}/temp",
+        f"--sdk_container_image=shop/alphabeam:{here}",
+    ]  # fmt: skip
+    ours = [
+        f"--job={cloud.root}/jobs/shoes.yaml", f"--manifest={cloud.root}/manifest.csv",
+        f"--output={cloud.out}", "--workers=2",
+    ]  # fmt: skip
+    assert launch([*given, *ours]) == 0, capsys.readouterr().err
+    assert "was written, and nothing runs" in capsys.readouterr().out
+    assert not cloud.service.jobs
+    graph = json.loads(cloud.read("graph.json"))
+    assert graph["name"] == "launched"
+    assert graph["environment"]["workerPools"][0]["autoscalingSettings"]["maxNumWorkers"] == 2
+    id = cloud.service.create(graph)
+    _until(lambda: cloud.service.states[id] in ("DONE", "FAILED"))
+    assert cloud.summary()["done"] == 4
+    assert cloud.service.staged[id] == []
+    assert launch([*given, f"--job={cloud.root}/jobs/none.yaml"]) == 1
+    assert "none.yaml" in capsys.readouterr().err
 
 
 def test_ctrl_c_leaves_the_job_running(cloud: Cloud, own_model: Path) -> None:

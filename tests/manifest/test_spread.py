@@ -57,7 +57,7 @@ def jsonl(folder: Path) -> Manifest:
             json.dumps({"image": f"{'b' if part == 2 else 'a'}/{n}.jpg"}) + "\n" for n in range(70)
         )
         (folder / f"parts/{part}.jsonl").write_text(text)
-    return Manifest(f"{folder}/parts/")
+    return Manifest(f"{folder}/parts", "jsonl")
 
 
 def parquet(folder: Path) -> Manifest:
