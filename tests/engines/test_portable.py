@@ -114,9 +114,9 @@ def test_the_samples_are_the_same_to_the_bit(shop: Shop, cluster: Cluster) -> No
 
 
 def test_many_rows_with_a_worker_killed_in_the_middle(
-    filled_shop: FillShop, cluster: Cluster
+    filled_shop: FillShop, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shop = filled_shop(200)
+    shop = filled_shop(500)
     assert shop.run() == 0
     here, rows = shop.files("cutouts", "masks"), facts(shop)
     on_cluster(shop, cluster)
@@ -135,14 +135,17 @@ def test_many_rows_with_a_worker_killed_in_the_middle(
 
     assert shop.run() == 0
     summary = json.loads((shop.out / "summary.json").read_text())
-    assert (summary["rows"], summary["done"], summary["failed"]) == (200, 200, 0)
+    assert (summary["rows"], summary["done"], summary["failed"]) == (500, 500, 0)
     assert summary["finished_before"] > 0, "what was finished is not done again"
-    assert summary["metrics"]["rows_done"] + summary["finished_before"] == 200
+    assert summary["metrics"]["rows_done"] + summary["finished_before"] == 500
     assert shop.files("cutouts", "masks") == here
     assert facts(shop) == rows
 
     assert shop.run() == 0
-    assert json.loads((shop.out / "summary.json").read_text())["finished_before"] == 200
+    assert json.loads((shop.out / "summary.json").read_text())["finished_before"] == 500
+    capsys.readouterr()
+    assert shop.run("--status") == 0
+    assert "500 of 500 rows: 500 done" in capsys.readouterr().out, "by Beam's counters"
 
 
 def test_a_budget_holds_for_all_workers_together(tmp_path: Path, cluster: Cluster) -> None:
