@@ -187,8 +187,8 @@ def print_costs(found: list[Measured], row_bytes: int, megabytes: float, credit:
     print(
         f"\nPictures of {megabytes} MB are {megabytes:.1f} TB a million rows; not in the table.\n"
     )
-    for one in PRICES.values():
-        print(f"- ${one.dollars}: {one.of} ({one.source})")
+    for named in PRICES.values():
+        print(f"- ${named.dollars}: {named.of} ({named.source})")
 
 
 def print_billion(row_bytes: int, shard_bytes: int, resume_ms: float) -> None:

@@ -140,7 +140,8 @@ def launch(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(f"--{one.name}", required=not one.optional)
     parser.add_argument("--sdk_container_image")
     options, of_beam = parser.parse_known_args(arguments)
-    settings = [
+    settings = ["engine.wait=false"]  # the container is gone before the job runs
+    settings += [
         f"{one.setting}={json.dumps(value)}"
         for one in _PARAMETERS
         if one.setting and (value := getattr(options, one.name))

@@ -58,8 +58,8 @@ def test_parameters_become_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     given = [f"--job={job}", "--output=gs://a/b c", "--sdk_container_image=i:1", "--region=r"]
     assert flex_template.launch(given) == 3
     assert seen == [
-        job.read_text(), "--quiet", "--set", 'output.directory="gs://a/b c"',
-        "--set", 'engine.image="i:1"', "--", "--region=r",
+        job.read_text(), "--quiet", "--set", "engine.wait=false",
+        "--set", 'output.directory="gs://a/b c"', "--set", 'engine.image="i:1"', "--", "--region=r",
     ]  # fmt: skip
 
 
