@@ -142,7 +142,7 @@ def launch(arguments: Sequence[str] | None = None) -> int:
     options, of_beam = parser.parse_known_args(arguments)
     settings = ["engine.wait=false"]  # the container is gone before the job runs
     settings += [
-        f"{one.setting}={json.dumps(value)}"
+        f"{one.setting}={value if value.isdigit() else json.dumps(value)}"
         for one in _PARAMETERS
         if one.setting and (value := getattr(options, one.name))
     ]

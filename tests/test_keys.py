@@ -28,6 +28,7 @@ from alphabeam.transforms.metadata.keys import (
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.rows import DONE, Row, now
 from alphabeam.transforms.spill import BUCKETS, Spill, bounds
+from tests.conftest import Shop
 
 
 def done(number: int, **values: Any) -> Row:
@@ -243,3 +244,27 @@ def test_records_go_through_a_file_and_come_back_in_order() -> None:
         assert all(low <= int(key) < high for key in bucket["key"][[0, -1]])
         assert (np.diff(bucket["place"].astype(np.int64)) > 0).all(), "as they were added"
     assert np.array_equal(np.sort(np.concatenate(back), order="place"), records)
+
+
+@pytest.mark.slow
+def test_a_part_that_is_damaged_ends_the_job_before_anything_is_forgotten(
+    filled_shop: Callable[..., Shop], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The index does not read the parts, so the damage shows when a row is read back."""
+    shop = filled_shop(4)
+    assert shop.run() == 0
+    (part,) = (shop.out / "metadata").rglob("part-*.parquet")
+    whole = part.read_bytes()
+    part.write_bytes(whole[:4] + bytes(len(whole) - 4))
+    capsys.readouterr()
+    assert shop.run() == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"{part.name}: this file of the ledger is broken; delete it" in line
+    part.write_bytes(whole)
+    assert shop.run() == 0
+    assert json.loads((shop.out / "summary.json").read_text())["finished_before"] == 4
+    (part,) = (shop.out / "metadata").rglob("part-*.parquet")
+    part.unlink()
+    assert shop.run() == 0
+    summary = json.loads((shop.out / "summary.json").read_text())
+    assert (summary["done"], summary["finished_before"]) == (4, 0)

@@ -22,6 +22,7 @@ from alphabeam.transforms.metadata.keys import (
     BY_FINGERPRINT,
     BY_ID,
     BY_QUICK_KEY,
+    BrokenFileError,
     open_keys,
     short_key,
 )
@@ -206,14 +207,20 @@ class FinishedRows:
         file = self._opened.get(number)
         if file is None:
             data = self._output.read(self._files[number])
-            file = pq.ParquetFile(io.BytesIO(data))
+            try:
+                file = pq.ParquetFile(io.BytesIO(data))
+            except pa.ArrowException:
+                raise BrokenFileError(self._files[number]) from None
             _keep(self._opened, number, file, _CACHED_FILES)
         return file
 
     def _group(self, number: int, group: int) -> pa.Table:
         table = self._groups.get((number, group))
         if table is None:
-            table = with_all_columns(self._file(number).read_row_group(group))
+            try:
+                table = with_all_columns(self._file(number).read_row_group(group))
+            except (pa.ArrowException, OSError):  # damaged pages are the latter
+                raise BrokenFileError(self._files[number]) from None
             _keep(self._groups, (number, group), table, _CACHED_GROUPS)
         return table
 

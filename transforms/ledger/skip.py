@@ -18,6 +18,7 @@ from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images.kinds import kind_of
 from alphabeam.transforms.images.source_tags import tags_of
 from alphabeam.transforms.ledger.finished import Finished, FinishedRows, Found
+from alphabeam.transforms.metadata.keys import BrokenFileError
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.pool import Overlap, Stage
 from alphabeam.transforms.rows import DONE, PENDING, Picture, Row
@@ -140,6 +141,8 @@ class LookUp:
             row, found = look_up(
                 row, self.backend, rows, self.finished.output, self.allow, self.read_timeout
             )
+        except BrokenFileError:
+            raise
         except Exception as error:
             return row.failed("read", error), None
         if found is not None and is_wanted(self.backend, found, rows):
@@ -159,6 +162,8 @@ class LookUp:
             return _adopt(whole, row, keys, self.finished.output)
         except _DamagedError:
             return row
+        except BrokenFileError:
+            raise
         except Exception as error:
             return row.failed("read", error)
 
@@ -196,6 +201,8 @@ class _LookUpContent:
                 return picture
             except _DamagedError:
                 return picture
+            except BrokenFileError:
+                raise
             except Exception as error:
                 return Picture(picture.row.failed("read", error), limits=picture.limits)
 

@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.manifest.names import digest
 from alphabeam.transforms.metadata.keys import (
     BY_ID,
     UNFINISHED,
+    BrokenFileError,
     KeyFile,
     Keys,
     keys_of_table,
@@ -65,6 +65,9 @@ def keep_earlier(output: Output, run_id: str, *, keys: Spill, kept: Spill, first
 
     Returns:
         What it keeps and replaces.
+
+    Raises:
+        BrokenFileError: A file with rows that are to be kept is broken.
     """
     old = open_keys(output, without=run_id, skip_broken=True)
     places, gone = _to_keep(old, keys)
@@ -90,9 +93,8 @@ def keep_earlier(output: Output, run_id: str, *, keys: Spill, kept: Spill, first
             rows = pa.array((places[begin:end] & np.uint64(0xFFFF_FFFF)).astype(np.int64))
             try:
                 table = decode_table(data).take(rows)
-            except pa.ArrowException:  # nothing can be kept of a broken file
-                _logger.warning("%s is no Parquet file; nothing of it is kept", storage.redact(uri))
-                continue
+            except pa.ArrowException:  # what is paid for would be forgotten
+                raise BrokenFileError(uri) from None
             waiting.append(table)
             if sum(one.num_rows for one in waiting) >= PART_ROWS:
                 put()

@@ -42,6 +42,7 @@ __all__ = [
     "BY_QUICK_KEY",
     "KEY",
     "UNFINISHED",
+    "BrokenFileError",
     "KeyFile",
     "Keys",
     "keys_of_table",
@@ -70,6 +71,19 @@ class KeyFile(NamedTuple):
     name: str
     size: int
     rows: int
+
+
+class BrokenFileError(ValueError):
+    """A file of the ledger cannot be read; the message is one line that says what to do.
+
+    No row fails for it: what it holds may be paid for.
+    """
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(
+            f"{storage.redact(uri)}: this file of the ledger is broken; delete it, and the images "
+            "in it are done again"
+        )
 
 
 def short_key(text: str | None) -> int:
@@ -201,7 +215,7 @@ def open_keys(output: Output, *, without: str = "", skip_broken: bool = False) -
         skip_broken: Leave a broken file out, with a warning.
 
     Raises:
-        ValueError: A file of the ledger is broken.
+        BrokenFileError: A file of the ledger is broken.
         RowError: The store refuses.
     """
     earlier, committed = output.sizes("ledger/earlier"), output.sizes("metadata")
@@ -240,10 +254,7 @@ def _read(output: Output, files: list[str], number: int, skip_broken: bool) -> _
             if skip_broken:
                 _logger.warning("%s is no Parquet file; nothing of it is kept", storage.redact(uri))
                 continue
-            raise ValueError(
-                f"{storage.redact(uri)}: this file of the ledger is broken; delete it, and "
-                "the images in it are done again"
-            ) from None
+            raise BrokenFileError(uri) from None
         for keys, rows in found:
             for kind in range(3):
                 own = keys[keys["kind"] == kind]
