@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import dataclasses
 import functools
 import hashlib
@@ -24,6 +25,7 @@ from alphabeam.transforms.renditions.names import fields_of, name_of, same_by_te
 from alphabeam.transforms.renditions.presets import load_preset
 from alphabeam.transforms.renditions.settings import Rendition
 from alphabeam.transforms.rows import MadeRendition, Row
+from alphabeam.transforms.spill import Spill
 
 __all__ = ["CHOICE_COLUMN", "MARGIN_COLUMN", "Backgrounds", "Planned", "Renditions", "collisions"]
 
@@ -211,16 +213,26 @@ def collisions(rows: Iterable[Row], renditions: Renditions) -> frozenset[int]:
     """
     if not same_by_template(renditions.renditions):
         return frozenset()
-    seen: set[int] = set()
     twice: set[int] = set()
-    for row in rows:
-        try:
-            names = {digest(one.name.casefold()) for one in renditions.plan(row)}
-        except RowError:  # it fails by itself
-            continue
-        twice |= names & seen
-        seen |= names
+    waiting = array.array("Q")
+    with Spill(_NAME) as spill:
+        for row in rows:
+            try:
+                waiting.extend({digest(one.name.casefold()) for one in renditions.plan(row)})
+            except RowError:  # it fails by itself
+                continue
+            if len(waiting) >= _AT_ONCE:
+                spill.add(np.frombuffer(waiting.tobytes(), _NAME))
+                del waiting[:]
+        spill.add(np.frombuffer(waiting.tobytes(), _NAME))
+        for found in spill:
+            names = np.sort(found["key"])
+            twice.update(names[1:][names[1:] == names[:-1]].tolist())
     return frozenset(twice)
+
+
+_NAME = np.dtype([("key", "<u8")])
+_AT_ONCE = 8192
 
 
 class Backgrounds:
