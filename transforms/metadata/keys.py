@@ -133,6 +133,7 @@ class _Sorted:
         self._pieces = pieces
         self._shift = 64 - (len(pieces) - 1).bit_length()
         self._starts = starts
+        self._first = [] if starts is None else starts.tolist()
 
     def __len__(self) -> int:
         return sum(len(keys) for keys, _ in self._pieces)
@@ -143,7 +144,11 @@ class _Sorted:
         # NumPy's own search lets another thread in each time, and then waits for its turn.
         at = bisect.bisect_right(keys, key) - 1
         while at >= 0 and keys[at] == key:
-            yield int(self._placed(places[at : at + 1])[0])
+            place = int(places[at])
+            if self._first:
+                file = bisect.bisect_right(self._first, place) - 1
+                place = file << 32 | place - self._first[file]
+            yield place
             at -= 1
 
     def between(self, low: int, high: int) -> tuple[NDArray[Any], NDArray[Any]]:
