@@ -406,6 +406,12 @@ def test_streaming(store: servers.Store, folder: str) -> None:
     with storage.open_input(uri, options=store.options) as file:
         read = list(csv.DictReader(io.TextIOWrapper(file, "utf-8", newline="")))
     assert len(read) == 20_000 and read[-1] == {"image": "photos/19999.jpg", "id": "19999"}
+    mapped = storage.read_mapped(uri, options=store.options)
+    assert bytes(mapped) == rows.encode()
+    (entry,) = storage.entries(uri, options=store.options)
+    assert (entry.uri.rpartition("/")[2], entry.size) == (uri.rpartition("/")[2], len(rows))
+    storage.delete([uri], options=store.options)
+    assert bytes(mapped[:9]) == b"image,id\n", "what is mapped stays"
 
 
 def test_globbing(store: servers.Store, folder: str) -> None:

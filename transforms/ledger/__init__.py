@@ -2,10 +2,11 @@
 
 A finished row is in a small Parquet group under ``ledger/rows/`` while its run is under way,
 in ``metadata/`` once the run is whole, and in ``ledger/earlier/`` when a later run's manifest has
-it no more (`alphabeam.transforms.metadata`). ``SkipFinished`` looks rows up in all of them by
-fingerprint (`skip`), and hands on those it finds as they were finished (`finished`); everything
-else stays pending. In a job, ``PassFinished`` does so for many rows at a time (`passing`). A row
-that failed is not finished. A task of the API is under ``ledger/tasks/`` (`submissions`).
+it no more (`alphabeam.transforms.metadata`); ``ledger/keys/`` says where each is. ``SkipFinished``
+looks rows up in all of them by fingerprint (`skip`), and hands on those it finds as they were
+finished (`finished`); everything else stays pending. In a job, ``PassFinished`` does so for many
+rows at a time (`passing`). A row that failed is not finished. A task of the API is under
+``ledger/tasks/`` (`submissions`).
 """
 
 from alphabeam.transforms.ledger.finished import Finished, FinishedRows

@@ -1,7 +1,8 @@
 """``ReadManifest``: rows from a CSV, TSV, JSONL, Parquet, list or glob, on any fsspec store.
 
 A manifest is read twice, both times as a stream. The first pass, `survey`, counts the rows, marks
-where shards begin, and finds ids that occur more than once; it keeps 24 bytes a row. The second,
+where shards begin, and finds ids that occur more than once; it keeps 24 bytes a row, on disk where
+there are many. On other machines each file is surveyed by itself (`spread`). The second pass,
 `read_shard`, makes the rows, on as many workers as there are shards. So a manifest of ten million
 rows is never held in memory whole, and an id that collides is known before anything is written.
 
