@@ -329,12 +329,33 @@ def _complaint(error: Any, positions: _Positions) -> str:
             pass  # nothing of the text is quoted
         elif location in _SECRETS:
             message = "give a reference such as ${env:PICPIK_PRIVATE_KEY}, never the key itself"
+        elif _is_no_such_text(error) and (meaning := _meaning(full)):
+            message = f"{error['input']!r} does not fit: {meaning}"
         elif not isinstance(error["input"], (dict, list)):
             message += f", got {error['input']!r}"
     return f"{positions.of(location)}: {_dotted(location)}: {message}"
 
 
+def _is_no_such_text(error: Any) -> bool:
+    """Whether a text does not match its pattern, or a number stands where a text belongs."""
+    number = error["type"] == "string_type" and isinstance(error["input"], (int, float))
+    return number or error["type"] == "string_pattern_mismatch"
+
+
+def _meaning(location: _Location) -> str:
+    """What a setting means, which says it better than its regular expression; or nothing."""
+    field = getattr(_model_at(location[:-1]), "model_fields", {}).get(str(location[-1]))
+    said = " ".join((field.description or "").split()) if field else ""
+    return said[:1].lower() + said[1:].rstrip(".")
+
+
 def _keys(location: _Location) -> list[str]:
+    """The settings that a section has."""
+    return list(getattr(_model_at(location), "model_fields", ()))
+
+
+def _model_at(location: _Location) -> Any:
+    """The type of what stands at a place of the job file; None where nothing is known of it."""
     model: Any = Job
     for part in location:
         if isinstance(model, dict):
@@ -347,8 +368,8 @@ def _keys(location: _Location) -> list[str]:
             field = model.model_fields.get(str(part))
             model = field.annotation if field else None
         if model is None or model in (str, int):
-            return []
-    return list(getattr(model, "model_fields", ()))
+            return None
+    return model
 
 
 def _resolve_paths(job: Job, name: str, positions: _Positions, given: dict[_Location, str]) -> Job:

@@ -158,7 +158,7 @@ def test_every_bound(key: str, value: Any, good: bool) -> None:
         (["input.manifest="], "input should be a valid string, got None"),
         (["input=5"], "input: input should be"),
         (["mating.erode_size=5"], "--set mating.erode_size: mating: extra inputs are"),
-        (["backend.model_sha256=abc"], "string should match pattern"),
+        (["backend.model_sha256=abc"], "'abc' does not fit: what the model file must hash to, in h"),
         (["output.directory=''"], "at least 1 character"),
     ],
 )  # fmt: skip
@@ -397,8 +397,8 @@ def test_a_cascade_has_the_settings_of_both(tmp_path: Path, monkeypatch: Any) ->
     [
         ("  below: 85\n", ":7:3: backend.below: input should be less than or equal to 1, got 85"),
         ("  flags: [low]\n", ":7:11: backend.flags.0: input should be 'empty', 'nearly_empty', "),
-        ("  at_most: 10\n", ":7:3: backend.at_most: input should be a valid string, got 10"),
-        ("  at_most: '200%'\n", ":7:3: backend.at_most: string should match pattern"),
+        ("  at_most: 10\n", ":7:3: backend.at_most: 10 does not fit: most tasks to submit in "),
+        ("  at_most: '200%'\n", "rows, such as `10%`; beside `picpik.max_tasks`"),
         ("  max_tasks: 5\n", "backend.max_tasks: extra inputs are not permitted (known here: "),
         (
             "  picpik:\n    max_task: 5\n",
