@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from alphabeam.transforms.matting import MattingCore
 from alphabeam.transforms.matting.foreground import straight_alpha
 
-__all__ = ["KINDS", "Outcome", "Scene", "judge", "main"]
+__all__ = ["KINDS", "Outcome", "Scene", "cutout_of", "judge", "main"]
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 SIDE = 900
@@ -94,17 +94,20 @@ def judge(scene: Scene, alpha: Image, flags: tuple[str, ...]) -> Outcome:
 
 def _cutouts() -> list[Image]:
     """The samples' products: uint8 RGBA, cut to their boxes."""
-    found = []
-    for truth in sorted((SAMPLES / "truth").glob("*.png")):
-        (picture,) = (SAMPLES / "images").glob(f"{truth.stem}.*")
-        alpha = _read(truth, cv2.IMREAD_GRAYSCALE)
-        rgb = cv2.cvtColor(_read(picture, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-        x, y, w, h = cv2.boundingRect((alpha > 12).view(np.uint8))
-        if x == 0 or y == 0 or x + w == alpha.shape[1] or y + h == alpha.shape[0]:
-            continue  # the frame cuts it
-        rgba = straight_alpha(np.asarray(rgb, np.uint8), alpha)
-        found.append(np.ascontiguousarray(rgba[y : y + h, x : x + w]))
-    return found
+    names = [truth.stem for truth in sorted((SAMPLES / "truth").glob("*.png"))]
+    return [rgba for name in names if (rgba := cutout_of(name)) is not None]
+
+
+def cutout_of(name: str) -> Image | None:
+    """A sample's product: uint8 RGBA, cut to its box; None if the frame cuts it."""
+    (picture,) = (SAMPLES / "images").glob(f"{name}.*")
+    alpha = _read(SAMPLES / "truth" / f"{name}.png", cv2.IMREAD_GRAYSCALE)
+    rgb = cv2.cvtColor(_read(picture, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    x, y, w, h = cv2.boundingRect((alpha > 12).view(np.uint8))
+    if x == 0 or y == 0 or x + w == alpha.shape[1] or y + h == alpha.shape[0]:
+        return None
+    rgba = straight_alpha(np.asarray(rgb, np.uint8), alpha)
+    return np.ascontiguousarray(rgba[y : y + h, x : x + w])
 
 
 def _read(path: Path, flags: int) -> Image:

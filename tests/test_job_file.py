@@ -158,7 +158,7 @@ def test_every_bound(key: str, value: Any, good: bool) -> None:
         (["input.manifest="], "input should be a valid string, got None"),
         (["input=5"], "input: input should be"),
         (["mating.erode_size=5"], "--set mating.erode_size: mating: extra inputs are"),
-        (["backend.model_sha256=abc"], "'abc' does not fit: what the model file must hash to, in h"),
+        (["backend.model_sha256=abc"], "'abc' does not fit: what the model file must hash to"),
         (["output.directory=''"], "at least 1 character"),
     ],
 )  # fmt: skip

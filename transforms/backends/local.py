@@ -74,7 +74,7 @@ class LocalBackend(LocalSettings):
             device=self.device,
             options=self.storage_options,
         )
-        return MattingCore(network)
+        return MattingCore(network, quality=self.quality)
 
     def fingerprinted(self, row: Row) -> Row:
         """The row with the fingerprint that its result by this backend has."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from alphabeam.transforms.matting.quality import Quality
 from alphabeam.transforms.matting.session import Device
 from alphabeam.transforms.settings import setting
 
@@ -30,6 +31,11 @@ class LocalSettings:
     device: Device = setting(
         "auto",
         "Where networks run; `auto` is a GPU where ONNX Runtime was built for one, else the CPU.",
+    )
+    quality: Quality = setting(
+        "fast",
+        "`thorough` looks at each picture twice more, for a surer confidence: two more runs of the "
+        "network, the same cutout. Rows that are finished keep theirs.",
     )
     preprocessing: Mapping[str, Any] | None = setting(
         None,
@@ -128,7 +134,7 @@ class CascadeSettings:
     """Settings of the cascade: which local results are bought from the API instead."""
 
     below: float = setting(
-        0.85, "A local result whose confidence is lower is doubtful.", low=0, high=1
+        0.6, "A local result whose confidence is lower is doubtful.", low=0, high=1
     )
     flags: tuple[Doubt, ...] = setting(
         ("empty", "part_removed", "component_dropped"),

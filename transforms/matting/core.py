@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.alpha import refine_alpha
 from alphabeam.transforms.matting.box import BoxOutsideError, clip_box, keep_inside
+from alphabeam.transforms.matting.calibration import Calibration, calibration_of
 from alphabeam.transforms.matting.coarse import CoarseAlpha, coarse_alpha
 from alphabeam.transforms.matting.components import drop_stray_components
+from alphabeam.transforms.matting.evidence import Evidence, Looks, evidence_of, second_looks
 from alphabeam.transforms.matting.foreground import straight_alpha
 from alphabeam.transforms.matting.frame import seems_to_fill_the_frame
 from alphabeam.transforms.matting.network import Predictor, load_model
@@ -23,8 +25,11 @@ from alphabeam.transforms.matting.own_alpha import (
     without_needless_alpha,
 )
 from alphabeam.transforms.matting.quality import (
+    CONFIDENT,
     FLAGS,
+    QUALITIES,
     Findings,
+    Quality,
     confidence,
     flags,
     removed_share,
@@ -57,8 +62,12 @@ class Matte:
         subject_box: Left, top, right, bottom in pixels of all that is visible, right and bottom
             exclusive; None if nothing is.
         coverage: Mean alpha, 0..1.
-        confidence: How decided the network is, 0..1.
+        confidence: How likely it is that the result is right, 0..1, if the network is calibrated;
+            otherwise how decided it is.
         flags: What a person should check: some of :data:`FLAGS`, in that order.
+        evidence: What the confidence is made of; None where the network is not calibrated, where
+            nothing is visible, or where the picture came cut out.
+        looks: More of it, of ``quality="thorough"``.
     """
 
     alpha: NDArray[np.uint8]
@@ -67,6 +76,8 @@ class Matte:
     coverage: float
     confidence: float
     flags: tuple[str, ...]
+    evidence: Evidence | None = None
+    looks: Looks | None = None
 
 
 class MattingCore:
@@ -80,6 +91,10 @@ class MattingCore:
         threads: Threads within one inference.
         device: Where a model runs that is given by name or path, one of `session.DEVICES`; that of
             an object is its own, if it has one. The refiner runs there too.
+        quality: ``thorough`` looks at each picture twice more, mirrored and from farther away, for
+            a surer confidence; the result is the same.
+        calibration: What makes a confidence of the evidence; None for the one beside the model's
+            file, if there is one.
 
     Attributes:
         network: The network.
@@ -88,6 +103,7 @@ class MattingCore:
 
     Raises:
         ModelError: The model cannot be loaded; see :func:`load_model`.
+        ValueError: ``quality`` is neither ``fast`` nor ``thorough``.
     """
 
     def __init__(
@@ -97,7 +113,11 @@ class MattingCore:
         sha256: str | None = None,
         threads: int = 1,
         device: str = "cpu",
+        quality: Quality = "fast",
+        calibration: Calibration | None = None,
     ) -> None:
+        if quality not in QUALITIES:
+            raise ValueError(f"quality: {quality!r} is not one of {', '.join(QUALITIES)}")
         self.network: Predictor = (
             load_model(model, sha256=sha256, threads=threads, device=device)
             if isinstance(model, (str, os.PathLike))
@@ -106,6 +126,8 @@ class MattingCore:
         self._refiner = Refiner(device=getattr(self.network, "device", device))
         self.model_name: str = getattr(self.network, "name", type(self.network).__name__)
         self.model_sha256: str = getattr(self.network, "sha256", "")
+        self._quality = quality
+        self._calibration = calibration or calibration_of(self.network)
 
     def remove(self, image: NDArray[np.uint8], params: MattingParameters | None = None) -> Matte:
         """Removes the background of one image.
@@ -141,17 +163,30 @@ class MattingCore:
             # Where the input is translucent, its colours are the foreground's already.
             translucent = (own_alpha < 255) & (alpha > 0)
             rgba[translucent, :3] = image[translucent, :3]
-        certainty = confidence(coarse.alpha)
         fills = seems_to_fill_the_frame(rgb, alpha)
-        if fills and not alpha.any():
-            certainty = 0.0
-        removed = removed_share(alpha, coarse)
-        found = flags(alpha, certainty, Findings(dropped, removed, coarse.mirrored, fills))
+        certainty, evidence, looks = self._confidence(rgb, alpha, coarse, fills=fills)
+        findings = Findings(dropped, removed_share(alpha, coarse), coarse.mirrored, fills)
+        low = CONFIDENT if self._calibration is None else self._calibration.low
+        found = flags(alpha, certainty, findings, low)
         if params.keep_shadow:
             shadow = _limit(find_shadow(rgb, alpha), box, own_alpha)
             alpha, rgba = add_shadow(alpha, rgba, shadow)
         coverage = float(cv2.mean(alpha)[0]) / 255
-        return Matte(alpha, rgba, subject_box(alpha), coverage, certainty, found)
+        return Matte(alpha, rgba, subject_box(alpha), coverage, certainty, found, evidence, looks)
+
+    def _confidence(
+        self, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], coarse: CoarseAlpha, *, fills: bool
+    ) -> tuple[float, Evidence | None, Looks | None]:
+        """The confidence, and what it is made of."""
+        if self._calibration is None:
+            decided = confidence(coarse.alpha)
+            return (0.0 if fills and not alpha.any() else decided), None, None
+        if not (alpha > 127).any():  # a picture of nothing has no right result
+            return 0.0, None, None
+        evidence = evidence_of(rgb, alpha, coarse)
+        thorough = self._quality == "thorough"
+        looks = second_looks(self.network, rgb, coarse) if thorough else None
+        return self._calibration.confidence(evidence, looks), evidence, looks
 
     def _alpha(
         self,

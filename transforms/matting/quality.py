@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import cv2
 import numpy as np
@@ -12,7 +12,22 @@ from alphabeam.transforms.matting.coarse import CoarseAlpha
 from alphabeam.transforms.matting.components import max_pool
 from alphabeam.transforms.pixels import subject_box
 
-__all__ = ["FLAGS", "Findings", "confidence", "flags", "removed_share"]
+__all__ = [
+    "CONFIDENT",
+    "FLAGS",
+    "QUALITIES",
+    "Findings",
+    "Quality",
+    "confidence",
+    "flags",
+    "removed_share",
+]
+
+Quality = Literal["fast", "thorough"]
+QUALITIES: tuple[str, ...] = get_args(Quality)
+
+CONFIDENT = 0.8
+"""A network without a calibration is doubtful below it; see `calibration` for the others."""
 
 FLAGS = (
     "empty",  # no pixel is visible: the network sees no subject
@@ -23,7 +38,7 @@ FLAGS = (
     "part_removed",  # over 0.25 % of the subject, of which the network is sure, is clear
     "reflection_removed",  # a mirror image below the product was taken away
     "fills_frame",  # perhaps the product fills the frame: all texture and no subject, or lettering
-    "low_confidence",  # the confidence is under 0.8
+    "low_confidence",  # the confidence is under what the calibration says, without one under 0.8
     "very_soft",  # over 35 % of the visible pixels are neither clear nor solid
     "tiny_subject",  # the subject's box is under 1 % of the image
     "own_alpha",  # the alpha is the picture's own: nobody decided anything
@@ -36,7 +51,6 @@ _SECOND = 0.05
 _DROPPED = 0.005
 _REMOVED = 0.0025
 _SURE, _CLEAR = 0.78, 56  # of the network's alpha (0..1) above, of the result (0..255) below
-_CONFIDENT = 0.8
 _SOFT = 0.35
 _TINY = 0.01
 
@@ -45,7 +59,7 @@ _PIXELS = 1 << 19  # components are counted at this size at most, for speed
 
 
 def confidence(coarse: NDArray[np.float32]) -> float:
-    """How decided the network is.
+    """How decided the network is; the confidence where there is no calibration.
 
     With p the network's alpha: the mean of |2p - 1| weighted by p where it sees a subject, so that
     a solid subject gives nearly 1 and a grey area nearly 0; 1 - 2 max(p) where it sees none.
@@ -102,14 +116,18 @@ def removed_share(alpha: NDArray[np.uint8], coarse: CoarseAlpha) -> float:
 
 
 def flags(
-    alpha: NDArray[np.uint8], confidence: float, findings: Findings | None = None
+    alpha: NDArray[np.uint8],
+    confidence: float,
+    findings: Findings | None = None,
+    low: float = CONFIDENT,
 ) -> tuple[str, ...]:
     """The flags of a result.
 
     Args:
         alpha: uint8 HxW.
-        confidence: The network's confidence, 0..1.
+        confidence: The confidence in it, 0..1.
         findings: What else is known of it; None for nothing.
+        low: The confidence under which it is flagged.
 
     Returns:
         Some of :data:`FLAGS`, in that order. An empty result has ``empty``, possibly
@@ -117,10 +135,10 @@ def flags(
     """
     findings = findings or Findings()
     box = subject_box(alpha)
-    low = ("low_confidence",) if confidence < _CONFIDENT else ()
+    doubtful = ("low_confidence",) if confidence < low else ()
     fills = ("fills_frame",) if findings.fills_frame else ()
     if box is None:
-        return ("empty", *fills, *low)
+        return ("empty", *fills, *doubtful)
     height, width = alpha.shape
     found: list[str] = []
     if cv2.mean(alpha)[0] < 255 * _NEARLY_EMPTY:
@@ -136,7 +154,7 @@ def flags(
         found.append("part_removed")
     if findings.mirrored:
         found.append("reflection_removed")
-    found.extend((*fills, *low))
+    found.extend((*fills, *doubtful))
     visible = cv2.countNonZero((alpha > _VISIBLE).view(np.uint8))
     solid = cv2.countNonZero((alpha > _SOLID).view(np.uint8))
     if visible - solid > _SOFT * max(visible, 1):
