@@ -155,7 +155,11 @@ class Output:
 
     def earlier(self, run_id: str, number: int) -> str:
         """Finished rows, carried over by a run whose manifest does not have them."""
-        return self.uri(f"ledger/earlier/{run_id}-{number:05d}.parquet")
+        return f"{self.earlier_of(run_id)}{number:05d}.parquet"
+
+    def earlier_of(self, run_id: str) -> str:
+        """What the URIs of all rows that a run has carried over begin with."""
+        return self.uri(f"ledger/earlier/{run_id}-")
 
     def keys(self, run_id: str, name: str) -> str:
         """A piece of the index of all rows that are finished once a run is whole."""

@@ -133,7 +133,7 @@ def _to_keep(old: Keys, keys: Spill) -> tuple[NDArray[np.uint64], NDArray[np.boo
 
 def _replaced(output: Output, run_id: str) -> list[str]:
     """What a run replaces: all groups, metadata and kept rows but its own."""
-    mine = output.earlier(run_id, 0).removesuffix("00000.parquet")
+    mine = output.earlier_of(run_id)
     files = (
         output.group_files(),
         output.committed_files(),

@@ -225,7 +225,7 @@ def open_keys(output: Output, *, without: str = "", skip_broken: bool = False) -
     """
     earlier, committed = output.sizes("ledger/earlier"), output.sizes("metadata")
     if without:
-        own = output.earlier(without, 0).removesuffix("00000.parquet")
+        own = output.earlier_of(without)
         earlier = {uri: size for uri, size in earlier.items() if not uri.startswith(own)}
     runs = {uri.rpartition("/")[0] for uri in committed if uri.endswith("/_SUCCESS")}
     runs.discard(output.metadata(without) if without else "")
