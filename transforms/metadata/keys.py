@@ -55,7 +55,7 @@ _logger = logging.getLogger(__name__)
 
 BY_ID, BY_QUICK_KEY, BY_FINGERPRINT = range(3)
 UNFINISHED = 3  # the id of a row that is not done; a commit wants to know it, the index has it not
-# Place: the how many-eth row it is, of all files in a row.
+# Place: the number of the row, counted over all files.
 KEY = np.dtype([("key", "<u8"), ("place", "<u4"), ("kind", "u1")])
 
 _VERSION = 1
