@@ -30,5 +30,5 @@ RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
 # Jobs that a Flex template of Dataflow launches are started from this image too.
 COPY --from=launcher /opt/google/dataflow/python_template_launcher \
     /opt/google/dataflow/python_template_launcher
-COPY pipelines/flex_template.py /opt/alphabeam/launch.py
+COPY pipelines/flex_launch.py /opt/alphabeam/launch.py
 ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/opt/alphabeam/launch.py

@@ -236,8 +236,13 @@ def _point(across: float, up: float) -> tuple[int, int]:
     return round(_MARGIN + across * _SIDE), round(_MARGIN + (1 - up) * _SIDE)
 
 
+def _curve(picture: Image, across: Vector, up: Vector) -> None:
+    line = np.array([_point(x, y) for x, y in zip(across, up, strict=True)], np.int32)
+    cv2.polylines(picture, [line], False, _BLUE, 2, cv2.LINE_AA)
+
+
 def draw(results: dict[str, Any], scores: Vector, right: Mask, folder: pathlib.Path) -> None:
-    """Draws the reliability diagram and the review curve of ``fast``, as one PNG."""
+    """Draws reliability diagram, ROC curve and review curve of ``fast``, side by side in a PNG."""
     reliability = _axes("confidence", "share that is right")
     cv2.line(reliability, _point(0, 0), _point(1, 1), _GREY, 1, cv2.LINE_AA)
     points = [(row[3], row[4], row[2]) for row in results["ways"]["fast"]["reliability"]]
@@ -246,18 +251,23 @@ def draw(results: dict[str, Any], scores: Vector, right: Mask, folder: pathlib.P
     for across, up, count in points:
         cv2.circle(reliability, _point(across, up), 4, _BLUE, -1, cv2.LINE_AA)
         _say(reliability, str(count), (_point(across, up)[0] + 6, _point(across, up)[1] + 14))
+    order = np.argsort(scores, kind="stable")
+    found, alarms = (
+        np.concatenate([[0], np.cumsum(which[order])]) / max(int(which.sum()), 1)
+        for which in (~right, right)
+    )
+    roc = _axes("share of the right ones flagged", "share of the wrong ones found")
+    cv2.line(roc, _point(0, 0), _point(1, 1), _GREY, 1, cv2.LINE_AA)
+    _curve(roc, alarms, found)
+    _say(roc, f"AUROC {results['ways']['fast']['auroc']:.3f}", _point(0.5, 0.1))
     review = _axes(
         "share of the results reviewed, the lowest first", "share of the wrong ones found"
     )
-    order = np.argsort(scores, kind="stable")
-    found = np.concatenate([[0], np.cumsum(~right[order])]) / max(int((~right).sum()), 1)
-    steps = np.linspace(0, 1, len(found))
-    line = np.array([_point(x, y) for x, y in zip(steps, found, strict=True)], np.int32)
-    cv2.polylines(review, [line], False, _BLUE, 2, cv2.LINE_AA)
+    _curve(review, np.linspace(0, 1, len(found)), found)
     share = 1.5 * (~right).mean()
     cv2.line(review, _point(share, 0), _point(share, 1), _ORANGE, 1, cv2.LINE_AA)
     _say(review, "1.5 x as many as are wrong", (_point(share, 0)[0] + 6, _SIDE), _ORANGE)
-    cv2.imwrite(str(folder / "quality-curves.png"), np.hstack([reliability, review]))
+    cv2.imwrite(str(folder / "quality-curves.png"), np.hstack([reliability, roc, review]))
 
 
 def draw_examples(cells: Sequence[tuple[_Scene, Image, str]], target: pathlib.Path) -> None:

@@ -1,18 +1,15 @@
-"""A Flex template of Dataflow: `run.py template` writes it, and its image starts jobs with it.
+"""A Flex template of Dataflow: `run.py template` writes it.
 
 The template is one JSON file that names an image and the parameters that it takes. Dataflow starts
-a container of that image for each launch. Its program is this module, which reads the job file from
-a store, builds the job and hands it to Dataflow. So who starts jobs needs no Python, and a
-scheduler can do it.
+a container of that image for each launch, whose program is `alphabeam.pipelines.flex_launch`. So
+who starts jobs needs no Python, and a scheduler can do it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
@@ -21,10 +18,10 @@ from alphabeam.transforms import storage
 from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.redaction import redact
 
-__all__ = ["launch", "specification", "write"]
+__all__ = ["PARAMETERS", "Parameter", "specification", "write"]
 
 
-class _Parameter(NamedTuple):
+class Parameter(NamedTuple):
     """What a launch may say."""
 
     name: str
@@ -36,8 +33,8 @@ class _Parameter(NamedTuple):
 
 
 _ANY_URI = r"^[a-z][a-z0-9+.-]*://\S+$"
-_PARAMETERS = (
-    _Parameter(
+PARAMETERS = (
+    Parameter(
         "job",
         "Job file",
         "URI of the job file, such as gs://my-bucket/jobs/shoes.yaml. It has engine.kind: dataflow "
@@ -45,21 +42,21 @@ _PARAMETERS = (
         _ANY_URI,
         optional=False,
     ),
-    _Parameter(
+    Parameter(
         "manifest",
         "Manifest",
         "URI of the manifest, in place of the job file's input.manifest.",
         _ANY_URI,
         "input.manifest",
     ),
-    _Parameter(
+    Parameter(
         "output",
         "Output folder",
         "URI of the output's folder, in place of the job file's output.directory.",
         _ANY_URI,
         "output.directory",
     ),
-    _Parameter(
+    Parameter(
         "workers",
         "Most VMs",
         "Most VMs at one time, in place of the job file's engine.workers.",
@@ -92,7 +89,7 @@ def specification(image: str) -> dict[str, Any]:
                     "isOptional": one.optional,
                     "paramType": "TEXT",
                 }
-                for one in _PARAMETERS
+                for one in PARAMETERS
             ],
         },
         "defaultEnvironment": {"sdkContainerImage": image},
@@ -122,44 +119,3 @@ def write(arguments: Sequence[str]) -> int:
         return 1
     print(f"template: {options.to}")
     return 0
-
-
-def launch(arguments: Sequence[str] | None = None) -> int:
-    """Runs a launch: what Dataflow starts in a container of the image.
-
-    Args:
-        arguments: The parameters, and options of Dataflow's own, as ``--name=value``.
-
-    Returns:
-        The exit status, as of ``run.py``.
-    """
-    from alphabeam.pipelines.command import main
-
-    parser = argparse.ArgumentParser(prog="flex_template", allow_abbrev=False)
-    for one in _PARAMETERS:
-        parser.add_argument(f"--{one.name}", required=not one.optional)
-    parser.add_argument("--sdk_container_image")
-    options, of_beam = parser.parse_known_args(arguments)
-    settings = ["engine.wait=false"]  # the container is gone before the job runs
-    settings += [
-        f"{one.setting}={value if value.isdigit() else json.dumps(value)}"
-        for one in _PARAMETERS
-        if one.setting and (value := getattr(options, one.name))
-    ]
-    if options.sdk_container_image:
-        settings.append(f"engine.image={json.dumps(options.sdk_container_image)}")
-    with tempfile.TemporaryDirectory(prefix="alphabeam-") as folder:
-        path = os.path.join(folder, options.job.rstrip("/").rpartition("/")[2])
-        try:
-            data = storage.read(options.job, max_bytes=1_000_000)
-        except RowError as error:
-            print(f"job: {redact(error.message)}", file=sys.stderr)
-            return 1
-        with open(path, "wb") as file:
-            file.write(data)
-        given = [part for one in settings for part in ("--set", one)]
-        return main([path, "--quiet", *given, "--", *of_beam])
-
-
-if __name__ == "__main__":
-    sys.exit(launch())

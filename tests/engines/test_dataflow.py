@@ -19,7 +19,7 @@ import yaml
 from apache_beam import version
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from alphabeam.pipelines.flex_template import launch
+from alphabeam.pipelines.flex_launch import launch
 from alphabeam.transforms import storage
 from tests.conftest import encoded, product, tiny_onnx
 from tests.engines.dataflow_service import Machines, Service, running_service

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from alphabeam.pipelines import flex_template
+from alphabeam.pipelines import flex_launch, flex_template
 from alphabeam.pipelines.command import main
 
 ROOT = Path(__file__).parents[2]
@@ -54,17 +54,17 @@ def test_parameters_become_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert Path(arguments[0]).name == "shoes.yaml", "the job is called after its file"
         return 3
 
-    monkeypatch.setattr("alphabeam.pipelines.command.main", run)
+    monkeypatch.setattr("alphabeam.pipelines.flex_launch.main", run)
     given = [f"--job={job}", "--output=gs://a/b c", "--sdk_container_image=i:1", "--region=r"]
-    assert flex_template.launch(given) == 3
+    assert flex_launch.launch(given) == 3
     assert seen == [
         job.read_text(), "--quiet", "--set", "engine.wait=false",
         "--set", 'output.directory="gs://a/b c"', "--set", 'engine.image="i:1"', "--", "--region=r",
     ]  # fmt: skip
 
 
-def test_the_image_starts_this_module() -> None:
+def test_the_image_starts_the_launch() -> None:
     text = (ROOT / "Dockerfile").read_text()
     (program,) = re.findall(r"^ENV FLEX_TEMPLATE_PYTHON_PY_FILE=(\S+)$", text, re.MULTILINE)
     (copied,) = re.findall(rf"^COPY (\S+) {program}$", text, re.MULTILINE)
-    assert (ROOT / copied).resolve() == Path(flex_template.__file__).resolve()
+    assert (ROOT / copied).resolve() == Path(flex_launch.__file__).resolve()
