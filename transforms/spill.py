@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import tempfile
 from collections.abc import Iterator
 from types import TracebackType
@@ -10,16 +11,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BUCKETS", "Spill", "bounds"]
+__all__ = ["BUCKETS", "Spill", "bounds", "repeated"]
 
 _BITS = 8
 BUCKETS = 1 << _BITS
 _CHUNK = 1 << 15  # bytes of a bucket that wait in memory
+_AT_ONCE = 8192  # records that `append` collects
 
 
 def bounds(bucket: int) -> tuple[int, int]:
     """The least key of a bucket, and the one past its greatest."""
     return bucket << (64 - _BITS), (bucket + 1) << (64 - _BITS)
+
+
+def repeated(records: NDArray[Any]) -> NDArray[Any]:
+    """Of records with a field ``key``, those whose key occurs more than once, in their order."""
+    order = np.argsort(records["key"], kind="stable")
+    keys = records["key"][order]
+    same = np.flatnonzero(keys[1:] == keys[:-1])
+    members: NDArray[Any] = records[np.sort(order[np.unique(np.concatenate([same, same + 1]))])]
+    return members
 
 
 class Spill:
@@ -34,6 +45,7 @@ class Spill:
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self._dtype = dtype
+        self._appended = array.array("Q")
         self._waiting = [bytearray() for _ in range(BUCKETS)]
         self._chunks: list[list[tuple[int, int]]] = [[] for _ in range(BUCKETS)]
         self._file: Any = None
@@ -41,6 +53,7 @@ class Spill:
         self._count = 0
 
     def __len__(self) -> int:
+        self._add_appended()
         return self._count
 
     def __enter__(self) -> Spill:
@@ -71,8 +84,20 @@ class Spill:
                     self._flush(bucket)
             begin = end
 
+    def append(self, *values: int) -> None:
+        """Adds one record, all of whose fields are uint64; they are added thousands at a time."""
+        self._appended.extend(values)
+        if len(self._appended) >= _AT_ONCE * len(values):
+            self._add_appended()
+
+    def _add_appended(self) -> None:
+        if self._appended:
+            self.add(np.frombuffer(self._appended.tobytes(), self._dtype))
+            del self._appended[:]
+
     def bucket(self, number: int) -> NDArray[Any]:
         """The records of a bucket, in the order in which they were added."""
+        self._add_appended()
         found = []
         for at, size in self._chunks[number]:
             self._file.seek(at)

@@ -30,7 +30,7 @@ from alphabeam.transforms.manifest.records import End, Record, text_records
 from alphabeam.transforms.manifest.rows import id_and_image, own_id, row_from_record
 from alphabeam.transforms.manifest.source import Manifest, ManifestError, Shard
 from alphabeam.transforms.rows import FAILED, PENDING, Row
-from alphabeam.transforms.spill import Spill
+from alphabeam.transforms.spill import Spill, repeated
 
 __all__ = [
     "NAME",
@@ -39,7 +39,6 @@ __all__ = [
     "Names",
     "Survey",
     "read_shard",
-    "same_names",
     "survey",
     "survey_file",
     "survey_of",
@@ -285,38 +284,21 @@ class Names:
 
     def __init__(self, spill: Spill) -> None:
         self._spill = spill
-        self._waiting = array.array("Q")
 
     def add(self, record: Record, folder: str) -> None:
         """Takes a row."""
         id, image = id_and_image(record.values, folder=folder, line=record.line)
         name = digest(file_name(id, keep=True).casefold())
         uri = 0 if own_id(record.values) else digest(image) | 1
-        self._waiting.extend((name, uri, record.line))
-        if len(self._waiting) >= 3 * _AT_ONCE:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._spill.add(np.frombuffer(self._waiting.tobytes(), NAME))
-        self._waiting = array.array("Q")
+        self._spill.append(name, uri, record.line)
 
     def buckets(self) -> Iterator[NDArray[Any]]:
         """All of them, records of `NAME`, by the top bits of their keys."""
-        self._flush()
         return iter(self._spill)
 
     def survey(self, rows: int, shards: list[Shard]) -> Survey:
         """The survey, with what collides."""
-        return survey_of(rows, shards, map(same_names, self.buckets()))
-
-
-def same_names(found: NDArray[Any]) -> NDArray[Any]:
-    """Of records with a field ``key``, those whose key occurs more than once, in their order."""
-    order = np.argsort(found["key"], kind="stable")
-    names = found["key"][order]
-    same = np.flatnonzero(names[1:] == names[:-1])
-    members: NDArray[Any] = found[np.sort(order[np.unique(np.concatenate([same, same + 1]))])]
-    return members
+        return survey_of(rows, shards, map(repeated, self.buckets()))
 
 
 def survey_of(rows: int, shards: list[Shard], same: Iterable[NDArray[Any]]) -> Survey:

@@ -21,12 +21,11 @@ from alphabeam.transforms.manifest.shards import (
     File,
     Names,
     Survey,
-    same_names,
     survey_file,
     survey_of,
 )
 from alphabeam.transforms.manifest.source import Manifest, Shard
-from alphabeam.transforms.spill import Spill
+from alphabeam.transforms.spill import Spill, repeated
 
 __all__ = ["Block", "PartSurvey", "colliding", "merged", "survey_part"]
 
@@ -95,7 +94,7 @@ def colliding(blocks: Iterable[Block]) -> bytes:
             own[field] = names[field]
         own["file"] = block.number
         placed.append(own)
-    return same_names(np.concatenate(placed)).tobytes()
+    return repeated(np.concatenate(placed)).tobytes()
 
 
 def merged(manifest: Manifest, parts: Iterable[PartSurvey], same: Iterable[bytes]) -> Survey:

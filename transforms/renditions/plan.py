@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import dataclasses
 import functools
 import hashlib
@@ -25,7 +24,7 @@ from alphabeam.transforms.renditions.names import fields_of, name_of, same_by_te
 from alphabeam.transforms.renditions.presets import load_preset
 from alphabeam.transforms.renditions.settings import Rendition
 from alphabeam.transforms.rows import MadeRendition, Row
-from alphabeam.transforms.spill import Spill
+from alphabeam.transforms.spill import Spill, repeated
 
 __all__ = ["CHOICE_COLUMN", "MARGIN_COLUMN", "Backgrounds", "Planned", "Renditions", "collisions"]
 
@@ -37,6 +36,8 @@ MARGIN_COLUMN = "rendition_margin"
 
 # Part of every key: raise it when the same settings give other pixels.
 _REVISION = 2
+
+_NAME = np.dtype([("key", "<u8")])  # digest of a rendition's name
 
 
 class Planned(NamedTuple):
@@ -214,25 +215,17 @@ def collisions(rows: Iterable[Row], renditions: Renditions) -> frozenset[int]:
     if not same_by_template(renditions.renditions):
         return frozenset()
     twice: set[int] = set()
-    waiting = array.array("Q")
     with Spill(_NAME) as spill:
         for row in rows:
             try:
-                waiting.extend({digest(one.name.casefold()) for one in renditions.plan(row)})
+                names = {digest(one.name.casefold()) for one in renditions.plan(row)}
             except RowError:  # it fails by itself
                 continue
-            if len(waiting) >= _AT_ONCE:
-                spill.add(np.frombuffer(waiting.tobytes(), _NAME))
-                del waiting[:]
-        spill.add(np.frombuffer(waiting.tobytes(), _NAME))
+            for name in names:
+                spill.append(name)
         for found in spill:
-            names = np.sort(found["key"])
-            twice.update(names[1:][names[1:] == names[:-1]].tolist())
+            twice.update(repeated(found)["key"].tolist())
     return frozenset(twice)
-
-
-_NAME = np.dtype([("key", "<u8")])
-_AT_ONCE = 8192
 
 
 class Backgrounds:
