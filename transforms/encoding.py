@@ -1,14 +1,12 @@
 """Encodes results: cutouts as PNG or WebP, masks as PNG, cutouts on a background as JPEG.
 
-OpenCV encodes the pixels. What says how to show them (sRGB, resolution) and what the source's
-tags say is put into the file behind its header. The PNG settings were chosen by
-``benchmarks/matting.py encoding``.
+What says how to show the pixels (sRGB, resolution) and what the source's tags say is put into the
+file behind its header.
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import replace
 from typing import Literal
 
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from alphabeam.transforms.pixels import composite_over
+from alphabeam.transforms.png import encode_png
 from alphabeam.transforms.tags import Tags
 
 __all__ = [
@@ -25,17 +24,8 @@ __all__ = [
     "encode_mask",
     "encode_on_background",
     "tagged_jpeg",
-    "tagged_png",
 ]
 
-# Cutouts are mostly runs of zeros. Run-length matching at level 1 is faster and smaller on them
-# than deflate's default strategy at levels 1 to 3 (measured: benchmarks/matting.py encoding).
-_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-
-
-_PNG_HEADER = 33  # bytes of a PNG's signature and first chunk
-_PERCEPTUAL = 0  # the rendering intent in PNG's sRGB chunk
-_INCH = 0.0254  # metres
 _NO_TAGS = Tags()
 
 
@@ -64,9 +54,9 @@ def encode_cutout(
             f"format: WebP holds at most 16383 pixels a side, got {rgba.shape[1]}x"
             f"{rgba.shape[0]}; use png"
         )
-    bgra = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA)
     if format == "png":
-        return tagged_png(_encode(".png", bgra, _PNG), tags, colour=True)
+        return encode_png(rgba, tags, colour=True)
+    bgra = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA)
     data = _encode(".webp", bgra, [cv2.IMWRITE_WEBP_QUALITY, 101])  # above 100 means lossless
     return _tagged_webp(data, tags, rgba.shape[1], rgba.shape[0])
 
@@ -85,7 +75,7 @@ def encode_mask(alpha: NDArray[np.uint8], dpi: tuple[float, float] | None = None
         ValueError: The array has another shape or dtype.
     """
     _check(alpha, 1, "alpha")
-    return tagged_png(_encode(".png", alpha, _PNG), Tags(dpi), colour=False)
+    return encode_png(alpha, Tags(dpi), colour=False)
 
 
 def encode_on_background(
@@ -142,35 +132,6 @@ def _encode(extension: str, pixels: NDArray[np.uint8], options: list[int]) -> by
     if not done:
         raise ValueError(f"{extension[1:]}: OpenCV cannot encode {pixels.shape}")
     return bytes(buffer)
-
-
-def tagged_png(data: bytes, tags: Tags, *, colour: bool) -> bytes:
-    """A PNG with tags put in behind its header.
-
-    Args:
-        data: The PNG.
-        tags: What it is to say.
-        colour: Whether it says that it is sRGB, without a profile.
-
-    Returns:
-        The PNG with them.
-    """
-    chunks = []
-    if colour:
-        chunks.append((b"sRGB", bytes([_PERCEPTUAL])))
-    if tags.icc:
-        chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(tags.icc)))
-    if tags.dpi:
-        chunks.append((b"pHYs", struct.pack(">IIB", *(round(v / _INCH) for v in tags.dpi), 1)))
-    if tags.xmp:
-        chunks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + tags.xmp))
-    if tags.exif:
-        chunks.append((b"eXIf", tags.exif))
-    written = [
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        for name, body in chunks
-    ]
-    return b"".join([data[:_PNG_HEADER], *written, data[_PNG_HEADER:]])
 
 
 def _tagged_webp(data: bytes, tags: Tags, width: int, height: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Even backgrounds: thin loops, reflections, products that fill the frame, and how each is told."""
+"""Even backgrounds: loops, reflections, parts left out, products that fill the frame."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from alphabeam.transforms.matting import MattingCore
 from alphabeam.transforms.matting.even import even_background
 from alphabeam.transforms.matting.frame import seems_to_fill_the_frame
+from alphabeam.transforms.matting.left_out import fill_left_out
 from alphabeam.transforms.matting.loops import open_loops
 from alphabeam.transforms.matting.reflections import drop_reflection
 from tests.matting.scenes import Constant
@@ -183,3 +184,48 @@ def test_lettering_is_told_from_products() -> None:
     for n in range(6):  # a set of six, in two lines
         cv2.circle(products, (120 + 180 * (n % 3), 180 + 240 * (n // 3)), 60, 255, -1)
     assert not seems_to_fill_the_frame(picture, products)
+
+
+def pale_lid(lid: tuple[int, int, int]) -> tuple[Image, NDArray[np.float32]]:
+    """A red box whose lid, enclosed by its rim, is of another colour; the network sees no lid."""
+    picture = studio()
+    picture[120:300, 100:300] = (170, 40, 40)
+    picture[150:190, 130:270] = lid
+    alpha = np.zeros((SIDE, SIDE), np.float32)
+    alpha[120:300, 100:300] = 1
+    alpha[150:190, 130:270] = 0.1
+    return picture, cv2.GaussianBlur(alpha, (0, 0), 1)
+
+
+def test_a_part_of_its_own_colour_is_filled() -> None:
+    picture, alpha = pale_lid((250, 225, 220))
+    background = even_background(alpha, picture)
+    assert background is not None and fill_left_out(alpha, background)
+    assert (alpha[155:185, 135:265] == 1).all()
+    assert not alpha[:110].any()
+
+
+@pytest.mark.parametrize(
+    "lid",
+    [(238, 238, 238), (180, 180, 180), (250, 250, 250)],
+    ids=["the background", "the background in shadow", "the background in light"],
+)
+def test_what_light_makes_of_the_background_is_left_open(lid: tuple[int, int, int]) -> None:
+    picture, alpha = pale_lid(lid)
+    background = even_background(alpha, picture)
+    assert background is not None and not fill_left_out(alpha, background)
+
+
+def test_coloured_light_beside_a_product_is_left_out() -> None:
+    picture, alpha = pale_lid((170, 40, 40))
+    alpha[150:190, 130:270] = 1
+    picture[302:306, 110:290] = (238, 185, 185)  # the table in front of it
+    background = even_background(alpha, picture)
+    assert background is not None and not fill_left_out(alpha, background)
+
+
+def test_a_speck_of_another_colour_is_no_part() -> None:
+    picture, alpha = pale_lid((238, 238, 238))
+    picture[165:169, 180:184] = (60, 60, 200)
+    background = even_background(alpha, picture)
+    assert background is not None and not fill_left_out(alpha, background)

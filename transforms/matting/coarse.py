@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.box import drop_neighbours, with_margin
 from alphabeam.transforms.matting.even import even_background
+from alphabeam.transforms.matting.left_out import fill_left_out
 from alphabeam.transforms.matting.loops import open_loops
 from alphabeam.transforms.matting.network import Predictor, outline_distance
 from alphabeam.transforms.matting.openings import close_false_openings
@@ -50,8 +51,8 @@ class CoarseAlpha:
         region: Left, top, right, bottom of the part that it covers, in pixels of the image. All
             else is background.
         shape: Height and width of the image.
-        before: float32 hxw, 0..1, alpha before loops were opened and a reflection was dropped;
-            None if neither was.
+        before: float32 hxw, 0..1, alpha before a reflection was dropped, loops were opened and
+            parts were filled; None if nothing was.
         mirrored: Whether a reflection was dropped.
     """
 
@@ -138,8 +139,9 @@ def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = N
     """Runs the network on the image, or on a box with a margin, and cleans its answer.
 
     Patches that the network opened in the subject by mistake are closed (`openings`). With a box,
-    neighbours that reach into it are removed (`box`). On an even background, thin closed loops are
-    opened (`loops`), and a product's mirror image is dropped (`reflections`).
+    neighbours that reach into it are removed (`box`). On an even background, a product's mirror
+    image is dropped (`reflections`), thin closed loops are opened (`loops`), and parts of another
+    colour that the network left out are filled (`left_out`).
 
     Args:
         network: Anything with ``predict``.
@@ -156,18 +158,19 @@ def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = N
     region = (0, 0, width, height) if box is None else with_margin(box, (height, width))
     left, top, right, bottom = region
     seen = np.ascontiguousarray(rgb[top:bottom, left:right])
-    alpha = _as_alpha(network.predict(seen))
-    close_false_openings(alpha, seen)
-    alpha = np.ascontiguousarray(alpha)
+    alpha = np.ascontiguousarray(_as_alpha(network.predict(seen)))
+    small = cv2.resize(seen, alpha.shape[::-1], interpolation=cv2.INTER_AREA)
+    close_false_openings(alpha, small)
     if box is not None:
         drop_neighbours(alpha, region, box)
-    background = even_background(alpha, seen)
+    background = even_background(alpha, small)
     if background is None:
         return CoarseAlpha(alpha, region, (height, width))
     before = alpha.copy()
     mirrored = drop_reflection(alpha, background)
     opened = open_loops(alpha, background)
-    changed = before if mirrored or opened else None
+    filled = fill_left_out(alpha, background)
+    changed = before if mirrored or opened or filled else None
     return CoarseAlpha(alpha, region, (height, width), changed, mirrored)
 
 

@@ -22,11 +22,12 @@ _FAINT = 40  # a component with a lower mean alpha is dropped whatever the netwo
 # Where the background is even, a component stays if _FOREIGN_SHARE of it has a colour that no light
 # makes of the background's: a product among several, about which the network is undecided.
 _EVEN = 0.04  # 90 % of an even background's pixels are within it of its median colour (RGB of 0..1)
-_FOREIGN = 0.1  # a foreign colour is farther from it
+# A foreign colour is farther from it than 2.5 times what 90 % of them are, within these bounds.
+_FOREIGN = (0.04, 0.1)
 _FOREIGN_SHARE = 0.4
 _SAMPLE = 1 << 14  # of the background's pixels
 _NEIGHBOUR = 0.1  # of the largest component's area: smaller ones cut by the frame may be neighbours
-_PIXELS = 1 << 20  # components are found at this size at most, for speed
+_PIXELS = 1 << 18  # components are found at this size at most, for speed
 
 
 def drop_stray_components(
@@ -101,10 +102,12 @@ def _foreign(
     around = rgb[labels == 0]
     around = around[:: max(1, len(around) // _SAMPLE)].astype(np.float32).T / 255
     background = np.asarray(np.median(around, axis=1, keepdims=True), np.float32)
-    if np.percentile(distance_to_background(around, background), 90) > _EVEN:
+    scatter = float(np.percentile(distance_to_background(around, background), 90))
+    if scatter > _EVEN:
         return found, solid
     colours = np.asarray(rgb.reshape(-1, 3).T / np.float32(255), np.float32)
-    foreign = distance_to_background(colours, background).reshape(labels.shape) > _FOREIGN
+    distance = distance_to_background(colours, background).reshape(labels.shape)
+    foreign = distance > np.clip(2.5 * scatter, *_FOREIGN)
     for label in np.flatnonzero(asked):
         found[label] = foreign[labels == label].mean() > _FOREIGN_SHARE
     if found.any():

@@ -194,10 +194,14 @@ def _explained(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     image, alpha, fore, back = features[:3], features[5], features[6:9], features[9:12]
     apart = fore - back
-    residual = ((image - back - alpha * apart) ** 2).sum(axis=0)
-    residual = np.sqrt(np.maximum(cv2.blur(residual, (7, 7)), 0))
-    distance = np.sqrt((apart**2).sum(axis=0))
-    return ramp(residual, *_EXPLAINED) * ramp(distance, *_FAR_APART)
+    rest = alpha * apart
+    rest += back
+    rest -= image
+    residual = cv2.blur(np.einsum("cyx,cyx->yx", rest, rest), (7, 7))
+    distance = np.einsum("cyx,cyx->yx", apart, apart)
+    explained = ramp(np.sqrt(np.maximum(residual, 0, out=residual)), *_EXPLAINED)
+    explained *= ramp(np.sqrt(distance), *_FAR_APART)
+    return explained
 
 
 def _enlarge(

@@ -84,39 +84,42 @@ def _best_line(
         compared = relevant[body][::-1] | relevant[image]
         if np.count_nonzero(compared) < _LEAST:
             continue
-        down = np.broadcast_to((np.arange(depth) + 0.5)[:, None] / depth, compared.shape)[compared]
-        alike, strength, faded = _mirrors(
-            differs[body][::-1][compared], differs[image][compared], down
-        )
+        alike, strength, faded = _mirrors(differs[body][::-1], differs[image], compared)
         if alike > best and _STRENGTH[0] < strength < _STRENGTH[1] and faded < _FADED * strength:
             best, found = alike, line
     return best, found
 
 
 def _mirrors(
-    body: NDArray[np.float32], image: NDArray[np.float32], down: NDArray[np.float64]
+    body: NDArray[np.float32], image: NDArray[np.float32], compared: NDArray[np.bool_]
 ) -> tuple[float, float, float]:
     """How well ``image`` is ``body`` times a strength that changes evenly with the depth.
 
     Args:
-        body: float32 nx3, differences from the background.
-        image: float32 nx3, likewise, of the pixels that mirror these.
-        down: float64 n, 0..1, how far each pixel of the image is from the line.
+        body: float32 nxwx3, differences from the background, from the line upwards.
+        image: float32 nxwx3, likewise, from the line downwards.
+        compared: bool nxw, the pixels that count.
 
     Returns:
         The correlation, and the strength at the line and at the end.
     """
-    x = body.ravel().astype(np.float64)
-    y = image.ravel().astype(np.float64)
-    z = (body * down[:, None]).ravel()
-    xx, xz, zz, xy, zy = x @ x, x @ z, z @ z, x @ y, z @ y
+    depth = len(body)
+    down = (np.arange(depth) + 0.5) / depth  # how far each row of the image is from the line, 0..1
+    x, y = ((one * compared[..., None]).reshape(depth, -1) for one in (body, image))
+    # Of a row, all pixels are equally far from the line: sums over rows are enough.
+    sums = [np.einsum("rn,rn->r", *pair).astype(np.float64) for pair in ((x, x), (x, y), (y, y))]
+    of_xx, of_xy, of_yy = sums
+    of_x, of_y = (one.sum(axis=1, dtype=np.float64) for one in (x, y))
+    xx, xz, zz = of_xx.sum(), (down * of_xx).sum(), (down * down * of_xx).sum()
+    xy, zy = of_xy.sum(), (down * of_xy).sum()
     determinant = xx * zz - xz * xz
     if determinant < 1e-9:
         return 0.0, 0.0, 0.0
     strength = (xy * zz - zy * xz) / determinant
     slope = (zy * xx - xy * xz) / determinant
-    expected = strength * x + slope * z
-    expected -= expected.mean()
-    y -= y.mean()
-    alike = float(expected @ y / np.sqrt((expected @ expected) * (y @ y) + 1e-12))
-    return alike, float(strength), float(strength + slope)
+    count = 3 * np.count_nonzero(compared)
+    expected, seen = (strength + slope * down) @ of_x / count, of_y.sum() / count
+    together = strength * xy + slope * zy - count * expected * seen
+    square = strength**2 * xx + 2 * strength * slope * xz + slope**2 * zz - count * expected**2
+    alike = together / np.sqrt(max(square * (of_yy.sum() - count * seen**2), 0) + 1e-12)
+    return float(alike), float(strength), float(strength + slope)

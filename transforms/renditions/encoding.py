@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from alphabeam.transforms.encoding import tagged_jpeg, tagged_png
+from alphabeam.transforms.encoding import tagged_jpeg
+from alphabeam.transforms.png import tagged_png
 from alphabeam.transforms.renditions.settings import Rendition
 from alphabeam.transforms.tags import Tags
 
