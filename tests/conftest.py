@@ -184,7 +184,13 @@ def filled_shop(shop: Shop) -> Callable[..., Shop]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Modules with slow tests go first: the last ones to be begun are soon over, on all workers."""
+    """Whole jobs are slow, and modules with slow tests go first.
+
+    So the last ones to be begun are soon over, on all workers.
+    """
+    for item in items:
+        if "shop" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 

@@ -216,6 +216,7 @@ def begin_and_end(folder: str, run_id: str, ending: str) -> None:
     os.kill(os.getpid(), int(ending))
 
 
+@pytest.mark.slow
 def test_an_end_by_somebody_else_does_not_count(tmp_path: Path) -> None:
     for number, ending in enumerate([signal.SIGKILL] * 4 + [signal.SIGSEGV] * 3):
         arguments = (str(tmp_path), f"run{number}", str(int(ending)))

@@ -63,6 +63,7 @@ def test_on_background_is_a_jpeg_of_the_right_colours():
         assert np.abs(back[32, column] - colour).max() < 12
 
 
+@pytest.mark.slow
 def test_strips_do_not_show(monkeypatch):
     rng = np.random.default_rng(0)
     rgba = rng.integers(0, 256, (3000, 700, 4), np.uint8)  # more than one strip

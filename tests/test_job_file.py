@@ -116,6 +116,7 @@ def bounds() -> list[tuple[str, Any, bool]]:
     return cases
 
 
+@pytest.mark.slow
 def test_there_are_bounds_for_every_number() -> None:
     keys = {key for key, _, _ in bounds()}
     assert {
@@ -418,12 +419,14 @@ def test_a_wrong_cascade_is_one_line(text: str, says: str) -> None:
 # ---------------------------------------------------------------------------- schema and configs
 
 
+@pytest.mark.slow
 def test_the_committed_schema_is_current() -> None:
     assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_text(), (
         "run: python -m alphabeam.pipelines.reference"
     )
 
 
+@pytest.mark.slow
 def test_every_setting_is_described() -> None:
     schema = json.loads(schema_text())
     for name, section in {"Job": schema, **schema["$defs"]}.items():

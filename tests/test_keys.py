@@ -227,6 +227,7 @@ def test_many_files_of_kept_rows_become_few(output: Output) -> None:
     assert len(FinishedRows(output)) == 5
 
 
+@pytest.mark.slow
 def test_records_go_through_a_file_and_come_back_in_order() -> None:
     random = np.random.default_rng(0)
     records = np.zeros(1_000_000, KEY)

@@ -71,11 +71,13 @@ def die_with_the_lease(folder: Path) -> None:
     assert subprocess.run([sys.executable, "-c", script]).returncode == 9
 
 
+@pytest.mark.slow
 def test_a_dead_process_is_succeeded_at_once(output: Output, tmp_path: Path) -> None:
     die_with_the_lease(tmp_path)
     acquire(output, "next", sleep=no_sleep).end()
 
 
+@pytest.mark.slow
 def test_what_a_dead_process_was_writing_is_swept(output: Output, tmp_path: Path) -> None:
     die_with_the_lease(tmp_path)
     left = tmp_path / "cutouts/a" / f".alphabeam-{'0' * 32}.partial"

@@ -100,6 +100,7 @@ def test_rows_come_back_as_they_were() -> None:
 # ---------------------------------------------------------------------------------------- commit
 
 
+@pytest.mark.slow
 def test_a_run_is_whole_with_its_marker(tmp_path: Path) -> None:
     rows = [*(done(n, credits=2, run_id="r0") for n in range(3)), done(3, credits=5), failed(9)]
     committed = commit(tmp_path, rows, "r1")
@@ -114,6 +115,7 @@ def test_a_run_is_whole_with_its_marker(tmp_path: Path) -> None:
     assert table(tmp_path).schema.equals(SCHEMA)
 
 
+@pytest.mark.slow
 def test_a_later_run_replaces_earlier_ones_and_the_ledger(tmp_path: Path) -> None:
     commit(tmp_path, [done(0), failed(1)], "r1")
     assert (tmp_path / "failures.jsonl").exists()
@@ -128,6 +130,7 @@ def test_a_later_run_replaces_earlier_ones_and_the_ledger(tmp_path: Path) -> Non
     assert not (tmp_path / "failures.jsonl").exists(), "no failures are left"
 
 
+@pytest.mark.slow
 def test_an_empty_run_is_whole_too(tmp_path: Path) -> None:
     committed = commit(tmp_path, [], "r1")
     assert (committed.rows, committed.statuses) == (0, {})
@@ -135,6 +138,7 @@ def test_an_empty_run_is_whole_too(tmp_path: Path) -> None:
     assert table(tmp_path).schema.equals(SCHEMA)
 
 
+@pytest.mark.slow
 def test_a_replayed_commit_changes_nothing(tmp_path: Path) -> None:
     commit(tmp_path, [done(0), failed(1)], "r1")
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
@@ -143,6 +147,7 @@ def test_a_replayed_commit_changes_nothing(tmp_path: Path) -> None:
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.slow
 def test_replayed_bundles_add_no_row(tmp_path: Path) -> None:
     rows = [done(n) for n in range(20)]
     committed = commit(tmp_path, rows, "r1", ("--direct_runner_bundle_repeat=2",))
@@ -173,6 +178,7 @@ def test_a_slow_group_is_written_before_it_is_full(
     assert len(list(fn.process(done(0)))) == 1
 
 
+@pytest.mark.slow
 def test_large_runs_have_several_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "_GROUP_ROWS", 4)
     monkeypatch.setattr(parts, "PART_ROWS", 8)
@@ -191,6 +197,7 @@ def test_an_unfinished_run_is_not_committed(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------- failures
 
 
+@pytest.mark.slow
 def test_failures_are_a_manifest(tmp_path: Path) -> None:
     bad = failed(1)._replace(
         box=(1, 2, 3, 4), erode_size=7, only_mask=True, hair_optimization="off",

@@ -53,6 +53,7 @@ def receiver() -> Iterator[Receiver]:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_a_receiver_that_is_busy_is_asked_again(receiver: Receiver) -> None:
     receiver.statuses = [503, 429]
     assert notify(receiver.url, {"status": "succeeded", "job": "Schuhe ü"})

@@ -52,6 +52,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_a_pretend_parameter_touches_one_definition(tmp_path: Path) -> None:
     for folder in ("transforms", "pipelines"):
         shutil.copytree(ROOT / folder, tmp_path / "alphabeam" / folder)

@@ -25,6 +25,8 @@ from alphabeam.transforms.rows import Picture, Row
 from tests.forked import PROCESSES
 from tests.picpik_jobs import bought_by_a_process, kill_five_times, pictures
 
+pytestmark = pytest.mark.slow
+
 
 def backend_of(folder: Path, emulator: Emulator, **settings: Any) -> PicpikBackend:
     (folder / "private_key").write_text(emulator.private_key)

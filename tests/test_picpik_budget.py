@@ -21,6 +21,8 @@ from alphabeam.transforms.picpik.emulator import running_emulator
 from tests.forked import PROCESSES
 from tests.picpik_jobs import bought_by_a_process, kill_five_times, pictures
 
+pytestmark = pytest.mark.slow
+
 
 def tally(folder: Path) -> Tally[dict[str, int]]:
     return Tally(str(folder), {}, read=lambda fields: dict(fields), shown=lambda value: value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -13,6 +14,7 @@ sides = st.integers(1, 30)
 colours = st.tuples(*[st.integers(0, 255)] * 3)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(rgba=hnp.arrays(np.uint8, st.tuples(sides, sides, st.just(4))), background=colours)
 def test_composite_is_the_rounded_mixture(rgba, background):

@@ -43,6 +43,7 @@ def test_five_lines_in_another_pipeline(shop: Shop, tmp_path: Path) -> None:
     assert rows["none"]["error_code"] == "not_found"
 
 
+@pytest.mark.slow
 def test_three_lines_in_a_notebook() -> None:
     code = example("from alphabeam import MattingCore")
     given = "import sys, numpy as np\nimage = np.full((60, 80, 3), 200, np.uint8)\n"

@@ -263,6 +263,7 @@ LINE = [(0, 0, 0), (0, 0, 1), (0, 0, 3)]
 RING = np.column_stack([5 * CIRCLE, np.zeros(32)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mesh", "holds"),
     [
@@ -423,6 +424,7 @@ def test_prints_are_pictures(seed: int) -> None:
 # --- the package and its command line ----------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_all_but_blender_and_products_works_without_bpy() -> None:
     modules = [
         f"renderer.{file.stem}"

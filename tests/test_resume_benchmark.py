@@ -15,6 +15,8 @@ from alphabeam.pipelines.command import main
 from alphabeam.transforms.metadata.groups import WriteGroupsFn
 from alphabeam.transforms.rows import Row
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 ROWS = 300
 

@@ -58,6 +58,7 @@ def test_a_sample_depends_on_seed_and_index_alone(bank):
     assert not np.array_equal(one["image"], other["image"])
 
 
+@pytest.mark.slow
 def test_samples_are_well_formed_and_some_are_empty(bank):
     samples = [compose.make_sample(0, i, bank, 96, 64) for i in range(60)]
     for sample in samples:
@@ -220,6 +221,7 @@ def test_near_duplicates_fall_into_one_group():
     np.testing.assert_array_equal(sources.group_duplicates(prints), [0, 1, 2, 3, 1, 1])
 
 
+@pytest.mark.slow
 def test_split_holds_whole_duplicates_apart():
     shared = sources.find_shared()
     if not (shared / "data" / "train").is_dir():
@@ -259,6 +261,7 @@ def test_shipped_model_is_small_and_as_described():
     assert about["layout"] == "letterbox"
 
 
+@pytest.mark.slow
 def test_shipped_model_takes_any_size_and_finds_the_subject_only():
     session = shipped()
     bgr, alpha = disc(320, 90, (60, 60, 60))
@@ -405,6 +408,7 @@ def test_a_packed_bank_is_the_same_bank(bank, tmp_path):
     np.testing.assert_array_equal(clothing.trust, bank.pictures["clothing"][0].trust)
 
 
+@pytest.mark.slow
 def test_what_is_drawn_does_not_depend_on_how_many_draw(bank):
     drawn = []
     for workers in (1, 2):

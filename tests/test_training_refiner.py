@@ -113,6 +113,7 @@ def test_scenes_show_renders_where_there_are_any(material):
     assert 2 <= green <= 14
 
 
+@pytest.mark.slow
 def test_features_are_what_the_core_gives_its_refiner(material, monkeypatch):
     """Every tile the refiner cuts is found again in the example's features, to their 8 bits."""
     scene = draw_scene(0, 1, material)

@@ -150,7 +150,10 @@ class LeaseHolder:
     def _write(self) -> bool:
         """Writes the lease anew, unless another run took over and removed it; whether it did."""
         number = self.lease.number
-        if any(other > number for other, _ in _leases(self._output)):
+        there = dict(_leases(self._output))
+        if max(there, default=0) > number:
+            # A heartbeat may have put it back just after the other run had removed it.
+            self._output.delete(uri for n, uri in there.items() if n == number)
             return False
         self._output.put(self._output.lease(number), self.lease.to_bytes())
         return True

@@ -74,6 +74,7 @@ def bought_by_a_process(backend: CascadeBackend, rows: list[Row]) -> list[tuple[
 same_keys = {"public_key": "one-key", "private_key": "one-key"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 3])
 def test_the_cap_holds_for_all_processes(tmp_path: Path, tiny_model: str, processes: int) -> None:
     rows = [row_of(tmp_path, f"d{n}", doubtful(n)) for n in range(9)]
@@ -93,6 +94,7 @@ def test_the_cap_holds_for_all_processes(tmp_path: Path, tiny_model: str, proces
     assert sum("kept_local" not in one for one in found if one[0] == "local") == 3
 
 
+@pytest.mark.slow
 def test_a_share_is_of_the_rows_that_the_survey_counted(tmp_path: Path, tiny_model: str) -> None:
     rows = [row_of(tmp_path, f"d{n}", doubtful(n)) for n in range(4)]
     survey = str(tmp_path / "survey.json")

@@ -14,6 +14,8 @@ from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.ledger import Submission, Submissions
 from tests.backends.conftest import Desk, code_of
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_picture_is_bought_once_and_says_what_it_cost(desk: Callable[..., Desk]) -> None:
     d = desk(cost=3)

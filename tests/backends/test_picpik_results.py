@@ -99,6 +99,7 @@ def test_long_task_uids_and_20_mb_pictures(desk: Callable[..., Desk]) -> None:
     assert next(iter(d.emulator.submissions)) == picture.row.source_sha256
 
 
+@pytest.mark.slow
 def test_requests_keep_the_pace_and_the_waiting_is_counted(desk: Callable[..., Desk]) -> None:
     d = desk()
     backend = d.backend(requests_per_second=10.0)
@@ -118,6 +119,7 @@ def test_requests_keep_the_pace_and_the_waiting_is_counted(desk: Callable[..., D
     assert backend.throttled_seconds > 1.0  # ten threads waited for their turns
 
 
+@pytest.mark.slow
 def test_the_key_is_in_no_exception_entry_or_repr(desk: Callable[..., Desk]) -> None:
     secret = "PRIVATE-4711-do-not-tell"
     d = desk(private_key=secret, faults={"RemoveBackground:wrong_uuid": [1], "task_error": [2]})

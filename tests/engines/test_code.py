@@ -35,6 +35,7 @@ def sources() -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_whole_package(tmp_path: Path) -> None:
     wheel = Path(code.make_wheel(tmp_path))
     assert wheel.name == f"alphabeam-{metadata.version('alphabeam')}-py3-none-any.whl"
@@ -50,6 +51,7 @@ def test_the_wheel_holds_the_whole_package(tmp_path: Path) -> None:
     assert "alphabeam/transforms/matting/models/catalogue.onnx" in names
 
 
+@pytest.mark.slow
 def test_the_same_code_is_the_same_wheel(tmp_path: Path) -> None:
     digests = set()
     for name in ("one", "two"):
@@ -93,6 +95,7 @@ def test_a_store_whose_library_is_missing_here_is_one_line(monkeypatch: pytest.M
         code.requirements(["s3"])
 
 
+@pytest.mark.slow
 def test_further_packages_go_along(tmp_path: Path) -> None:
     pytest.importorskip("gcsfs", reason="the job's store needs it")
     own = tmp_path / "own-1.0-py3-none-any.whl"

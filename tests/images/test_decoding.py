@@ -615,6 +615,7 @@ def test_fetch_failures_are_the_rows(tmp_path: Path) -> None:
 # ------------------------------------------------------------------- damage of any kind, everywhere
 
 
+@pytest.mark.slow
 def test_random_damage_gives_a_picture_or_one_of_our_errors(
     capfd: pytest.CaptureFixture[str],
 ) -> None:

@@ -102,6 +102,7 @@ def test_too_little_memory_is_said_as_such(
     assert "too little memory" in row["error_message"]
 
 
+@pytest.mark.slow
 def test_the_header_of_a_huge_png_costs_no_pixels(tmp_path) -> None:
     side = 9_900
     header = struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)

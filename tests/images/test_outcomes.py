@@ -74,6 +74,7 @@ def table() -> str:
     return "\n".join([*lines, *(one.line for one in outcomes()), "\n"])
 
 
+@pytest.mark.slow
 def test_there_are_enough_of_them_and_no_two_are_called_the_same() -> None:
     names = [(one.odd.format, one.odd.variant) for one in outcomes()]
     assert len(names) >= 250 and len(set(names)) == len(names)
@@ -108,6 +109,7 @@ def test_the_documentations_table_is_current() -> None:
             assert abs(int(error) - int(errs)) <= _SPREAD, new
 
 
+@pytest.mark.slow
 def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     for odd in odd_pictures():
         outcome(odd)

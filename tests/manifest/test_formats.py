@@ -226,6 +226,7 @@ def test_any_fsspec_url() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_read_manifest_gives_each_row_once(tmp_path: Path) -> None:
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions

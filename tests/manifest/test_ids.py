@@ -50,6 +50,7 @@ IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(IDS)
 def test_file_names_are_safe(id: str) -> None:
@@ -62,6 +63,7 @@ def test_file_names_are_safe(id: str) -> None:
     assert file_name(id) == name
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(IDS, IDS)
 def test_different_ids_have_different_names(one: str, other: str) -> None:
@@ -130,6 +132,7 @@ def test_an_id_that_collides_behind_blank_lines_and_shards(tmp_path: Path) -> No
 KEPT = st.text(min_size=1, max_size=80) | st.text("aA/.-_ éÉß鞋\\:%", min_size=1, max_size=250)
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(KEPT.filter(lambda id: not re.search("[\ud800-\udfff]", id)), KEPT)
 def test_names_that_are_kept_are_safe_too(id: str, other: str) -> None:

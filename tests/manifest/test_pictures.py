@@ -251,6 +251,7 @@ def test_text_may_be_a_link_too(tmp_path: Path) -> None:
     assert wrong(rows)[4][0] == ErrorCode.INVALID_URI.value
 
 
+@pytest.mark.slow
 def test_row_groups_stay_together_when_rows_are_spread(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", [of(b"0", "a.jpg"), of(None, "b.jpg")])
     with beam.Pipeline("FnApiRunner", options=PipelineOptions([])) as pipeline:
@@ -259,6 +260,7 @@ def test_row_groups_stay_together_when_rows_are_spread(tmp_path: Path) -> None:
         assert_that(rows | beam.Map(lambda row: row.id), equal_to(["a", "b"]))
 
 
+@pytest.mark.slow
 def test_a_large_group_is_worked_on_by_several_workers(tmp_path: Path) -> None:
     pictures = [of(b"%d" % n, f"{n}.jpg") if n % 7 else None for n in range(2000)]
     for part in range(2):

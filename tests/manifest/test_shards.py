@@ -40,6 +40,7 @@ LINES = st.lists(
 )
 
 
+@pytest.mark.slow
 @QUICK
 @given(lines=LINES, rows_in_shard=st.integers(1, 5))
 def test_shards_read_what_one_pass_reads(
@@ -58,6 +59,7 @@ def test_shards_read_what_one_pass_reads(
     assert len(rows) == surveyed.rows
 
 
+@pytest.mark.slow
 @QUICK
 @given(
     records=st.lists(st.tuples(FIELD, FIELD), max_size=40),
@@ -81,6 +83,7 @@ def test_what_the_csv_module_writes_is_read(
     assert {row.status for row in rows} <= {PENDING}
 
 
+@pytest.mark.slow
 def test_shards_of_every_format(tmp_path: Path) -> None:
     records = [{"image": f"i{n}.jpg", "note": f"n\n{n}"} for n in range(500)]
     write(tmp_path, "".join(json.dumps(r) + "\n" * (1 + n % 2) for n, r in enumerate(records)),
@@ -149,6 +152,7 @@ def test_a_large_manifest_is_not_held_in_memory(tmp_path: Path, name: str) -> No
     assert peak < 5_500_000
 
 
+@pytest.mark.slow
 def test_what_a_survey_compares_does_not_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spill, "_CHUNK", 1 << 9)
     monkeypatch.setattr(shards, "_AT_ONCE", 512)

@@ -96,6 +96,7 @@ def test_it_is_the_survey_of_one_process(tmp_path: Path, make: object) -> None:
         assert whole.first_lines, "nothing collides in this test"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [csv, parquet, one_file])
 def test_the_pipeline_gives_the_same_rows(tmp_path: Path, make: object) -> None:
     manifest = make(tmp_path)  # type: ignore[operator]

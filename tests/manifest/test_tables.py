@@ -176,6 +176,7 @@ def test_comments_in_lists(tmp_path: Path) -> None:
 FIELD = st.text(st.sampled_from('ab ,;"\n\r\té\\'), max_size=8)
 
 
+@pytest.mark.slow
 @QUICK
 @given(
     records=st.lists(st.tuples(FIELD, FIELD), max_size=40),

@@ -70,6 +70,7 @@ def test_plain_images_make_no_nan(constant):
     assert alpha[:10].max() == 0 and alpha[-10:].min() == 255
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refiner", [None, REFINER])
 def test_the_result_does_not_show_the_tiles(refiner):
     image, alpha = disc(700, softness=6.0, noise=6.0)
@@ -199,14 +200,15 @@ def test_stray_components_go_and_subjects_stay():
     assert dropped == pytest.approx((14 / 40) ** 2, rel=0.15), "the speck and the veil do not count"
 
 
+@pytest.mark.parametrize("colour", [(30, 70, 160), (250, 228, 222)], ids=["blue", "pale pink"])
 @pytest.mark.parametrize("seen", ["undecided", "hollow"])
-def test_products_on_an_even_background_stay_though_the_network_is_undecided(seen):
+def test_products_on_an_even_background_stay_though_the_network_is_undecided(seen, colour):
     """Six equal products: the network is sure of one, and sees through the middle of others."""
     rgb = np.full((240, 360, 3), (244, 246, 245), np.uint8)
     alpha, coarse = np.zeros((2, 240, 360), np.uint8)
     for row in (60, 180):
         for column in (60, 180, 300):
-            cv2.circle(rgb, (column, row), 40, (30, 70, 160), -1)
+            cv2.circle(rgb, (column, row), 40, colour, -1)
             cv2.circle(alpha, (column, row), 40, 255, -1)
             cv2.circle(coarse, (column, row), 40, 255 if column == 60 else 150, -1)
             if seen == "hollow" and column == 300:
@@ -215,7 +217,7 @@ def test_products_on_an_even_background_stay_though_the_network_is_undecided(see
     cv2.ellipse(alpha, (180, 118), (50, 9), 0, 0, 360, 120, -1)
     cv2.ellipse(coarse, (180, 118), (50, 9), 0, 0, 360, 120, -1)
     out, dropped = drop_stray_components(alpha, coarse, rgb)
-    products = (rgb == (30, 70, 160)).all(2)
+    products = (rgb == colour).all(2)
     assert (out[products] == 255).all()
     assert not out[~products].any(), "the shadow goes"
     assert 0 < dropped < 0.1

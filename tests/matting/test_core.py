@@ -257,6 +257,7 @@ def test_views_and_strides_change_nothing():
     CORE.remove(image)
 
 
+@pytest.mark.slow
 def test_same_bits_again_and_from_many_threads():
     scenes = [disc(120 + 8 * i, softness=1 + i)[0] for i in range(4)]
     alone = [CORE.remove(image).rgba for image in scenes]

@@ -211,6 +211,7 @@ def test_the_embedded_model_sees_subjects_and_empty_images():
     assert found.coverage == pytest.approx(160 * 120 / (300 * 400), rel=0.15)
 
 
+@pytest.mark.slow
 def test_u2netp_by_its_file_name():
     path = SHARED / "models" / "u2netp.onnx"
     if not path.is_file():

@@ -155,6 +155,7 @@ def test_nothing_visible_is_surely_wrong() -> None:
     assert matte.flags == ("empty", "low_confidence")
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own_has_todays_confidence(tmp_path: Path) -> None:
     for name in ("catalogue.onnx", "catalogue.json"):
         shutil.copy(EMBEDDED / name, tmp_path / name.replace("catalogue", "own"))

@@ -346,6 +346,7 @@ def _gzip(body: bytes) -> bytes:
 # ----------------------------------------------------------- what proves that nothing was bought
 
 
+@pytest.mark.slow
 def test_a_reset_while_sending_is_tried_again() -> None:
     """The request never arrived whole, so it bore no valid signature: nothing can be billed."""
 

@@ -12,6 +12,8 @@ import pytest
 from alphabeam.transforms.picpik import ApiUnavailableError, Backoff, SubmitUnknownError
 from tests.picpik.conftest import client_of, read_request, server, submit
 
+pytestmark = pytest.mark.slow
+
 TOTAL = 0.6  # seconds, of a request; the read time-out is 30 s and never strikes
 BOUND = 8.0  # a busy machine is slow, but a server that is not cut off drips for 60 s
 

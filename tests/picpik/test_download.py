@@ -237,6 +237,7 @@ def test_content_is_told_by_its_first_bytes(begin: bytes, good: bool) -> None:
                 download(f"{endpoint}/a", endpoint)
 
 
+@pytest.mark.slow
 def test_a_dripping_result_ends_at_its_time() -> None:
     stop = threading.Event()
 

@@ -265,6 +265,7 @@ def test_schedules_and_actions() -> None:
         Faults({"resett": 0.5})
 
 
+@pytest.mark.slow
 def test_many_clients_at_once_keep_the_ideal_rate(png: bytes) -> None:
     """32 tasks at once of 0.25 s: 128 in four waves, were the emulator itself free."""
     with running_emulator(

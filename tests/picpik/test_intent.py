@@ -52,6 +52,7 @@ def buy(client: PicpikClient, intent: Noted, size: int = 100_000) -> str:
     return client.submit(bytes(size), "image/png", MattingParameters(), "u", intent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [10, 100_000, 3_000_000])
 def test_it_is_written_while_the_server_still_waits_for_the_end(size: int) -> None:
     missing: list[int] = []

@@ -50,6 +50,7 @@ def test_a_vendor_that_quotes_the_keys_is_cleaned(kind: str) -> None:
             assert "the key *** of *** is bad" in caught.value.message
 
 
+@pytest.mark.slow
 def test_logs_at_debug_and_tracebacks_hold_no_key(png: bytes) -> None:
     """Every logger at DEBUG, urllib3's too, over successes and each kind of failure."""
     stream = io.StringIO()

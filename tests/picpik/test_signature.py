@@ -122,6 +122,7 @@ def written(value: object) -> str:
     return str(value)
 
 
+@pytest.mark.slow
 @PATIENT
 @given(maps)
 def test_any_nesting_signs_as_its_text(params: dict[str, object]) -> None:
@@ -129,6 +130,7 @@ def test_any_nesting_signs_as_its_text(params: dict[str, object]) -> None:
     assert sign(params, KEY) == signed_text(written(params))
 
 
+@pytest.mark.slow
 @PATIENT
 @given(maps, st.randoms())
 def test_order_and_transport_do_not_matter(params: dict[str, object], rng: object) -> None:
@@ -151,6 +153,7 @@ def test_floats_are_never_scientific_and_read_back_the_same(value: float) -> Non
         assert "." not in text
 
 
+@pytest.mark.slow
 @PATIENT
 @given(maps, names, st.text(min_size=1, max_size=4))
 def test_the_signature_depends_on_the_private_key(

@@ -18,6 +18,8 @@ from alphabeam.transforms.picpik import (
 )
 from alphabeam.transforms.picpik import watch as watching
 
+pytestmark = pytest.mark.slow
+
 
 class Asked:
     """A client that answers the watch by script, and remembers how it was asked."""

@@ -91,6 +91,7 @@ def test_what_hangs_below_the_baseline_lifts_nothing() -> None:
     assert bottom.box[3] == 380
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 400),
     canvas=st.sampled_from([120, 333, "200x300", "640x201", 900]),

@@ -16,7 +16,8 @@ from alphabeam.transforms.output import Output
 from alphabeam.transforms.renditions.plan import Renditions, collisions
 from alphabeam.transforms.renditions.settings import Rendition
 from alphabeam.transforms.rows import Row
-from tests.conftest import Shop
+from tests.conftest import Shop, product
+from tests.matting.scenes import Constant
 
 FillShop = Callable[..., Shop]
 FRONT = {"name": "front", "canvas": 64, "fill": 0.8, "upscale": 4}
@@ -286,19 +287,27 @@ def test_masks_and_kept_shadows(filled_shop: FillShop) -> None:
 
 @pytest.mark.slow
 def test_a_channel_over_a_finished_output_of_500_rows_mattes_nothing(
-    filled_shop: FillShop, counted: list[int]
+    filled_shop: FillShop, counted: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    matte = MattingCore(Constant(np.ones((6, 8), np.float32))).remove(product())
+    counted.clear()
+
+    def the_same(self: MattingCore, *arguments: Any) -> Any:
+        counted.append(1)
+        return matte
+
+    monkeypatch.setattr(MattingCore, "remove", the_same)
     shop = filled_shop(500)
     assert shop.run() == 0
     assert len(counted) == 500
     counted.clear()
-    with_renditions(shop, {"preset": "amazon-main", "upscale": 8, "max_side": 1000})
+    with_renditions(shop, FRONT)
     assert shop.run() == 0
     assert counted == []
     rows = shop.rows()
     assert len(rows) == 500
     assert all(len(row["renditions"]) == 1 and row["renditions"][0]["uri"] for row in rows.values())
-    assert len(list((shop.out / "renditions/amazon-main").rglob("*.jpg"))) == 500
+    assert len(list((shop.out / "renditions/front").rglob("*.jpg"))) == 500
 
 
 def test_collisions_are_found_whatever_the_letter_case() -> None:

@@ -16,6 +16,7 @@ from tests.renditions.wrong import packshot, saved, wrong_files
 FillShop = Callable[..., Shop]
 
 
+@pytest.mark.slow
 def test_a_folder_of_anybodys_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "good.jpg").write_bytes(saved(packshot()))

@@ -30,6 +30,7 @@ def test_there_are_thirty_kinds_of_wrong_files() -> None:
     assert len({one.kind for one in WRONG}) >= 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", WRONG, ids=[one.kind for one in WRONG])
 def test_every_wrong_file_is_caught_by_its_rule(wrong: Wrong) -> None:
     rules = load_preset("amazon-main").rules

@@ -29,11 +29,12 @@ def core() -> MattingCore:
 
 
 @pytest.mark.parametrize("path", IMAGES, ids=lambda path: path.stem)
-def test_every_presets_rendition_of_a_sample_keeps_its_rules(path: Path, core: MattingCore) -> None:
+def test_a_presets_rendition_of_a_sample_keeps_its_rules(path: Path, core: MattingCore) -> None:
     matte = core.remove(decode(path.read_bytes()))
     assert matte.rgba is not None
     subject = Subject(matte.rgba)
-    for name in preset_names():
+    # A third of the presets for each sample: so each preset has five samples or six.
+    for name in preset_names()[IMAGES.index(path) % 3 :: 3]:
         made = render(subject, rendition_of({"preset": name}), name="00012345678905.jpg")
         assert [str(one) for one in made.violations] == [], name
     # And its box is where it was asked for, in pixels that nobody has encoded.

@@ -34,6 +34,7 @@ def test_texts(given: list[str | None]) -> None:
     assert joined.isascii() and "<" not in joined and "\n" not in joined
 
 
+@pytest.mark.slow
 @given(st.lists(st.none() | st.floats(width=32)))
 def test_floating_numbers(given: list[float | None]) -> None:
     found = values(as_json.numbers(pa.array(given, pa.float32())))
@@ -44,6 +45,7 @@ def test_floating_numbers(given: list[float | None]) -> None:
             assert one == pytest.approx(round(number, 4), abs=1.1e-4)
 
 
+@pytest.mark.slow
 @given(st.lists(st.none() | st.dictionaries(st.text('aü<"'), st.text("b\\é")), max_size=5))
 def test_mappings_of_a_part_of_a_table(given: list[dict[str, str] | None]) -> None:
     items = [None if one is None else [*one.items()] for one in given]

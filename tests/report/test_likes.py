@@ -31,6 +31,7 @@ def bits(one: int, other: int) -> int:
     return (one ^ other).bit_count()
 
 
+@pytest.mark.slow
 def test_a_sample_keeps_its_hash_in_another_size_and_file() -> None:
     for path in SAMPLES[::3]:
         image = Image.open(path).convert("RGB")
@@ -86,6 +87,7 @@ def test_rows_without_a_hash_look_like_none() -> None:
     assert look_alikes(table_from_rows([])) == {}
 
 
+@pytest.mark.slow
 def test_very_many_of_one_picture_take_no_time_and_name_few() -> None:
     table = table_from_rows([row(n, phash="00000000000000ff") for n in range(5000)])
     found = look_alikes(table)

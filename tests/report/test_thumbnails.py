@@ -51,6 +51,7 @@ def cut(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return alpha, rgba
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("width", "height"), [(800, 600), (601, 1203), (40, 31), (1, 1), (5000, 60), (4001, 3001)]
 )

@@ -199,6 +199,7 @@ def test_create(store: servers.Store, folder: str) -> None:
     assert storage.list(folder, options=options) == sorted([uri, contested])
 
 
+@pytest.mark.slow
 def test_create_in_two_processes(store: servers.Store, folder: str) -> None:
     """Exactly one of two processes makes each of some new objects."""
     quick = capabilities(store.root.partition("://")[0]).creating is not Creating.CLAIM
@@ -252,6 +253,7 @@ def child(source: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.stdout.close()
 
 
+@pytest.mark.slow
 def test_killed_writer(store: servers.Store, folder: str) -> None:
     """A reader sees the one or the other version, whole, however the writer ends."""
     uri = storage.join(folder, "torn")
@@ -292,6 +294,7 @@ sys.stdin.readline()
 """
 
 
+@pytest.mark.slow
 def test_second_process(store: servers.Store, folder: str) -> None:
     """A process that lists right after another has written sees it, both ways."""
     first, second = storage.join(folder, "first"), storage.join(folder, "second")

@@ -16,6 +16,8 @@ from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.storage.deadlines import bounded, current, within
 
+pytestmark = pytest.mark.slow
+
 BOUND = 1.0  # seconds that a call is given
 GRACE = 6.0  # what a loaded machine may add
 

@@ -107,6 +107,7 @@ def test_any_row_of_any_group_in_any_order(tmp_path: Path, compression: str) -> 
     assert found == [data_of(row) for row in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["as they stand", "backwards", "at random, on threads"])
 def test_a_large_group_is_read_once(tmp_path: Path, taken: list[int], order: str) -> None:
     file = write(tmp_path / "x.parquet", 2000, row_group_size=2000)
@@ -208,6 +209,7 @@ def test_limits(tmp_path: Path) -> None:
         assert refused[0] is ErrorCode.NOT_ALLOWED
 
 
+@pytest.mark.slow
 def test_time_is_bounded_and_what_was_read_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def test_stat(http: str) -> None:
     assert storage.exists(f"{http}/plain") and not storage.exists(f"{http}/status/404")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "code", "requests"),
     [
@@ -92,6 +93,7 @@ def test_each_retry_is_one_line_of_the_log(http: str, caplog: pytest.LogCaptureF
         assert "hunter" not in text and "\n" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after_is_obeyed(http: str, form: str) -> None:
     """A header that asks for more than the limit is obeyed up to the limit."""
@@ -242,6 +244,7 @@ def test_cached_and_archived(http: str, tmp_path: Path) -> None:
     assert storage.read(f"simplecache::{http}/plain") == DATA
 
 
+@pytest.mark.slow
 def test_an_unreliable_store(http: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """10 % of the requests fail, 1 % stall: every object is read, or fails with the right code."""
     monkeypatch.setattr(connections, "_READ_S", 0.5)

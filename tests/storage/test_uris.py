@@ -103,6 +103,7 @@ def test_invalid(uri: str) -> None:
     assert caught.value.code is ErrorCode.INVALID_URI
 
 
+@pytest.mark.slow
 def test_secrets_are_not_shown() -> None:
     assert storage.redact("sftp://me:pw@h/a") == "sftp://me:***@h/a"
     assert storage.redact("https://h/a?X-Sig=abc&b=1") == "https://h/a?***"
