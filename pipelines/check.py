@@ -42,7 +42,7 @@ from alphabeam.transforms.renditions.writing import OpenRenditions
 from alphabeam.transforms.rows import FAILED, PENDING, Row
 from alphabeam.transforms.secret_refs import references, resolve
 
-__all__ = ["ToSubmit", "check", "probe", "rows_to_submit"]
+__all__ = ["CheckError", "ToSubmit", "check", "probe", "rows_to_submit"]
 
 _logger = logging.getLogger(__name__)
 
@@ -111,6 +111,7 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
         Lines for a terminal.
 
     Raises:
+        CheckError: None of the first rows is good.
         The errors of `probe`.
     """
     output = output_of(job)
@@ -128,7 +129,9 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
         yield f"  {len(renditions.taken)} names of renditions' files are given by several rows"
     first, bad = _first_rows(manifest, surveyed, renditions)
     for row in bad:
-        yield f"  a bad row: {row.error_code}: {row.error_message}"
+        said = row.error_message or ""
+        where = "" if said.startswith("line ") else f"line {row.line}: "
+        yield f"  a bad row: {row.error_code}: {where}{said}"
     backend = probe(job)
     yield f"output     {storage.redact(job.output.directory)}: may be written"
     if not isinstance(backend, LocalBackend):
@@ -142,8 +145,7 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
     for number, line in enumerate(job.engine.lines(job)):
         yield f"{'' if number else 'engine':<10} {line}"
     if first is None:
-        yield "image      no good row among the first ones; nothing was tried"
-        return
+        raise CheckError("no good row among the first ones, so no image was tried")
     picture = fetch(first, limits_of(job), output.storage, allow_of(job))
     began = time.perf_counter()
     if picture.row.status == PENDING:
@@ -168,6 +170,10 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
     cost = job.engine.dollars_per_hour()
     price = "" if cost is None else f" and {_dollars(cost * estimate / 3600)} by list prices"
     yield f"estimate   about {_duration(estimate)}{price}, if all images are like this one"
+
+
+class CheckError(Exception):
+    """The job would run, and do nothing right; the message is one line."""
 
 
 class ToSubmit(NamedTuple):

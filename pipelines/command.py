@@ -76,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="override a setting, for example matting.erode_size=5; may be given several times",
+        help="override a setting, for example matting.erode_size=5; may be given several times; "
+        "paths start, like those in the file, at the job file's folder",
     )
     parser.add_argument(
         "--check", action="store_true", help="try everything that the job needs, and do nothing"
@@ -483,4 +484,5 @@ def _reason(error: BaseException) -> str:
         text = re.sub(r"^[\w.]+: ", "", wrapped)
     else:
         text = " ".join(lines) or type(error).__name__
+        text = re.sub(r"^alphabeam\.[\w.]+: ", "", text)
     return re.sub(r" \[while running '.*'\]$", "", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -103,17 +104,19 @@ def _run(name: str, place: str, work: Callable[[Output], list[str]]) -> int:
         for line in work(_output_at(place)):
             print(line)
     except Exception as error:
-        print(redact(f"run.py {name}: {' '.join(str(error).split())}"), file=sys.stderr)
+        said = " ".join(str(error).split()) or type(error).__name__
+        print(redact(f"run.py {name}: {said}"), file=sys.stderr)
         return 1
     return 0
 
 
 def _output_at(name: str) -> Output:
     """The output in a folder, or the one of a job file."""
+    from alphabeam.transforms import storage
     from alphabeam.transforms.output import Output
 
     if not name.endswith((".yaml", ".yml")):
-        return Output(name)
+        return Output(storage.resolve(os.getcwd(), name))
     from alphabeam.pipelines.catalogue import output_of
     from alphabeam.pipelines.job_file import load_job
 

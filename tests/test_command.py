@@ -162,6 +162,15 @@ def test_check_shows_bad_rows_and_goes_on_to_a_good_one(shop: Shop, capsys: Any)
     assert "b.png: 80 x 60 png" in text
 
 
+def test_check_fails_where_none_of_the_first_rows_is_good(shop: Shop, capsys: Any) -> None:
+    shop.manifest("image,erode_size\na.png,41\nb.png,-1\n")
+    shop.write_job()
+    assert shop.run("--check") == 1
+    told = capsys.readouterr()
+    assert "a bad row: invalid_parameter: line 3: erode_size: -1 is outside 0..40" in told.out
+    assert told.err == "job: no good row among the first ones, so no image was tried\n"
+
+
 def test_check_of_an_empty_manifest(shop: Shop, capsys: Any) -> None:
     shop.manifest("image\n")
     shop.write_job()

@@ -98,6 +98,12 @@ def _records(output: Output, run_id: str, wanted: Sheets) -> list[dict[str, Any]
     rows = read_listing(output, run_id).rows.select(names)
     records: list[dict[str, Any]] = rows.to_pylist()
     if wanted.flags:
+        there = {flag for one in records for flag in one["flags"] or ()}
+        if not there & {*wanted.flags}:
+            flags = ", ".join(sorted(there)) or "none"
+            raise ValueError(
+                f"no result has the flag {' or '.join(wanted.flags)}; the flags that occur: {flags}"
+            )
         records = [one for one in records if {*wanted.flags} & {*(one["flags"] or ())}]
     if wanted.order == "line":
         records.sort(key=lambda one: one["line"])

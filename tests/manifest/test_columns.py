@@ -155,3 +155,22 @@ def test_image_itself_comes_before_all_other_names(tmp_path: Path) -> None:
     assert row.image == "/a.jpg"
     rows = read(write(tmp_path, "image,sku\n,5\n"))
     assert "'image' is empty" in wrong(rows)[2][1], "a list of images has one on every line"
+
+
+def test_a_column_that_nearly_has_a_parameters_name_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "image,erod_size,Erode Size,keepshadows,colour,size\na.jpg,5,5,1,red,XL\n"
+    rows = read(write(tmp_path, text))
+    assert dict(rows[0].extra)["erod_size"] == "5"
+    told = [record.getMessage() for record in caplog.records if "carried through" in record.msg]
+    assert told == [
+        "column 'erod_size' is carried through; if it is to set erode_size, rename it",
+        "column 'keepshadows' is carried through; if it is to set keep_shadow, rename it",
+    ]
+
+
+@pytest.mark.parametrize("word", ["reject", "Rejected "])
+def test_of_decisions_what_was_rejected_is_done_again(tmp_path: Path, word: str) -> None:
+    text = f"id,image,decision,note\na,a.jpg,{word},thin\nb,b.jpg,accept,\n"
+    assert [row.id for row in read(write(tmp_path, text))] == ["a"]

@@ -184,6 +184,12 @@ def test_lettering_is_told_from_products() -> None:
     for n in range(6):  # a set of six, in two lines
         cv2.circle(products, (120 + 180 * (n % 3), 180 + 240 * (n // 3)), 60, 255, -1)
     assert not seems_to_fill_the_frame(picture, products)
+    for count, radius in ((4, 50), (8, 20)):  # twelve, and many small ones
+        dozens = np.zeros((600, 600), np.uint8)
+        for n in range(3 * count):
+            place = (40 + n % count * 540 // count, 120 + 170 * (n // count))
+            cv2.circle(dozens, place, radius if count == 8 else radius - n % 5, 255, -1)
+        assert not seems_to_fill_the_frame(picture, dozens), count
 
 
 def pale_lid(lid: tuple[int, int, int]) -> tuple[Image, NDArray[np.float32]]:

@@ -16,7 +16,7 @@ from alphabeam.transforms.output import Output
 from alphabeam.transforms.renditions.plan import Renditions, collisions
 from alphabeam.transforms.renditions.settings import Rendition
 from alphabeam.transforms.rows import Row
-from tests.conftest import Shop, product
+from tests.conftest import Shop, encoded, product
 from tests.matting.scenes import Constant
 
 FillShop = Callable[..., Shop]
@@ -165,7 +165,7 @@ def test_files_that_would_have_one_name_fail_before_anything_is_matted(
     assert shop.run("--check") == 0
     said = capsys.readouterr().out
     assert "1 names of renditions' files are given by several rows" in said
-    assert "duplicate_name: rendition front: another file has the name" in said
+    assert "duplicate_name: line 2: rendition front: another file has the name" in said
     counted.clear()
     assert shop.run() == 3
     rows = shop.rows()
@@ -195,6 +195,20 @@ def test_a_rendition_that_fails_costs_no_row_and_is_tried_again(
     for row in shop.rows().values():
         assert "rendition_failed" not in row["flags"]
         assert row["renditions"][1]["bytes"] > 0
+
+
+def test_a_picture_of_nothing_has_nothing_to_show_and_that_is_no_failure(
+    filled_shop: FillShop, counted: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = with_renditions(filled_shop(1), FRONT)
+    shop.picture("images/p0.png", data=encoded(np.full((60, 80, 3), 250, np.uint8)))
+    assert shop.run() == 0
+    (row,) = shop.rows().values()
+    assert "empty" in row["flags"] and "rendition_failed" not in row["flags"]
+    assert row["renditions"] == []
+    counted.clear()
+    assert shop.run() == 0
+    assert counted == [] and "1 of them by an earlier run" in capsys.readouterr().out
 
 
 def test_a_store_that_refuses_a_rendition_loses_no_matting(

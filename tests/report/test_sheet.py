@@ -59,14 +59,28 @@ def test_sheets_show_source_and_result_the_worst_first(
     assert page[top + 3, left + int(0.75 * width)].tolist() == [255, 0, 0]
 
 
-def test_the_order_of_the_manifest_and_a_flag(filled_shop: FillShop, texts: list[str]) -> None:
+def test_the_order_of_the_manifest_and_a_flag(
+    filled_shop: FillShop, texts: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     shop = filled_shop(4)
     assert shop.run() == 0
     assert main(["sheet", str(shop.out), "--order", "line", "--most", "3"]) == 0
     assert [t for t in texts if t.startswith("images/")] == [f"images/p{n}" for n in range(3)]
     texts.clear()
-    assert main(["sheet", str(shop.out), "--flag", "empty"]) == 0
-    assert not [t for t in texts if t.startswith("images/")]
+    assert main(["sheet", str(shop.out), "--flag", "emty"]) == 1
+    assert "no result has the flag emty; the flags that occur: " in capsys.readouterr().err
+    assert not texts, "and nothing is written"
+
+
+def test_a_folder_below_the_working_directory(
+    filled_shop: FillShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = filled_shop(1)
+    assert shop.run() == 0
+    monkeypatch.chdir(shop.folder)
+    assert main(["report", "out"]) == 0
+    assert main(["sheet", "./out/"]) == 0
+    assert (shop.out / "report/sheets/sheet-001.png").is_file()
 
 
 def test_one_pdf_in_any_place(filled_shop: FillShop, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
+import logging
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -11,10 +14,15 @@ from alphabeam.transforms.parameters import PARAMETERS
 
 __all__ = ["NAMES", "Columns", "columns_of", "is_image_name"]
 
+_logger = logging.getLogger(__name__)
+
 # The API's own spellings (ErodeSize) and ours (erode_size) meet when case and "_" are dropped.
 _KNOWN = {name.replace("_", ""): name for name in (*(p.name for p in PARAMETERS), "image", "id")}
 NAMES = tuple(_KNOWN.values())
 """What `input.columns` may map."""
+
+_PARAMETERS = {p.name.replace("_", ""): p.name for p in PARAMETERS if len(p.name) > 3}
+_NEARLY = 0.88  # of difflib's ratio: a letter is missing, or two are swapped
 
 # The column with a product's main picture, in the exports of shops. Their rows are products and
 # variants and not images: one without a picture is none of ours.
@@ -123,6 +131,8 @@ def columns_of(
             raise ManifestError(
                 f"{where}: two columns mean {known!r} ({name!r} is the second); leave one out"
             )
+        if known is None:
+            _warn_of_misspelt(name.strip())
         mapped[name] = known or name.strip()
     if "image" not in mapped.values():
         mapped[_image_column(own, where, hint)] = "image"
@@ -130,6 +140,19 @@ def columns_of(
     plain = next(_plain(_SCOPE.sub("", name)) for name in mapped if mapped[name] == "image")
     mapped.of_shop, mapped.rooted = plain in _OF_SHOPS, plain == "baseimage"
     return mapped
+
+
+@functools.cache  # one line a process, however many shards it reads
+def _warn_of_misspelt(name: str) -> None:
+    """Says so where a column that is carried through nearly has a parameter's name."""
+    plain = _plain(name)
+    near = difflib.get_close_matches(plain, _PARAMETERS, n=1, cutoff=_NEARLY)
+    if near and plain != near[0]:
+        _logger.warning(
+            "column %r is carried through; if it is to set %s, rename it",
+            name,
+            _PARAMETERS[near[0]],
+        )
 
 
 def _image_column(own: list[str], where: str, hint: str) -> str:

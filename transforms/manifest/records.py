@@ -18,6 +18,8 @@ from alphabeam.transforms.manifest.text import Line, Text, lines_of, open_text
 
 __all__ = ["End", "Record", "bad_record", "record_of", "text_records"]
 
+_REJECTED = frozenset({"reject", "rejected"})  # the second is what people type
+
 
 class Record(NamedTuple):
     """One record of the manifest: its values, or what is wrong with it.
@@ -140,7 +142,7 @@ def _table_record(found: Found, header: Header, keys: list[str | None]) -> Recor
             values[key] = field
         elif field.strip():
             values[f"column {number}"] = field
-    if header.columns.reviewed and values["decision"].strip().lower() != "reject":
+    if header.columns.reviewed and values["decision"].strip().lower() not in _REJECTED:
         return Record(line, {}, left_out="results that were not rejected")
     return record_of(line, values, header.columns)
 

@@ -21,10 +21,12 @@ _SQUARE = 16
 _TEXTURE = 4.0
 _TEXTURED = 0.9
 # Lettering: of the visible components that are small by the frame's area, so many of nearly one
-# height stand in lines, each with another beside it.
+# height stand in lines, each with another beside it. Products in lines are larger, or equal.
 _SMALL = (2e-5, 0.02)
 _LETTERS = 8
 _HEIGHTS = (0.5, 1.8)  # by the median height
+_TALL = 0.125  # of the longer side: what is higher is no letter
+_EQUAL = 0.05  # standard deviation of their areas, by the mean: equal things are products
 _BESIDE = 1.5  # heights to the next one
 _IN_LINES = 0.7  # of the small components
 
@@ -68,6 +70,8 @@ def _is_lettering(alpha: NDArray[np.uint8]) -> bool:
         return False
     height = stats[small, cv2.CC_STAT_HEIGHT].astype(float)
     typical = float(np.median(height))
+    if typical > _TALL * max(alpha.shape) or share[small].std() < _EQUAL * share[small].mean():
+        return False
     alike = (height > _HEIGHTS[0] * typical) & (height < _HEIGHTS[1] * typical)
     left = stats[small, cv2.CC_STAT_LEFT].astype(float)
     right = left + stats[small, cv2.CC_STAT_WIDTH]

@@ -68,7 +68,7 @@ class OpenRenditions:
             alpha: Its mask, uint8 HxW.
         """
         try:
-            planned = self._renditions.plan(row)
+            planned = self._due(row)
         except RowError as error:
             return self._without(row, error)
         return self._made(row, planned, {}, rgba, alpha)
@@ -80,7 +80,7 @@ class OpenRenditions:
             The row itself if nothing was missing.
         """
         try:
-            planned = self._renditions.plan(row)
+            planned = self._due(row)
             there = self._there(planned, row.renditions)
             if _is_whole(planned, there, row):
                 return row
@@ -94,10 +94,15 @@ class OpenRenditions:
     def has_all(self, row: Row) -> bool:
         """Whether `complete` would give a row itself."""
         try:
-            planned = self._renditions.plan(row)
+            planned = self._due(row)
             return _is_whole(planned, self._there(planned, row.renditions), row)
         except Exception:  # which `complete` meets too, and says why
             return False
+
+    def _due(self, row: Row) -> tuple[Planned, ...]:
+        """What a row is to get: nothing, where nothing is visible that could be shown."""
+        planned = self._renditions.plan(row)
+        return () if "empty" in row.flags else planned
 
     def _there(
         self, planned: Sequence[Planned], made: Sequence[MadeRendition]
