@@ -1,4 +1,4 @@
-"""Even backgrounds: loops, reflections, parts left out, products that fill the frame."""
+"""Even backgrounds: shadows, loops, reflections, parts left out, products that fill the frame."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from alphabeam.transforms.matting import MattingCore
+from alphabeam.transforms.matting.cast_shadow import drop_cast_shadow
 from alphabeam.transforms.matting.even import even_background
 from alphabeam.transforms.matting.frame import seems_to_fill_the_frame
 from alphabeam.transforms.matting.left_out import fill_left_out
@@ -235,3 +236,51 @@ def test_a_speck_of_another_colour_is_no_part() -> None:
     picture[165:169, 180:184] = (60, 60, 200)
     background = even_background(alpha, picture)
     assert background is not None and not fill_left_out(alpha, background)
+
+
+def in_hard_light(factor: float = 0.5) -> tuple[Image, NDArray[np.float32], NDArray[np.bool_]]:
+    """A bag, its shadow, and its handle's; the network takes the latter for a part of the bag."""
+    picture = studio().astype(np.float32)
+    thin = np.zeros((SIDE, SIDE), np.uint8)
+    cv2.ellipse(thin, (300, 230), (50, 30), 0, 150, 390, 1, 6)
+    picture[thin > 0] *= factor
+    picture[230:300, 200:340] *= factor
+    picture[130:300, 100:220] = np.random.default_rng(0).integers(0, 255, 3)
+    alpha = np.zeros((SIDE, SIDE), np.float32)
+    alpha[130:300, 100:220] = 1
+    kept = (thin > 0) & (alpha == 0)
+    kept[228:300, 200:340] = False
+    alpha[kept] = 1
+    return np.rint(picture).astype(np.uint8), cv2.GaussianBlur(alpha, (0, 0), 0.7), kept
+
+
+@pytest.mark.parametrize("factor", [0.25, 0.5, 0.75])
+def test_a_handles_hard_shadow_is_no_handle(factor: float) -> None:
+    picture, alpha, shadow = in_hard_light(factor)
+    assert drop_cast_shadow(alpha, picture)
+    assert alpha[shadow].mean() < 0.05
+    assert (alpha[135:295, 105:215] == 1).all(), "the bag stays"
+
+
+def test_a_handle_of_another_colour_than_the_shadow_stays() -> None:
+    picture, alpha, handle = in_hard_light()
+    picture[handle] = (90, 130, 100)
+    before = alpha[handle].copy()
+    drop_cast_shadow(alpha, picture)
+    assert (alpha[handle] == before).all()
+
+
+def test_a_product_of_its_shadows_colour_stays() -> None:
+    picture, alpha, _ = in_hard_light()
+    picture[130:300, 100:220] = 118  # half of the table's 236
+    drop_cast_shadow(alpha, picture)
+    assert (alpha[135:295, 105:215] == 1).all()
+
+
+def test_without_a_hard_shadow_beside_it_nothing_is_one() -> None:
+    picture, alpha, handle = in_hard_light()
+    soft = studio()
+    fading = np.linspace(0.3, 1, 140)[None, :, None]
+    picture[230:300, 200:340] = np.rint(soft[230:300, 200:340] * fading)
+    picture[130:300, 100:220] = (170, 40, 40)
+    assert not drop_cast_shadow(alpha, picture) and alpha[handle].mean() > 0.5

@@ -122,6 +122,7 @@ Doubt = Literal[
     "component_dropped",
     "part_removed",
     "reflection_removed",
+    "shadow_removed",
     "fills_frame",
     "low_confidence",
     "very_soft",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.box import drop_neighbours, with_margin
+from alphabeam.transforms.matting.cast_shadow import drop_cast_shadow
 from alphabeam.transforms.matting.even import even_background
 from alphabeam.transforms.matting.left_out import fill_left_out
 from alphabeam.transforms.matting.loops import open_loops
@@ -54,6 +55,7 @@ class CoarseAlpha:
         before: float32 hxw, 0..1, alpha before a reflection was dropped, loops were opened and
             parts were filled; None if nothing was.
         mirrored: Whether a reflection was dropped.
+        shadowed: Whether a cast shadow was.
     """
 
     alpha: NDArray[np.float32]
@@ -61,6 +63,7 @@ class CoarseAlpha:
     shape: tuple[int, int]
     before: NDArray[np.float32] | None = None
     mirrored: bool = False
+    shadowed: bool = False
 
     @property
     def pixel(self) -> float:
@@ -139,9 +142,9 @@ def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = N
     """Runs the network on the image, or on a box with a margin, and cleans its answer.
 
     Patches that the network opened in the subject by mistake are closed (`openings`). With a box,
-    neighbours that reach into it are removed (`box`). On an even background, a product's mirror
-    image is dropped (`reflections`), thin closed loops are opened (`loops`), and parts of another
-    colour that the network left out are filled (`left_out`).
+    neighbours that reach into it are removed (`box`). On an even background, parts of a hard shadow
+    (`cast_shadow`) and a product's mirror image (`reflections`) are dropped, thin closed loops are
+    opened (`loops`), and parts of another colour that the network left out are filled (`left_out`).
 
     Args:
         network: Anything with ``predict``.
@@ -163,15 +166,16 @@ def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = N
     close_false_openings(alpha, small)
     if box is not None:
         drop_neighbours(alpha, region, box)
+    shadowed = drop_cast_shadow(alpha, small)
     background = even_background(alpha, small)
     if background is None:
-        return CoarseAlpha(alpha, region, (height, width))
+        return CoarseAlpha(alpha, region, (height, width), shadowed=shadowed)
     before = alpha.copy()
     mirrored = drop_reflection(alpha, background)
     opened = open_loops(alpha, background)
     filled = fill_left_out(alpha, background)
     changed = before if mirrored or opened or filled else None
-    return CoarseAlpha(alpha, region, (height, width), changed, mirrored)
+    return CoarseAlpha(alpha, region, (height, width), changed, mirrored, shadowed)
 
 
 def _as_alpha(answer: object) -> NDArray[np.float32]:

@@ -165,7 +165,8 @@ class MattingCore:
             rgba[translucent, :3] = image[translucent, :3]
         fills = seems_to_fill_the_frame(rgb, alpha)
         certainty, evidence, looks = self._confidence(rgb, alpha, coarse, fills=fills)
-        findings = Findings(dropped, removed_share(alpha, coarse), coarse.mirrored, fills)
+        removed = removed_share(alpha, coarse)
+        findings = Findings(dropped, removed, coarse.mirrored, coarse.shadowed, fills)
         low = CONFIDENT if self._calibration is None else self._calibration.low
         found = flags(alpha, certainty, findings, low)
         if params.keep_shadow:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EvenBackground", "even_background"]
+__all__ = ["EvenBackground", "even_background", "plane_of_light"]
 
 # Colours are RGB of 0..1.
 _CLEAR = 0.05  # the network's alpha below it, away from the subject, shows the bare background
@@ -20,6 +20,7 @@ _AWAY = 9  # side of the square that must be free of subject, the network's pixe
 _SHARE = 0.1  # of the picture, at least, shows the background
 _EVEN = 0.02  # the most that its pixels may scatter about a plane of light (standard deviation)
 _SAMPLE = 1 << 13  # of its pixels
+_FITS = 4  # of a plane to most of them
 _LEAST_NOISE = 0.002  # half a step of 8 bits
 
 
@@ -58,17 +59,40 @@ def even_background(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> EvenB
     if known.mean() < _SHARE:
         return None
     colours = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
+    colours = colours.astype(np.float32) * np.float32(1 / 255)
+    plane, rest = plane_of_light(colours, known)
+    noise = float(np.sqrt(np.mean(rest**2)))
+    if noise > _EVEN:
+        return None
+    return EvenBackground(colours, plane, max(noise, _LEAST_NOISE))
+
+
+def plane_of_light(
+    colours: NDArray[np.float32], known: NDArray[np.bool_], most: float = 1.0
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Fits a colour that changes evenly across the picture, by least squares.
+
+    Args:
+        colours: float32 hxwx3, 0..1.
+        known: bool hxw, where the background is seen; somewhere it is.
+        most: Share of it, 0..1, to which the plane is fitted: what lies farthest from it counts no
+            more.
+
+    Returns:
+        The plane, float32 hxwx3; and float64 nx3, what it leaves of a sample of the known pixels.
+    """
+    height, width = known.shape
     places = np.flatnonzero(known)
     places = places[:: max(1, len(places) // _SAMPLE)]
-    seen = colours.reshape(-1, 3)[places].astype(np.float32) / 255
+    seen = colours.reshape(-1, 3)[places]
     rows, columns = np.divmod(places, width)
     light = np.stack([np.ones(len(places)), rows / height, columns / width], axis=1)
     fit, *_ = np.linalg.lstsq(light, seen, rcond=None)
-    noise = float(np.sqrt(np.mean((seen - light @ fit) ** 2)))
-    if noise > _EVEN:
-        return None
+    for _ in range(_FITS - 1 if most < 1 else 0):
+        far = np.abs(seen - light @ fit).max(axis=1)
+        near = far <= np.quantile(far, most)
+        fit, *_ = np.linalg.lstsq(light[near], seen[near], rcond=None)
+    rest = seen - light @ fit
     fit = fit.astype(np.float32)
     down, across = (np.arange(n, dtype=np.float32)[:, None] / n for n in (height, width))
-    plane = (fit[0] + down * fit[1])[:, None] + (across * fit[2])[None]
-    colours = colours.astype(np.float32) * np.float32(1 / 255)
-    return EvenBackground(colours, plane, max(noise, _LEAST_NOISE))
+    return (fit[0] + down * fit[1])[:, None] + (across * fit[2])[None], rest

@@ -37,6 +37,7 @@ FLAGS = (
     "component_dropped",  # components of over 0.5 % of the subject's area were taken for stray ones
     "part_removed",  # over 0.25 % of the subject, of which the network is sure, is clear
     "reflection_removed",  # a mirror image below the product was taken away
+    "shadow_removed",  # what has the colour of a hard shadow, and goes on in it, was taken away
     "fills_frame",  # perhaps the product fills the frame: all texture and no subject, or lettering
     "low_confidence",  # the confidence is under what the calibration says, without one under 0.8
     "very_soft",  # over 35 % of the visible pixels are neither clear nor solid
@@ -84,12 +85,14 @@ class Findings(NamedTuple):
         dropped: Area of the components that were dropped, by that of the subject.
         removed: As :func:`removed_share` gives it.
         mirrored: Whether a reflection was taken away.
+        shadowed: Whether parts of a cast shadow were.
         fills_frame: Whether the product seems to fill the frame.
     """
 
     dropped: float = 0.0
     removed: float = 0.0
     mirrored: bool = False
+    shadowed: bool = False
     fills_frame: bool = False
 
 
@@ -154,6 +157,8 @@ def flags(
         found.append("part_removed")
     if findings.mirrored:
         found.append("reflection_removed")
+    if findings.shadowed:
+        found.append("shadow_removed")
     found.extend((*fills, *doubtful))
     visible = cv2.countNonZero((alpha > _VISIBLE).view(np.uint8))
     solid = cv2.countNonZero((alpha > _SOLID).view(np.uint8))
