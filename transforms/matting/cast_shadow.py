@@ -52,7 +52,7 @@ def drop_cast_shadow(alpha: NDArray[np.float32], picture: NDArray[np.uint8]) -> 
     plane, rest = plane_of_light(colours, known, most=_MOST)
     if np.quantile(np.abs(rest).max(axis=1), 0.6) > _EVEN:
         return False
-    factors = colours / np.maximum(plane, np.float32(_LEAST_LIGHT))
+    factors = np.asarray(colours / np.maximum(plane, np.float32(_LEAST_LIGHT)), np.float32)
     mean = factors.mean(axis=2)
     away = cv2.dilate(subject, np.ones((_BESIDE, _BESIDE), np.uint8)) == 0
     dark = ((mean > _SHADE[0]) & (mean < _SHADE[1]) & away).view(np.uint8)
