@@ -86,6 +86,7 @@ def test_logs_at_debug_and_tracebacks_hold_no_key(png: bytes) -> None:
                             logging.exception("failed: %r", error)
                             scan(*traceback.format_exception(error))
     finally:
+        logging.getLogger("urllib3").setLevel(logging.NOTSET)
         root.removeHandler(handler)
         root.setLevel(level)
     logged = stream.getvalue()
