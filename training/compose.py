@@ -29,7 +29,7 @@ _PICTURE_WEIGHTS = {
     "apc": 0.04, "sylius": 0.02, "clothing": 0.19,
 }  # fmt: skip
 _KINDS = {"composite": 0.6, "picture": 0.33, "empty": 0.07}
-_PATTERNED, _SUNNY, _FLAT = 0.38, 0.42, 0.05  # of composites
+_PATTERNED, _SUNNY, _FLAT, _LYING = 0.38, 0.42, 0.05, 0.08  # of composites
 
 
 # --- the camera --------------------------------------------------------------------------------
@@ -150,6 +150,21 @@ def _flat(rng: Rng, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
     return picture + alpha[..., None] * (subject - picture), alpha
 
 
+def _lying(rng: Rng, bank: Bank, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+    """A product on an even background, in hard light: the shadow goes on where it ends."""
+    cutout = draw_from(rng, bank.cutouts, _CUTOUT_WEIGHTS)
+    bgr, alpha, _ = place(rng, cutout, h, w, (0.3, 0.9), truncate=bool(rng.random() < 0.1))
+    bgr = tint(rng, bgr)
+    if rng.random() < 0.5:
+        bgr = _side_lit(rng, bgr)
+    picture = _behind(rng, bank, h, w, _colours_of(rng, bgr, alpha), even=True)
+    sun = Sun.draw(rng, max(h, w), "board" if rng.random() < 0.75 else None)
+    picture = sun.cast(picture, sun.shadow(alpha))
+    if rng.random() < 0.3:
+        picture = cast_soft(rng, picture, alpha)
+    return picture + alpha[..., None] * (bgr - picture), alpha
+
+
 def _dress(rng: Rng, bank: Bank, background: np.ndarray) -> np.ndarray:
     """Stands one to three other things about: small, aside, most of them out of focus."""
     h, w = background.shape[:2]
@@ -205,7 +220,10 @@ def compose(rng: Rng, bank: Bank, h: int, w: int) -> tuple[np.ndarray, np.ndarra
     if kind < 0.09 + _FLAT:
         picture, alpha = _flat(rng, h, w)
         return (develop(rng, picture) if rng.random() < 0.6 else _as_drawn(picture)), alpha
-    many = kind < 0.175 + _FLAT
+    if kind < 0.09 + _FLAT + _LYING:
+        picture, alpha = _lying(rng, bank, h, w)
+        return (develop(rng, picture) if rng.random() < 0.8 else _as_drawn(picture)), alpha
+    many = kind < 0.175 + _FLAT + _LYING
     count = 1 if many else int(rng.choice([1, 2, 3, 4], p=[0.74, 0.14, 0.07, 0.05]))
     dressed = not many and count < 3 and rng.random() < 0.16
     reach = (0.35, 0.97) if count == 1 else (0.2, 0.6)

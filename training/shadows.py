@@ -40,9 +40,9 @@ class Sun:
     left: np.ndarray
 
     @classmethod
-    def draw(cls, rng: Rng, side: int) -> Sun:
-        """Any sun over a picture of `side` pixels."""
-        kind = str(rng.choice(["floor", "floor", "board", "wall"]))
+    def draw(cls, rng: Rng, side: int, kind: str | None = None) -> Sun:
+        """Any sun over a picture of `side` pixels, or any of one `kind`."""
+        kind = kind or str(rng.choice(["floor", "floor", "board", "wall"]))
         around, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.04, 0.35)
         left = rng.uniform(0.1, 0.75) * np.array(
             [1 + rng.uniform(-0.05, 0.3), 1, 1 - rng.uniform(-0.05, 0.2)]

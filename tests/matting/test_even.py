@@ -11,9 +11,10 @@ from alphabeam.transforms.matting import MattingCore
 from alphabeam.transforms.matting.cast_shadow import drop_cast_shadow
 from alphabeam.transforms.matting.even import even_background
 from alphabeam.transforms.matting.frame import seems_to_fill_the_frame
-from alphabeam.transforms.matting.left_out import fill_left_out
+from alphabeam.transforms.matting.left_out import fill_left_out, left_out_share
 from alphabeam.transforms.matting.loops import open_loops
 from alphabeam.transforms.matting.reflections import drop_reflection
+from alphabeam.transforms.parameters import MattingParameters
 from tests.matting.scenes import Constant
 
 Image = NDArray[np.uint8]
@@ -284,3 +285,44 @@ def test_without_a_hard_shadow_beside_it_nothing_is_one() -> None:
     picture[230:300, 200:340] = np.rint(soft[230:300, 200:340] * fading)
     picture[130:300, 100:220] = (170, 40, 40)
     assert not drop_cast_shadow(alpha, picture) and alpha[handle].mean() > 0.5
+
+
+def beside(colour: tuple[int, int, int], left: int) -> tuple[Image, Image]:
+    """A red box, and something of another colour that is not in the result."""
+    picture = studio()
+    picture[120:300, 100:300] = (170, 40, 40)
+    picture[180:200, left : left + 40] = colour
+    alpha = np.zeros((SIDE, SIDE), np.uint8)
+    alpha[120:300, 100:300] = 255
+    return picture, alpha
+
+
+@pytest.mark.parametrize(
+    ("colour", "left", "missing"),
+    [
+        ((40, 60, 180), 300, True),
+        ((200, 190, 120), 300, True),
+        ((90, 90, 90), 300, False),  # a shadow
+        ((236, 236, 236), 300, False),
+        ((40, 60, 180), 350, False),  # a seller's mark, say: it stands apart
+    ],
+)
+def test_a_part_that_is_missing_beside_the_product_is_found(
+    colour: tuple[int, int, int], left: int, missing: bool
+) -> None:
+    picture, alpha = beside(colour, left)
+    background = even_background(alpha.astype(np.float32) / 255, picture)
+    assert background is not None
+    share = left_out_share(alpha, background)
+    assert share == pytest.approx(800 / 36_000, rel=0.1) if missing else share == 0
+    whole = np.maximum(alpha, 255 * (picture[..., 0] < 205).astype(np.uint8))
+    assert left_out_share(whole, background) == 0
+
+
+def test_what_is_missing_is_flagged_in_the_picture_but_not_beyond_a_box() -> None:
+    picture, alpha = beside((40, 60, 180), 300)
+    core = MattingCore(Constant(alpha.astype(np.float32) / 255))
+    matte = core.remove(picture, MattingParameters(hair_optimization="off"))
+    assert "part_removed" in matte.flags
+    boxed = MattingParameters(hair_optimization="off", box=(90, 110, 300, 310))
+    assert "part_removed" not in core.remove(picture, boxed).flags

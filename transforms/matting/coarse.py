@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.box import drop_neighbours, with_margin
 from alphabeam.transforms.matting.cast_shadow import drop_cast_shadow
-from alphabeam.transforms.matting.even import even_background
+from alphabeam.transforms.matting.even import EvenBackground, even_background
 from alphabeam.transforms.matting.left_out import fill_left_out
 from alphabeam.transforms.matting.loops import open_loops
 from alphabeam.transforms.matting.network import Predictor, outline_distance
@@ -56,6 +56,7 @@ class CoarseAlpha:
             parts were filled; None if nothing was.
         mirrored: Whether a reflection was dropped.
         shadowed: Whether a cast shadow was.
+        background: The region's background, if it is even.
     """
 
     alpha: NDArray[np.float32]
@@ -64,6 +65,7 @@ class CoarseAlpha:
     before: NDArray[np.float32] | None = None
     mirrored: bool = False
     shadowed: bool = False
+    background: EvenBackground | None = None
 
     @property
     def pixel(self) -> float:
@@ -175,7 +177,7 @@ def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = N
     opened = open_loops(alpha, background)
     filled = fill_left_out(alpha, background)
     changed = before if mirrored or opened or filled else None
-    return CoarseAlpha(alpha, region, (height, width), changed, mirrored, shadowed)
+    return CoarseAlpha(alpha, region, (height, width), changed, mirrored, shadowed, background)
 
 
 def _as_alpha(answer: object) -> NDArray[np.float32]:

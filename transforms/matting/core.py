@@ -17,6 +17,7 @@ from alphabeam.transforms.matting.components import drop_stray_components
 from alphabeam.transforms.matting.evidence import Evidence, Looks, evidence_of, second_looks
 from alphabeam.transforms.matting.foreground import straight_alpha
 from alphabeam.transforms.matting.frame import seems_to_fill_the_frame
+from alphabeam.transforms.matting.left_out import left_out_share
 from alphabeam.transforms.matting.network import Predictor, load_model
 from alphabeam.transforms.matting.own_alpha import (
     OWN_ALPHA,
@@ -166,7 +167,12 @@ class MattingCore:
         fills = seems_to_fill_the_frame(rgb, alpha)
         certainty, evidence, looks = self._confidence(rgb, alpha, coarse, fills=fills)
         removed = removed_share(alpha, coarse)
-        findings = Findings(dropped, removed, coarse.mirrored, coarse.shadowed, fills)
+        # What lies outside of a box, or is clear in the picture itself, was not left out; nor was
+        # a mirror image, which has the product's colours.
+        apart = params.box or own_alpha is not None or coarse.mirrored
+        even = None if apart else coarse.background
+        left_out = 0.0 if even is None else left_out_share(alpha, even)
+        findings = Findings(dropped, removed, left_out, coarse.mirrored, coarse.shadowed, fills)
         low = CONFIDENT if self._calibration is None else self._calibration.low
         found = flags(alpha, certainty, findings, low)
         if params.keep_shadow:

@@ -19,6 +19,7 @@ _CLEAR = 0.05  # the network's alpha below it, away from the subject, shows the 
 _AWAY = 9  # side of the square that must be free of subject, the network's pixels
 _SHARE = 0.1  # of the picture, at least, shows the background
 _EVEN = 0.02  # the most that its pixels may scatter about a plane of light (standard deviation)
+_MOST = 0.97  # of it is even; the rest may be something that the network left out
 _SAMPLE = 1 << 13  # of its pixels
 _FITS = 4  # of a plane to most of them
 _LEAST_NOISE = 0.002  # half a step of 8 bits
@@ -31,12 +32,19 @@ class EvenBackground:
     Attributes:
         colours: float32 hxwx3, 0..1, the picture.
         plane: float32 hxwx3, 0..1, the background as it is or would be at each pixel.
-        noise: How much it scatters about the plane: the standard deviation of a channel.
+        noise: How much most of it scatters about the plane: the standard deviation of a channel.
+        scatter: The same of all that the network took for background, foreign things included.
     """
 
     colours: NDArray[np.float32]
     plane: NDArray[np.float32]
     noise: float
+    scatter: float
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether nothing else was taken for background: no shadow, and no part left out."""
+        return self.scatter <= _EVEN
 
     def difference(self) -> NDArray[np.float32]:
         """How far each pixel is from the background, float32 hxw: the worst of its channels."""
@@ -60,11 +68,13 @@ def even_background(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> EvenB
         return None
     colours = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
     colours = colours.astype(np.float32) * np.float32(1 / 255)
-    plane, rest = plane_of_light(colours, known)
-    noise = float(np.sqrt(np.mean(rest**2)))
+    plane, rest = plane_of_light(colours, known, most=_MOST)
+    far = np.abs(rest).max(axis=1)
+    noise = float(np.sqrt(np.mean(rest[far <= np.quantile(far, _MOST)] ** 2)))
     if noise > _EVEN:
         return None
-    return EvenBackground(colours, plane, max(noise, _LEAST_NOISE))
+    scatter = float(np.sqrt(np.mean(rest**2)))
+    return EvenBackground(colours, plane, max(noise, _LEAST_NOISE), max(scatter, _LEAST_NOISE))
 
 
 def plane_of_light(

@@ -3,7 +3,8 @@
 A pale lid on a white table, or the light side of a cup, looks like the background to a network. On
 an even background it can be told apart: no light and no shadow makes its colour of the
 background's. Coloured light beside a product differs from it as well, and so does a shadow under
-two lights; these lie beside the subject, while a part of it is enclosed by the rest.
+two lights; these lie beside the subject, while a part of it is enclosed by the rest. So what is
+enclosed is filled, and what lies beside the result is measured, to be flagged.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from numpy.typing import NDArray
 from alphabeam.transforms.matting.background_colour import distance_to_background
 from alphabeam.transforms.matting.even import EvenBackground
 
-__all__ = ["fill_left_out"]
+__all__ = ["fill_left_out", "left_out_share"]
 
 _SUBJECT = 0.5  # the network's alpha above it
+_CLEAR = 56  # of the result (0..255) below
 # Set on the layouts, single products and reflections of benchmarks/damage.py, and on the held-out
 # sets of benchmarks/model_quality.py.
 _NOISE = 8.0  # standard deviations of the background, and
 _FOREIGN = 0.03  # RGB of 0..1, by which a colour differs at least from every shade of it
 _SHADE = (0.3, 1.3)  # light and shadow scale the background by these factors at most
+_BESIDE = 17  # side of the square about a pixel of the subject that a patch must reach into
 _AREA = 1e-4  # of the picture, at least
 _SOLID = 6  # pixels of it, at least, are more than a pixel away from its outline
 _ENCLOSED = 0.5  # of the pixels around it, at least, are the subject's
@@ -38,22 +41,14 @@ def fill_left_out(alpha: NDArray[np.float32], background: EvenBackground) -> boo
     Returns:
         Whether there was one.
     """
-    shape = alpha.shape
-    colours, plane = (
-        np.ascontiguousarray(one.reshape(-1, 3).T) for one in (background.colours, background.plane)
-    )
-    foreign = distance_to_background(colours, plane, _SHADE).reshape(shape)
-    limit = max(_NOISE * background.noise, _FOREIGN)
     subject = (alpha > _SUBJECT).view(np.uint8)
+    labels, stats = _patches(subject == 0, background)
     square = np.ones((3, 3), np.uint8)
-    patches = ((foreign > limit) & (subject == 0)).view(np.uint8)
-    patches = cv2.morphologyEx(patches, cv2.MORPH_OPEN, square)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(patches, connectivity=4)
     filled = False
-    for label in np.flatnonzero(stats[:, cv2.CC_STAT_AREA] >= _AREA * alpha.size):
-        if label == 0:
+    for label in range(1, len(stats)):
+        x, y, w, h, area = stats[label]
+        if area < _AREA * alpha.size:
             continue
-        x, y, w, h, _ = stats[label]
         here = np.s_[max(y - 1, 0) : y + h + 1, max(x - 1, 0) : x + w + 1]
         patch = (labels[here] == label).view(np.uint8)
         if np.count_nonzero(cv2.erode(patch, square)) < _SOLID:
@@ -63,3 +58,42 @@ def fill_left_out(alpha: NDArray[np.float32], background: EvenBackground) -> boo
             alpha[here][patch > 0] = 1
             filled = True
     return filled
+
+
+def left_out_share(alpha: NDArray[np.uint8], background: EvenBackground) -> float:
+    """The largest patch beside a result's subject that has not the background's colour.
+
+    Args:
+        alpha: uint8 HxW, the result.
+        background: The whole picture's, h x w pixels.
+
+    Returns:
+        Its area, by the subject's.
+    """
+    height, width = background.plane.shape[:2]
+    small = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)
+    labels, stats = _patches(small < _CLEAR, background)
+    subject = (small > 127).view(np.uint8)
+    beside = np.unique(labels[cv2.dilate(subject, np.ones((_BESIDE, _BESIDE), np.uint8)) > 0])
+    largest = float(stats[beside[beside > 0], cv2.CC_STAT_AREA].max(initial=0))
+    if largest < _AREA * small.size:
+        return 0.0
+    return largest / max(int(np.count_nonzero(subject)), 1)
+
+
+def _patches(
+    clear: NDArray[np.bool_], background: EvenBackground
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Connected patches, of what is clear (bool hxw), that no light makes the background's colour.
+
+    Returns:
+        Labels, int32 hxw, and OpenCV's statistics of each; 0 is all else.
+    """
+    colours, plane = (
+        np.ascontiguousarray(one.reshape(-1, 3).T) for one in (background.colours, background.plane)
+    )
+    foreign = distance_to_background(colours, plane, _SHADE).reshape(clear.shape)
+    patches = ((foreign > max(_NOISE * background.noise, _FOREIGN)) & clear).view(np.uint8)
+    patches = cv2.morphologyEx(patches, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(patches, connectivity=4)
+    return labels.astype(np.int32, copy=False), stats.astype(np.int32, copy=False)

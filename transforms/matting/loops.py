@@ -33,10 +33,13 @@ def open_loops(alpha: NDArray[np.float32], background: EvenBackground) -> bool:
         background: The same picture's.
 
     Returns:
-        Whether there was one.
+        Whether there was one. None is sought where the background is not bare: a bright gap in a
+        shadow is no loop.
     """
+    if not background.is_bare:
+        return False
     difference = background.difference()
-    limit = max(_NOISE * background.noise, 2 * _ALIKE)
+    limit = max(_NOISE * background.scatter, 2 * _ALIKE)
     alike = (difference < limit) & (alpha > _SUBJECT)
     least = max(_AREA * alpha.size, 16)
     if np.count_nonzero(alike) < least:
@@ -70,8 +73,8 @@ def _is_bare(inside: NDArray[np.uint8], background: EvenBackground) -> bool:
         return False
     rest = (background.colours - background.plane)[core]
     return bool(
-        np.abs(rest.mean(axis=0)).max() < _ALIKE + background.noise / np.sqrt(len(rest))
-        and rest.std() < 1.5 * background.noise + _ALIKE
+        np.abs(rest.mean(axis=0)).max() < _ALIKE + background.scatter / np.sqrt(len(rest))
+        and rest.std() < 1.5 * background.scatter + _ALIKE
     )
 
 

@@ -35,7 +35,7 @@ FLAGS = (
     "touches_border",  # alpha is over 1/2 on over 0.5 % of the image's border
     "several_subjects",  # a second component of over 5 % of the largest one's area
     "component_dropped",  # components of over 0.5 % of the subject's area were taken for stray ones
-    "part_removed",  # over 0.25 % of the subject, of which the network is sure, is clear
+    "part_removed",  # of a part of the subject, the network is sure, or its colour; it is clear
     "reflection_removed",  # a mirror image below the product was taken away
     "shadow_removed",  # what has the colour of a hard shadow, and goes on in it, was taken away
     "fills_frame",  # perhaps the product fills the frame: all texture and no subject, or lettering
@@ -50,7 +50,7 @@ _NEARLY_EMPTY = 0.005
 _BORDER = 0.005
 _SECOND = 0.05
 _DROPPED = 0.005
-_REMOVED = 0.0025
+_REMOVED, _LEFT_OUT = 0.0025, 0.0012
 _SURE, _CLEAR = 0.78, 56  # of the network's alpha (0..1) above, of the result (0..255) below
 _SOFT = 0.35
 _TINY = 0.01
@@ -84,6 +84,7 @@ class Findings(NamedTuple):
     Attributes:
         dropped: Area of the components that were dropped, by that of the subject.
         removed: As :func:`removed_share` gives it.
+        left_out: As `left_out.left_out_share` gives it.
         mirrored: Whether a reflection was taken away.
         shadowed: Whether parts of a cast shadow were.
         fills_frame: Whether the product seems to fill the frame.
@@ -91,6 +92,7 @@ class Findings(NamedTuple):
 
     dropped: float = 0.0
     removed: float = 0.0
+    left_out: float = 0.0
     mirrored: bool = False
     shadowed: bool = False
     fills_frame: bool = False
@@ -153,7 +155,7 @@ def flags(
         found.append("several_subjects")
     if findings.dropped > _DROPPED:
         found.append("component_dropped")
-    if findings.removed > _REMOVED:
+    if findings.removed > _REMOVED or findings.left_out > _LEFT_OUT:
         found.append("part_removed")
     if findings.mirrored:
         found.append("reflection_removed")
