@@ -14,7 +14,8 @@ WORKDIR /source
 COPY . .
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
-# One program, the same for every version of Python.
+# One program, the same for every version of Python. Image and tag are those that Google's samples
+# pin: GoogleCloudPlatform/python-docs-samples, dataflow/flex-templates/pipeline_with_dependencies.
 FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:20230622_RC00 AS launcher
 
 FROM apache/beam_python${PYTHON}_sdk:${BEAM}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import gc
 import logging
 import os
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_COMMANDS = ("lint", "models", "presets", "report", "sheet", "template")
 OK, JOB_FAILED, WRONG_USAGE, TOO_MANY_FAILURES = 0, 1, 2, 3
 
 _EPILOG = """
@@ -69,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "job",
         metavar="JOB.yaml",
-        help="the job file; or 'models', 'presets', 'lint', 'report', 'sheet', 'template'",
+        help="the job file; or a command: " + ", ".join(_COMMANDS),
     )
     parser.add_argument(
         "--set",
@@ -160,6 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from alphabeam.pipelines import flex_template
 
         return flex_template.write(given[1:])
+    if given and (complaint := _no_such_command(given[0])):
+        print(complaint, file=sys.stderr)
+        return WRONG_USAGE
     beam_arguments: list[str] = []
     if "--" in given:
         cut = given.index("--")
@@ -205,6 +210,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return JOB_FAILED
 
 
+def _no_such_command(word: str) -> str:
+    """What to say of a first argument that is neither a job file nor a command; or nothing."""
+    if word in _COMMANDS or not word.isalpha() or os.path.exists(word):
+        return ""
+    near = difflib.get_close_matches(word.lower(), _COMMANDS, 1, 0.7)
+    meant = f"did you mean '{near[0]}'?" if near else f"commands are {', '.join(_COMMANDS)}"
+    return f"run.py: there is no job file and no command '{word}'; {meant}"
+
+
 def _tell_of_the_end(job: Job, options: argparse.Namespace, status: str, reason: str = "") -> None:
     """Sends the notification of a run that has no summary."""
     from alphabeam.pipelines.notify import notify
@@ -224,10 +238,11 @@ def _end_record(job: Job, status: str, reason: str = "") -> dict[str, str]:
 
 def _run(job: Job, options: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
     from alphabeam.pipelines.check import probe
+    from alphabeam.pipelines.confirm import confirm
 
     probe(job, without_api=True)
     if job.api is not None and not options.yes:
-        _confirm(job, job.api.confirm_over, options.fresh)
+        confirm(job, job.api.confirm_over, options.fresh)
     started = datetime.now(timezone.utc)
     run_id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     run = _run_remotely if job.engine.remote else _run_here
@@ -421,29 +436,6 @@ def _end_in_order(job: Job, holder: LeaseHolder, output: Output, folder: str) ->
     holder.end(interrupted=True)
     notify(job.notify, _end_record(job, "interrupted"), seconds=1.0, retries=0)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-class _NotConfirmedError(Exception):
-    """Nobody said yes to what would be paid for."""
-
-
-def _confirm(job: Job, limit: int, fresh: bool) -> None:
-    from alphabeam.pipelines.catalogue import backend_of
-    from alphabeam.pipelines.check import rows_to_submit
-    from alphabeam.transforms.backends.local import LocalBackend
-
-    backend = backend_of(job)
-    assert job.api is not None and not isinstance(backend, LocalBackend)
-    count = rows_to_submit(job, backend, fresh).most
-    if count <= limit:
-        return
-    up_to = "up to " if job.backend.kind == "cascade" else ""
-    question = f"{up_to}{count} images would be submitted to {job.api.endpoint} and paid for"
-    if not sys.stdin.isatty():
-        place = ".".join((*job.place_of("picpik"), "confirm_over"))
-        raise _NotConfirmedError(f"{question}; say --yes, or raise {place}")
-    if input(f"{question}. Go on? [y/N] ").strip().lower() not in ("y", "yes"):
-        raise _NotConfirmedError("nothing was submitted")
 
 
 def _print_presets(names: Sequence[str]) -> int:

@@ -311,11 +311,11 @@ def _complaint(error: Any, positions: _Positions) -> str:
     message: str = error["msg"]
     if error["type"] == "extra_forbidden":
         message = "extra inputs are not permitted"
-        close = difflib.get_close_matches(str(location[-1]), _keys(full[:-1]), 1, 0.6)
-        if close:
-            message += f" (did you mean '{close[0]}'?)"
-        else:
-            message += f" (known here: {', '.join(_keys(full[:-1]))})"
+        known = _keys(full[:-1])
+        message += _did_you_mean(location[-1], known) or f" (known here: {', '.join(known)})"
+    elif error["type"] == "union_tag_invalid":
+        location = (*location, "kind")
+        message = _choice(error["ctx"]["tag"], [*_KINDS[str(full[-1])]])
     elif error["type"] == "missing":
         message = "is missing; it has no default"
     else:
@@ -333,7 +333,24 @@ def _complaint(error: Any, positions: _Positions) -> str:
             message = f"{error['input']!r} does not fit: {meaning}"
         elif not isinstance(error["input"], (dict, list)):
             message += f", got {error['input']!r}"
+            if error["type"] == "literal_error":
+                message += _did_you_mean(
+                    error["input"], re.findall("'(.*?)'", error["ctx"]["expected"])
+                )
     return f"{positions.of(location)}: {_dotted(location)}: {message}"
+
+
+def _choice(given: str, known: Sequence[str]) -> str:
+    """What is wrong with a word that is none of those known; as pydantic says it of a choice."""
+    *others, last = (repr(word) for word in known)
+    said = f"input should be {', '.join(others)} or {last}, got {given!r}"
+    return said + _did_you_mean(given, known)
+
+
+def _did_you_mean(given: object, known: Sequence[str]) -> str:
+    """The known word that is nearest to the given one, as a question; empty if none is near."""
+    close = difflib.get_close_matches(str(given).lower(), known, 1, 0.6)
+    return f" (did you mean '{close[0]}'?)" if close else ""
 
 
 def _is_no_such_text(error: Any) -> bool:

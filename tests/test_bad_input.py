@@ -273,3 +273,14 @@ def test_an_output_below_a_file(filled_shop: Callable[..., Shop], capsys: Any) -
         assert shop.run("--set", f"output.directory={place}") == 1
         (line,) = capsys.readouterr().err.strip().splitlines()
         assert "cannot write" in line and place in line
+        assert "bucket" not in line
+
+
+def test_an_output_that_is_a_file(filled_shop: Callable[..., Shop], capsys: Any) -> None:
+    shop = filled_shop(1)
+    file = shop.folder / "file"
+    file.touch()
+    for place in ("file", "file/below/it"):
+        assert shop.run("--set", f"output.directory={place}") == 1
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert f"{file} is a file, not a folder; name another folder" in line

@@ -72,6 +72,20 @@ def test_a_wrong_command_line_is_2(arguments: list[str], capsys: Any) -> None:
     assert "usage: run.py" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["lnit", "folder"], "no job file and no command 'lnit'; did you mean 'lint'?"),
+        (["Report", "out"], "did you mean 'report'?"),
+        (["work"], "commands are lint, models, presets, report, sheet, template"),
+    ],
+)
+def test_a_command_that_there_is_not(arguments: list[str], says: str, capsys: Any) -> None:
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("run.py: there is ") and says in line
+
+
 def test_a_wrong_job_file_is_2(filled_shop: FillShop, capsys: Any) -> None:
     shop = filled_shop(1, input={"formt": "csv"})
     assert shop.run() == 2

@@ -340,10 +340,14 @@ def as_row_error(
         return refused
     fault = diagnose(error)
     reason = _shown(fault.reason, uri, options)
-    if verb in ("write", "create") and fault.code is ErrorCode.NOT_FOUND:
-        reason = "there is no such bucket, container or folder"
-    tries = f" (tried {attempts} times)" if attempts > 1 else ""
     links = chain(uri)
+    if verb in ("write", "create") and fault.code is ErrorCode.NOT_FOUND:
+        reason = (
+            "the folder is not there and cannot be made"
+            if links[-1].protocol in ("file", "local")
+            else "there is no such bucket, container or folder"
+        )
+    tries = f" (tried {attempts} times)" if attempts > 1 else ""
     protocol = (
         links[0].protocol if fault.code is ErrorCode.MISSING_DEPENDENCY else links[-1].protocol
     )

@@ -21,6 +21,7 @@ __all__ = [
     "create_local",
     "is_partial",
     "local_path",
+    "make_local_folder",
     "open_regular",
     "opened",
     "partial_name",
@@ -154,8 +155,8 @@ def _write_beside(path: str, data: bytes | Path) -> str:
     temporary = os.path.join(folder, partial_name())
     try:
         descriptor = os.open(temporary, _NEW, 0o666)
-    except FileNotFoundError:
-        os.makedirs(folder, exist_ok=True)
+    except (FileNotFoundError, NotADirectoryError):
+        make_local_folder(folder, path)
         descriptor = os.open(temporary, _NEW, 0o666)
     try:
         with open(descriptor, "wb") as file, opened(data) as source:
@@ -166,6 +167,30 @@ def _write_beside(path: str, data: bytes | Path) -> str:
         _remove(temporary)
         raise
     return temporary
+
+
+def make_local_folder(folder: str, path: str = "") -> None:
+    """Makes a folder, and those above it.
+
+    Args:
+        folder: Its absolute path.
+        path: What is to be written into it, for the message; the folder itself if empty.
+
+    Raises:
+        RowError: INVALID_URI, where a file has the name of one of the folders.
+        OSError: It cannot be made.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        file = folder
+        while not os.path.lexists(file) and file != os.path.dirname(file):
+            file = os.path.dirname(file)
+        raise RowError(
+            ErrorCode.INVALID_URI,
+            f"cannot write {redact(path or folder)}: {redact(file)} is a file, not a folder; name "
+            "another folder, or move the file away",
+        ) from None
 
 
 def _remove(temporary: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.storage.capabilities import Writing, capabilities
 from alphabeam.transforms.storage.connections import borrow
 from alphabeam.transforms.storage.faults import StorageOptions, retry
-from alphabeam.transforms.storage.local import local_path, put_local
+from alphabeam.transforms.storage.local import local_path, make_local_folder, put_local
 from alphabeam.transforms.storage.renaming import make_folders, put_renaming
 from alphabeam.transforms.storage.uris import chain, is_local, redact
 
@@ -71,7 +70,7 @@ def check_writable(uri: str) -> None:
 def make_folder(uri: str, *, options: StorageOptions | None = None) -> None:
     """Makes a folder where stores have them; object stores need none."""
     if is_local(uri):
-        retry(lambda: os.makedirs(local_path(uri), exist_ok=True), "make", uri, options)
+        retry(lambda: make_local_folder(local_path(uri)), "make", uri, options)
         return
 
     def once() -> None:
