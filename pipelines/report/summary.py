@@ -97,6 +97,10 @@ class Summary:
             text.append(f"  cascade    {self.doubtful} doubtful: {self.bought} bought{kept}")
         if self.credits:
             text.append(f"  credits    {self.credits}")
+        if failed_calls := self.metrics.get("api_retries"):
+            text.append(
+                f"  {failed_calls} calls of the API failed and were made again; -v shows each"
+            )
         if self.resubmitted:
             text.append(
                 f"  {self.resubmitted} submitted again, perhaps billed twice: see the flags"

@@ -95,7 +95,9 @@ def test_the_cap_holds_for_all_processes(tmp_path: Path, tiny_model: str, proces
 
 
 @pytest.mark.slow
-def test_a_share_is_of_the_rows_that_the_survey_counted(tmp_path: Path, tiny_model: str) -> None:
+def test_a_share_is_of_the_rows_that_the_survey_counted(
+    tmp_path: Path, tiny_model: str, caplog: pytest.LogCaptureFixture
+) -> None:
     rows = [row_of(tmp_path, f"d{n}", doubtful(n)) for n in range(4)]
     survey = str(tmp_path / "survey.json")
     with running_emulator(**same_keys) as emulator:
@@ -107,6 +109,8 @@ def test_a_share_is_of_the_rows_that_the_survey_counted(tmp_path: Path, tiny_mod
         found = [buy(matte(fetch(row, Limits()))).row.backend for row in rows]
         assert found == ["picpik", "picpik", "local", "local"]  # 2.875 of 23
         assert emulator.billed == 2
+    assert "budget_spent: at_most 12.5 % (2 of 23 rows) is reached; raise it" in caplog.text
+    assert "max_tasks" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,13 @@ class CascadeBackend(CascadeSettings):
         rows = self.rows
         if rows is None:
             rows = int(json.loads(Output.of(self.picpik.output).read(self.survey))["rows"])
-        return replace(self.picpik, max_tasks=self.most_tasks(rows))
+        most = self.most_tasks(rows)
+        limit = (
+            ""
+            if most == self.picpik.max_tasks
+            else f"at_most {self.at_most} ({most} of {rows} rows)"
+        )
+        return replace(self.picpik, max_tasks=most, limit=limit)
 
     def inherit(self) -> None:
         """Takes over the budget of a run that was killed; see `PicpikBackend.inherit`.

@@ -20,11 +20,13 @@ from alphabeam.transforms.picpik.errors import (
     SubmitUnknownError,
 )
 from alphabeam.transforms.picpik.transport import AnswerTooLargeError, ExchangeFailedError
+from alphabeam.transforms.repeats import Repeats
 from alphabeam.transforms.retry import Backoff, Retries
 
 __all__ = ["Calls"]
 
 _log = logging.getLogger(__name__)
+_faults = Repeats(_log)
 
 _T = TypeVar("_T")
 
@@ -121,10 +123,10 @@ class Calls:
             except TransientFaultError as error:
                 fault = error
             if fault.slow_down and paced and self._pace.push_back():
-                _log.warning(
-                    "%s: the API pushes back; at most %.1f requests per second for now",
-                    what,
-                    self._pace.rate or 0.0,
+                rate = self._pace.rate or 0.0
+                _faults.warn(
+                    "push-back",
+                    f"{what}: the API pushes back; at most {rate:.1f} requests per second for now",
                 )
             if buys and fault.maybe_done:
                 raise SubmitUnknownError(
@@ -140,14 +142,11 @@ class Calls:
             if wait is None or fault.permanent:
                 raise self._given_up(what, fault, retries)
             counts.add("api_retries")
-            _log.warning(
-                "%s%s: %s; attempt %d of %d failed, next one in %.1f s",
-                what,
-                f", request_uuid {request_uuid}" if buys else "",
-                fault.reason,
-                retries.failures,
-                self._backoff.attempts,
-                wait,
+            asked = f"{what}, request_uuid {request_uuid}" if buys else what
+            _faults.warn(
+                f"{'API' if paced else 'result'}: {fault.reason}",
+                f"{asked}: {fault.reason}; attempt {retries.failures} of {self._backoff.attempts} "
+                f"failed, next one in {wait:.1f} s",
             )
             self._sleep(wait)
             self._throttled(wait)

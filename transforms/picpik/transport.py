@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from alphabeam.transforms.retry import Deadline, DeadlineExceededError
 
 __all__ = ["Answer", "AnswerTooLargeError", "ExchangeFailedError", "exchange"]
 
+_CONNECTION = re.compile(r"^\w+\(host=.*?\): ")
 _BLOCK = 65_536
 _LAST = 1024  # bytes of a request that are held back until everything else has left
 
@@ -220,9 +222,11 @@ def _reason(error: Exception) -> str:
         return f"timed out: {late}"
     if _timed_out(error):
         return "timed out: " + type(error).__name__.removesuffix("Error")
-    # urllib3 wraps the system's error; its own text holds object addresses.
+    # urllib3 wraps the system's error; its own text begins with the connection, as Python shows it.
     inner = next((a for a in error.args if isinstance(a, Exception)), None)
     text = str(inner if inner is not None else error).splitlines()[:1]
     kind = type(inner if inner is not None else error).__name__
-    words = text[0].rpartition(">: ")[2][:200] if text else ""
+    words = _CONNECTION.sub("", text[0].rpartition(">: ")[2])[:200] if text else ""
+    if isinstance(error, NewConnectionError) and words:
+        return words[:1].lower() + words[1:]
     return f"{kind}: {words}" if words else kind

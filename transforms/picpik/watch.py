@@ -16,10 +16,12 @@ from alphabeam.transforms.picpik.errors import (
     TaskTimeoutError,
 )
 from alphabeam.transforms.picpik.tasks import TaskDetail, Tasks
+from alphabeam.transforms.repeats import Repeats
 
 __all__ = ["TaskWatch"]
 
 _log = logging.getLogger(__name__)
+_waits = Repeats(_log)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 _BROKEN_ROUNDS = 5  # answers in a row that break the API's description before the wait is given up
@@ -91,10 +93,10 @@ class TaskWatch:
                 ended, broken = self._ask(uids), 0
             except ApiUnavailableError as error:
                 # The tasks are paid for: their own time-outs end the wait, not an outage.
-                _log.warning("%d tasks are waited for: %s", len(uids), error.message)
+                _waits.warn(error.message, f"{len(uids)} tasks are waited for: {error.message}")
             except AnswerInvalidError as error:
                 broken += 1
-                _log.warning("%d tasks are waited for: %s", len(uids), error.message)
+                _waits.warn(error.message, f"{len(uids)} tasks are waited for: {error.message}")
                 if broken >= _BROKEN_ROUNDS:
                     self._settle(uids, error)
             except Exception as error:

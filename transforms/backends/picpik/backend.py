@@ -60,6 +60,7 @@ class PicpikBackend(PicpikSettings):
 
     Attributes:
         output: The job's output, or its folder: its ledger has the tasks.
+        limit: What ``max_tasks`` comes from, for messages; the setting of that name if empty.
         heartbeat: Seconds in which the processes of a run notice that another comes or goes.
         run: The run's name among those of its output. Whoever gets this value, or a copy of it,
             shares one budget and one pace; a run that goes on for one that was killed is given
@@ -70,6 +71,7 @@ class PicpikBackend(PicpikSettings):
     """
 
     output: Output | str
+    limit: str = field(default="", compare=False)
     heartbeat: float = 5.0
     run: str = field(default_factory=_new_run, compare=False)
     _shared: Shared = field(default_factory=Shared, repr=False, compare=False)
@@ -191,6 +193,7 @@ class PicpikBackend(PicpikSettings):
             Budget(
                 self.max_tasks,
                 self.max_credits,
+                limit=self.limit,
                 spending=self._spending(),
                 longest_wait=self.task_timeout,
             ),

@@ -114,6 +114,7 @@ class Budget:
     Args:
         max_tasks: Most tasks to buy; None for no bound.
         max_credits: Most credits to spend; None for no bound.
+        limit: What ``max_tasks`` comes from, for messages; the setting of that name if empty.
         spending: Where the spending is kept; None for this process alone.
         longest_wait: Seconds to wait for the first task to show the price. One whose process
             was killed never does.
@@ -126,6 +127,7 @@ class Budget:
         max_tasks: int | None = None,
         max_credits: int | None = None,
         *,
+        limit: str = "",
         spending: Changing | None = None,
         longest_wait: float = 600.0,
         clock: Callable[[], float] = time.monotonic,
@@ -133,6 +135,7 @@ class Budget:
     ) -> None:
         self._max_tasks = max_tasks
         self._max_credits = max_credits
+        self._limit = limit or f"max_tasks {max_tasks}"
         self._spending: Changing = spending or _Alone()
         self._longest_wait = longest_wait
         self._clock = clock
@@ -172,7 +175,7 @@ class Budget:
     def _verdict(self, spending: Spending, patient: bool) -> str:
         """Why no task may be bought: a limit that is reached, or ``wait``; empty if one may."""
         if self._max_tasks is not None and spending.tasks >= self._max_tasks:
-            return f"max_tasks {self._max_tasks}"
+            return self._limit
         if self._max_credits is None:
             return ""
         if spending.credits + spending.reserved >= self._max_credits:

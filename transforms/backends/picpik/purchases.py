@@ -31,11 +31,13 @@ from alphabeam.transforms.picpik import (
     prepare_upload,
 )
 from alphabeam.transforms.processes import is_gone, this_process
+from alphabeam.transforms.repeats import Repeats
 from alphabeam.transforms.rows import Row
 
 __all__ = ["Purchase", "Purchases", "would_buy"]
 
 _log = logging.getLogger(__name__)
+_unknown = Repeats(_log)
 
 _MOST_ROUNDS = 10  # of finding a task that another process buys, which then comes to nothing
 _SURELY_OLD_S = 2 * 24 * 3600.0
@@ -246,7 +248,8 @@ class Purchases:
             self._budget.give_back()
             raise
         except SubmitUnknownError as error:  # the intent stays, and says so to later runs
-            _log.warning("row %s: %s", row.id, error.message)
+            cause = error.message.replace(row.request_uuid, "")
+            _unknown.warn(cause, f"row {row.id}: {error.message}")
             self._budget.cost(None)
             intent.give_up()
             with self._submitting:
