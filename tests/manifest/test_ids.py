@@ -188,3 +188,28 @@ def test_0_twice_is_a_duplicate(tmp_path: Path, text: str) -> None:
 def test_a_number_that_a_spreadsheet_shortened_is_named(tmp_path: Path) -> None:
     rows = read(write(tmp_path, "image;id\na.jpg;4,00638E+12\nb.jpg;4,00638E+12\n"))
     assert "a spreadsheet has shortened it: format the column as text" in wrong(rows)[3][1]
+
+
+def test_ids_that_a_spreadsheet_shortened_are_warned_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = [
+        "4.00638E+12",
+        "400638E+12",
+        "1,23E+05",
+        "4e+12",
+        "E+12",
+        "4006381333931",
+        "1E5",
+        "4.0E-5",
+    ]
+    for name in ("a.csv", "b.csv"):
+        lines = [f'"{name}{n}.jpg","{id}{" " * (name == "b.csv")}"' for n, id in enumerate(ids)]
+        (tmp_path / name).write_text("image,id\n" + "\n".join(lines if name == "a.csv" else []))
+    manifest = Manifest(str(tmp_path / "*.csv"), format="csv")
+    survey(manifest)
+    surveyed = survey(manifest)
+    assert surveyed.rows == len(ids)  # none is refused
+    (line,) = [one.getMessage() for one in caplog.records]
+    assert "3 ids are each a number that a spreadsheet has shortened" in line
+    assert "such as 4.00638E+12 in line 2" in line and "as text" in line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import functools
 import itertools
 import logging
 import os
@@ -122,6 +123,7 @@ def _survey_files(manifest: Manifest, names: Names) -> Survey:
             found.shards if whole else [one.of(part.uri, first, version) for one in found.shards]
         )
         first = found.next_line
+    names.warn(manifest)
     surveyed = names.survey(rows, shards)
     return replace(surveyed, lines=lines.checksum(), version=version if whole else "")
 
@@ -275,8 +277,12 @@ def _survey_glob(manifest: Manifest, names: Names) -> Survey:
 NAME = np.dtype([("key", "<u8"), ("uri", "<u8"), ("line", "<u8")])
 
 
+# A number as a spreadsheet shows it where the column is too narrow, in the formats of all locales.
+_SHORTENED = re.compile(r"[-+]?\d([.,]\d+)?[eE]\+\d+")
+
+
 class Names:
-    """Finds file names that occur more than once.
+    """Finds file names that occur more than once, and ids that a spreadsheet has spoilt.
 
     Args:
         spill: Where what is known of the rows is kept.
@@ -284,13 +290,24 @@ class Names:
 
     def __init__(self, spill: Spill) -> None:
         self._spill = spill
+        self._shortened = 0
+        self._example = ("", 0)
 
     def add(self, record: Record, folder: str) -> None:
         """Takes a row."""
         id, image = id_and_image(record.values, folder=folder, line=record.line)
         name = digest(file_name(id, keep=True).casefold())
-        uri = 0 if own_id(record.values) else digest(image) | 1
+        own = own_id(record.values)
+        if _SHORTENED.fullmatch(own):
+            self._example = self._example if self._shortened else (own, record.line)
+            self._shortened += 1
+        uri = 0 if own else digest(image) | 1
         self._spill.append(name, uri, record.line)
+
+    def warn(self, manifest: Manifest) -> None:
+        """Says how many ids a spreadsheet has shortened, if it has any."""
+        if self._shortened:
+            _warn_of_shortened(manifest.shown, self._shortened, *self._example)
 
     def buckets(self) -> Iterator[NDArray[Any]]:
         """All of them, records of `NAME`, by the top bits of their keys."""
@@ -299,6 +316,19 @@ class Names:
     def survey(self, rows: int, shards: list[Shard]) -> Survey:
         """The survey, with what collides."""
         return survey_of(rows, shards, map(repeated, self.buckets()))
+
+
+@functools.cache  # a job may survey its manifest more than once
+def _warn_of_shortened(manifest: str, count: int, id: str, line: int) -> None:
+    _logger.warning(
+        "%s: %d %s a number that a spreadsheet has shortened, such as %s in line %d, and has lost "
+        "its last digits; format the column as text in the spreadsheet, and export it again",
+        manifest,
+        count,
+        "id is" if count == 1 else "ids are each",
+        id,
+        line,
+    )
 
 
 def survey_of(rows: int, shards: list[Shard], same: Iterable[NDArray[Any]]) -> Survey:
@@ -413,6 +443,6 @@ def _distinct(row: Row, named: bool, collisions: Collisions) -> Row:
 
 def _shortened(id: str) -> str:
     """What became of a long number that a spreadsheet shows as 4.00638E+12."""
-    if re.fullmatch(r"\d[.,]\d+[Ee]\+\d+", id.strip()) is None:
+    if _SHORTENED.fullmatch(id) is None:
         return ""
     return "; a spreadsheet has shortened it: format the column as text, and export it again"

@@ -78,6 +78,7 @@ def survey_part(
     with Spill(NAME) as spill:
         names = Names(spill)
         file = survey_file(part, names, manifest.folder, lines.add)
+        names.warn(part)
         for bucket, found in enumerate(names.buckets()):
             if len(found):
                 yield bucket, Block(number, found.tobytes())
