@@ -24,7 +24,7 @@ def test_a_cause_is_warned_of_once_and_later_with_a_count(
 ) -> None:
     now = [0.0]
     repeats = Repeats(logging.getLogger("alphabeam.test"), interval=60.0, clock=lambda: now[0])
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="alphabeam.test"):
         for number in range(40):
             repeats.warn(f"refused on port {number}", f"call {number}: refused")
         repeats.warn("reset", "call 40: reset")
@@ -47,7 +47,7 @@ def test_an_api_that_is_down_is_one_line_however_many_rows_ask(
     def refuse() -> None:
         raise ExchangeFailedError("connection refused", delivered=False)
 
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="alphabeam.test"):
         for number in range(8):
             with suppress(ApiUnavailableError):
                 calls.until_it_works(

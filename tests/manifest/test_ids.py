@@ -193,23 +193,12 @@ def test_a_number_that_a_spreadsheet_shortened_is_named(tmp_path: Path) -> None:
 def test_ids_that_a_spreadsheet_shortened_are_warned_of_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ids = [
-        "4.00638E+12",
-        "400638E+12",
-        "1,23E+05",
-        "4e+12",
-        "E+12",
-        "4006381333931",
-        "1E5",
-        "4.0E-5",
-    ]
-    for name in ("a.csv", "b.csv"):
-        lines = [f'"{name}{n}.jpg","{id}{" " * (name == "b.csv")}"' for n, id in enumerate(ids)]
-        (tmp_path / name).write_text("image,id\n" + "\n".join(lines if name == "a.csv" else []))
-    manifest = Manifest(str(tmp_path / "*.csv"), format="csv")
-    survey(manifest)
-    surveyed = survey(manifest)
-    assert surveyed.rows == len(ids)  # none is refused
+    ids = ["4.00638E+12", "400638E+12", "1,23E+05", "4e+12", "E+12", "4006381333931", "1E5"]
+    lines = [f'{n}.jpg,"{id}"' for n, id in enumerate(ids)]
+    (tmp_path / "a.csv").write_text("image,id\n" + "\n".join(lines) + "\n")
+    manifest = Manifest(str(tmp_path / "a.csv"))
+    survey(manifest)  # a job may look more than once
+    assert survey(manifest).rows == len(ids)
     (line,) = [one.getMessage() for one in caplog.records]
-    assert "3 ids are each a number that a spreadsheet has shortened" in line
+    assert "3 ids have lost digits in a spreadsheet" in line
     assert "such as 4.00638E+12 in line 2" in line and "as text" in line

@@ -321,11 +321,10 @@ class Names:
 @functools.cache  # a job may survey its manifest more than once
 def _warn_of_shortened(manifest: str, count: int, id: str, line: int) -> None:
     _logger.warning(
-        "%s: %d %s a number that a spreadsheet has shortened, such as %s in line %d, and has lost "
-        "its last digits; format the column as text in the spreadsheet, and export it again",
+        "%s: %s lost digits in a spreadsheet, such as %s in line %d; format the column as text "
+        "there, and export it again",
         manifest,
-        count,
-        "id is" if count == 1 else "ids are each",
+        "1 id has" if count == 1 else f"{count} ids have",
         id,
         line,
     )
