@@ -174,11 +174,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Arrow's own allocators keep what was freed: 60 MB in a job that writes many small tables.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
-    # Beam takes seconds to import: --help and wrong arguments do not wait for it.
-    from alphabeam.pipelines.job_file import JobFileError, load_job
-
     if options.job == "models":
         return _print_models()
+    # Beam takes seconds to import: --help, models and wrong arguments do not wait for it.
+    from alphabeam.pipelines.job_file import JobFileError, load_job
+
     try:
         job = load_job(options.job, options.set)
     except JobFileError as error:

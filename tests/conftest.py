@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import json
+import math
 import os
 import re
 import struct
@@ -193,6 +194,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """With ``-n auto``, three processes for each two cores.
+
+    Tests with jobs, servers and processes of their own wait about as long as they work. Those of
+    the quick part do not, and there each process more costs its imports and its collection.
+    """
+    if "not slow" in config.option.markexpr:
+        return None  # xdist's own count: one for each core
+    from alphabeam.transforms.cores import cores
+
+    return math.ceil(1.5 * cores())
 
 
 def pytest_collection_finish() -> None:

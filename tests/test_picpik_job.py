@@ -103,7 +103,7 @@ FAULTS = (
 def test_faults_of_every_kind_lose_no_row_and_bill_none_twice(
     picpik: Callable[..., PicpikShop],
 ) -> None:
-    settings = {"task_timeout": 10.0, "max_result_bytes": 1_000_000, "retry_codes": [150]}
+    settings = {"task_timeout": 6.0, "max_result_bytes": 1_000_000, "retry_codes": [150]}
     # Few of those that make the client go slower: the benchmark has them all at 20 %.
     slow = (
         "RemoveBackground:http_429",
@@ -121,7 +121,7 @@ def test_faults_of_every_kind_lose_no_row_and_bill_none_twice(
     # The second run, on a better day: unknown and failed ones are bought anew, nothing else is.
     before, billed = shop.rows(), shop.emulator.billed
     shop.emulator.faults = Faults({})
-    shop.set(**{**settings, "task_timeout": 4.0}, resubmit_unknown=True)
+    shop.set(**{**settings, "task_timeout": 3.0}, resubmit_unknown=True)
     shop.run("--yes")
     rows = shop.rows()
     assert {row["error_code"] for row in rows.values()} <= {None, "task_timeout", "task_expired"}
