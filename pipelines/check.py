@@ -36,8 +36,10 @@ from alphabeam.transforms.manifest import (
     read_shard,
     survey,
 )
+from alphabeam.transforms.manifest.parquet import parquet_records
+from alphabeam.transforms.manifest.records import text_records
 from alphabeam.transforms.picpik import ApiUnavailableError
-from alphabeam.transforms.renditions.plan import Renditions
+from alphabeam.transforms.renditions.plan import CHOICE_COLUMN, Renditions, matting_problem
 from alphabeam.transforms.renditions.writing import OpenRenditions
 from alphabeam.transforms.rows import FAILED, PENDING, Row
 from alphabeam.transforms.secret_refs import references, resolve
@@ -45,6 +47,8 @@ from alphabeam.transforms.secret_refs import references, resolve
 __all__ = ["CheckError", "ToSubmit", "check", "probe", "rows_to_submit"]
 
 _logger = logging.getLogger(__name__)
+
+_FIRST_ROWS = 1000
 
 
 def probe(job: Job, *, without_api: bool = False) -> LocalBackend | PicpikBackend | CascadeBackend:
@@ -63,6 +67,7 @@ def probe(job: Job, *, without_api: bool = False) -> LocalBackend | PicpikBacken
         ModelError: The model cannot be had.
         PicpikError: The API refuses the keys, or cannot be reached.
         RowError: A store refuses the manifest, the output or the image of a background.
+        CheckError: Every row would fail, since its renditions do not go with the job's matting.
         EngineError: The engine's service or its staging folder is not to be had.
     """
     resolve(job.storage)
@@ -84,12 +89,38 @@ def probe(job: Job, *, without_api: bool = False) -> LocalBackend | PicpikBacken
     if manifest.kind != "glob":
         for part in parts_of(manifest)[:1]:
             storage.open_input(part.uri, options=part.storage_options).close()
+    _check_renditions(job, manifest)
     renditions_of(job).backgrounds()
     output = output_of(job)
     uri = output.uri(".alphabeam-probe")
     output.put(uri, b"alphabeam tries whether it may write here\n")
     output.delete([uri])
     return backend
+
+
+def _check_renditions(job: Job, manifest: Manifest) -> None:
+    """Refuses renditions that no row can have: they do not go with the job's matting parameters.
+
+    Where rows choose for themselves, each is judged by itself.
+    """
+    for number, one in enumerate(job.output.all_renditions()):
+        problem = matting_problem(one, job.matting.parameters())
+        if problem and not _rows_choose(manifest):
+            raise CheckError(f"output.renditions.{number} ({one.name}): {problem}")
+
+
+def _rows_choose(manifest: Manifest) -> bool:
+    """Whether one of the first rows says which renditions it gets, or how it is matted."""
+    if manifest.kind == "glob":
+        return False
+    part = parts_of(manifest)[0]
+    records = parquet_records(part, None) if manifest.kind == "parquet" else text_records(part)
+    own = {CHOICE_COLUMN, "keep_shadow", "only_mask"}
+    return any(
+        str(record.values.get(name) or "").strip()
+        for record, _ in itertools.islice(records, _FIRST_ROWS)
+        for name in own
+    )
 
 
 def _check_keys(api: PicpikBackend) -> None:
@@ -288,7 +319,7 @@ def _first_rows(
             bad.append(row)
         elif first is None:
             first = row
-        if number >= 1000 or len(bad) >= 10:
+        if number >= _FIRST_ROWS or len(bad) >= 10:
             break
     return first, bad
 

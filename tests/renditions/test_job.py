@@ -280,7 +280,7 @@ def test_backgrounds_are_images_of_any_store(filled_shop: FillShop, counted: lis
     assert shop.run() == 1
 
 
-def test_masks_and_kept_shadows(filled_shop: FillShop) -> None:
+def test_masks_and_kept_shadows(filled_shop: FillShop, capsys: pytest.CaptureFixture[str]) -> None:
     shop = filled_shop(1)
     mask = {"name": "mask", "content": "mask", "canvas": "source", "format": "png"}
     shop.write_job(output={"renditions": [mask]}, matting={"only_mask": True})
@@ -290,6 +290,13 @@ def test_masks_and_kept_shadows(filled_shop: FillShop) -> None:
     made = np.asarray(Image.open(shop.out / row["renditions"][0]["uri"]))
     assert (made == np.asarray(Image.open(shop.out / row["mask"]))).all()
     shop.write_job(output={"renditions": [FRONT]}, matting={"keep_shadow": True})
+    capsys.readouterr()
+    assert shop.run() == 1  # no row could have it: said before anything is done
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "output.renditions.0 (front): matting.keep_shadow is on" in line
+    assert "say shadow: keep, or make this rendition by a second job" in line
+    (name,) = shop.rows()
+    shop.manifest(f"image,keep_shadow\n{name}.png,yes\n")  # its row says it, and fails by itself
     assert shop.run() == 3
     (row,) = shop.rows().values()
     assert "say shadow: keep" in row["error_message"]

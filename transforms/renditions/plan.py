@@ -26,7 +26,15 @@ from alphabeam.transforms.renditions.settings import Rendition
 from alphabeam.transforms.rows import MadeRendition, Row
 from alphabeam.transforms.spill import Spill, repeated
 
-__all__ = ["CHOICE_COLUMN", "MARGIN_COLUMN", "Backgrounds", "Planned", "Renditions", "collisions"]
+__all__ = [
+    "CHOICE_COLUMN",
+    "MARGIN_COLUMN",
+    "Backgrounds",
+    "Planned",
+    "Renditions",
+    "collisions",
+    "matting_problem",
+]
 
 CHOICE_COLUMN = "renditions"
 """The manifest's column by which a row chooses its renditions: their names, or ``none``."""
@@ -186,22 +194,35 @@ def _settings(rendition: Rendition) -> str:
     return json.dumps([_REVISION, settings], sort_keys=True)
 
 
-def _check_matting(rendition: Rendition, row: Row) -> None:
-    """Refuses what the row's matting parameters do not give.
+def matting_problem(rendition: Rendition, values: Any) -> str:
+    """Why a rendition cannot be made with matting parameters; empty if it can.
 
     A kept shadow is in the cutout: no other rendition can be made without it.
+
+    Args:
+        rendition: The rendition.
+        values: What has ``only_mask`` and ``keep_shadow``: a row, or `MattingParameters`.
     """
-    values: Any = row  # its type has the fields only once it is decorated
     if rendition.content == "mask":
-        return
-    problem = ""
+        return ""
     if values.only_mask:
-        problem = "it needs the cutout, and only_mask is on"
-    elif rendition.shadow == "keep" and not values.keep_shadow:
-        problem = "shadow: keep needs matting.keep_shadow: true"
-    elif rendition.shadow != "keep" and values.keep_shadow:
-        problem = "keep_shadow is on, so the cutout has its shadow: say shadow: keep"
-    if problem:
+        return (
+            "it is made from the cutout, and matting.only_mask is on; say content: mask, or "
+            "only_mask: false"
+        )
+    if rendition.shadow == "keep" and not values.keep_shadow:
+        return "shadow: keep needs matting.keep_shadow: true"
+    if rendition.shadow != "keep" and values.keep_shadow:
+        return (
+            "matting.keep_shadow is on, so the shadow is a part of the cutout; say shadow: keep, "
+            "or make this rendition by a second job with keep_shadow: false and another output"
+        )
+    return ""
+
+
+def _check_matting(rendition: Rendition, row: Row) -> None:
+    """Refuses what the row's matting parameters do not give."""
+    if problem := matting_problem(rendition, row):
         raise RowError(ErrorCode.INVALID_PARAMETER, f"rendition {rendition.name}: {problem}")
 
 
