@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.box import drop_neighbours, with_margin
 from alphabeam.transforms.matting.cast_shadow import drop_cast_shadow
+from alphabeam.transforms.matting.closer import closer_region, merge_looks
 from alphabeam.transforms.matting.even import EvenBackground, even_background
 from alphabeam.transforms.matting.left_out import fill_left_out
 from alphabeam.transforms.matting.loops import open_loops
@@ -143,6 +144,7 @@ class CoarseAlpha:
 def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = None) -> CoarseAlpha:
     """Runs the network on the image, or on a box with a margin, and cleans its answer.
 
+    Without a box, a subject that fills a part of the image only is looked at again (`closer`).
     Patches that the network opened in the subject by mistake are closed (`openings`). With a box,
     neighbours that reach into it are removed (`box`). On an even background, parts of a hard shadow
     (`cast_shadow`) and a product's mirror image (`reflections`) are dropped, thin closed loops are
@@ -161,9 +163,15 @@ def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = N
     """
     height, width = rgb.shape[:2]
     region = (0, 0, width, height) if box is None else with_margin(box, (height, width))
-    left, top, right, bottom = region
-    seen = np.ascontiguousarray(rgb[top:bottom, left:right])
+    seen = _part(rgb, region)
     alpha = np.ascontiguousarray(_as_alpha(network.predict(seen)))
+    closer = closer_region(alpha, (height, width)) if box is None else None
+    if closer is not None:
+        part = _part(rgb, closer)
+        answer = np.ascontiguousarray(_as_alpha(network.predict(part)))
+        merged = merge_looks(alpha, closer, (height, width), answer)
+        if merged is not None:
+            region, seen, alpha = closer, part, merged
     small = cv2.resize(seen, alpha.shape[::-1], interpolation=cv2.INTER_AREA)
     close_false_openings(alpha, small)
     if box is not None:
@@ -178,6 +186,11 @@ def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = N
     filled = fill_left_out(alpha, background)
     changed = before if mirrored or opened or filled else None
     return CoarseAlpha(alpha, region, (height, width), changed, mirrored, shadowed, background)
+
+
+def _part(rgb: NDArray[np.uint8], region: Box) -> NDArray[np.uint8]:
+    left, top, right, bottom = region
+    return np.ascontiguousarray(rgb[top:bottom, left:right])
 
 
 def _as_alpha(answer: object) -> NDArray[np.float32]:

@@ -171,7 +171,8 @@ class MattingCore:
         # a mirror image, which has the product's colours.
         apart = params.box or own_alpha is not None or coarse.mirrored
         even = None if apart else coarse.background
-        left_out = 0.0 if even is None else left_out_share(alpha, even)
+        left, top, right, bottom = coarse.region
+        left_out = 0.0 if even is None else left_out_share(alpha[top:bottom, left:right], even)
         findings = Findings(dropped, removed, left_out, coarse.mirrored, coarse.shadowed, fills)
         low = CONFIDENT if self._calibration is None else self._calibration.low
         found = flags(alpha, certainty, findings, low)

@@ -64,8 +64,8 @@ def left_out_share(alpha: NDArray[np.uint8], background: EvenBackground) -> floa
     """The largest patch beside a result's subject that has not the background's colour.
 
     Args:
-        alpha: uint8 HxW, the result.
-        background: The whole picture's, h x w pixels.
+        alpha: uint8 HxW, the result in the part of the picture that the background is of.
+        background: That part's, h x w pixels.
 
     Returns:
         Its area, by the subject's.
