@@ -129,7 +129,7 @@ def test_the_coder_gives_the_row_back(row: Row) -> None:
 CHANGES = {
     "image": "other.jpg", "source_version": "2", "box": [0, 0, 1, 1], "erode_size": 3,
     "foreground_threshold": 200, "background_threshold": 3, "hair_optimization": "off",
-    "only_mask": True, "keep_shadow": True, "own_alpha": "refine",
+    "only_mask": True, "keep_shadow": True, "own_alpha": "refine", "remove_background": False,
 }  # fmt: skip
 
 

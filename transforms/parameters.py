@@ -75,6 +75,13 @@ class MattingParameters:
         late=True,
     )
 
+    remove_background: bool = setting(
+        True,
+        "`false` says that all of the picture is the product (a swatch, a cover, wallpaper): it "
+        "is opaque everywhere, nothing is cut out, and nothing is bought. A box still bounds it.",
+        late=True,
+    )
+
     def __post_init__(self) -> None:
         check_settings(self)
         if self.background_threshold >= self.foreground_threshold:

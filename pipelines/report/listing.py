@@ -29,7 +29,7 @@ _SHOWN = [
 ]
 _BARS = 20  # of the histogram of confidences
 # Flags that say how a result was made, and not that a person should look at it.
-_HARMLESS = ("own_alpha", "sent_")
+_HARMLESS = ("own_alpha", "whole", "sent_")
 
 
 @dataclass

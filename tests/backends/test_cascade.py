@@ -159,7 +159,7 @@ def test_whatever_the_api_fails_with_the_local_result_is_kept(
 
 
 def test_what_is_doubtful() -> None:
-    assert {*Doubt.__args__} == {*FLAGS} - {"own_alpha"}
+    assert {*Doubt.__args__} == {*FLAGS} - {"own_alpha", "whole"}
     picpik = PicpikBackend("out")
     backend = CascadeBackend(picpik=picpik, below=0.9, flags=("touches_border", "part_removed"))
     sure = Row("a", "a.png", backend="local", confidence=0.9)

@@ -158,6 +158,17 @@ def test_a_picture_that_is_a_cutout_already_is_not_bought(desk: Callable[..., De
     assert not d.emulator.tasks
 
 
+def test_a_picture_whose_background_stays_is_not_bought(desk: Callable[..., Desk]) -> None:
+    d = desk()
+    row = d.row(remove_background=False)
+    assert not d.backend().would_submit(row)
+    picture = d.session()(row)
+    assert code_of(picture) is None and picture.alpha is not None and picture.alpha.min() == 255
+    found = picture.row
+    assert (found.flags, found.confidence, found.credits) == (("whole",), 1.0, 0)
+    assert not found.task_uid and not d.emulator.billed
+
+
 def test_an_own_alpha_that_is_refined_or_ignored_is_bought(desk: Callable[..., Desk]) -> None:
     d = desk()
     data = encoded(cut_out_already())

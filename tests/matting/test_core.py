@@ -221,6 +221,16 @@ def test_the_network_decides_where_all_is_opaque(own_alpha):
         assert "own_alpha" not in matte.flags
 
 
+def test_a_picture_whose_background_stays_is_whole():
+    image = np.full((40, 60, 4), 200, np.uint8)
+    image[:, :, 3] = 7
+    matte = CORE.remove(image, MattingParameters(remove_background=False))
+    assert (matte.alpha == 255).all() and (matte.rgba[..., :3] == 200).all()
+    assert (matte.confidence, matte.flags) == (1.0, ("whole",))
+    boxed = CORE.remove(image, MattingParameters(remove_background=False, box=(10, 5, 30, 25)))
+    assert boxed.subject_box == (10, 5, 30, 25)
+
+
 def test_an_own_alpha_that_is_ignored_leaves_the_stored_colours():
     image, _ = disc()
     hidden = np.dstack([image, np.zeros(image.shape[:2], np.uint8)])

@@ -28,7 +28,7 @@ from alphabeam.transforms.backends.local import LocalBackend
 from alphabeam.transforms.backends.picpik import PicpikBackend
 from alphabeam.transforms.backends.settings import CascadeSettings, Doubt
 from alphabeam.transforms.errors import ErrorCode, RowError
-from alphabeam.transforms.matting.own_alpha import OWN_ALPHA
+from alphabeam.transforms.matting.own_alpha import OWN_ALPHA, WHOLE
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.rows import DONE, FAILED, KEPT_LOCAL, PENDING, Picture, Row, now
 from alphabeam.transforms.secret_refs import resolve
@@ -134,7 +134,7 @@ class CascadeBackend(CascadeSettings):
 
     def doubts(self, row: Row) -> tuple[str, ...]:
         """Why a row's local result is doubtful; empty if it is not, or is not a local one."""
-        if row.backend != "local" or OWN_ALPHA in row.flags:
+        if row.backend != "local" or not {OWN_ALPHA, WHOLE}.isdisjoint(row.flags):
             return ()
         # Rounded, since the metadata holds it with 24 bits: it is the same doubt the next night.
         low = row.confidence is not None and round(row.confidence, 6) < self.below

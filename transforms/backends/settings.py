@@ -113,7 +113,7 @@ class PicpikSettings:
     ca_bundle: str | None = setting(None, "PEM file of the authorities to trust.")
 
 
-# The local core's flags, but for `own_alpha`: a picture that comes cut out is never bought.
+# The local core's flags, but for `own_alpha` and `whole`: these are never bought.
 Doubt = Literal[
     "empty",
     "nearly_empty",

@@ -21,6 +21,7 @@ from alphabeam.transforms.matting.left_out import left_out_share
 from alphabeam.transforms.matting.network import Predictor, load_model
 from alphabeam.transforms.matting.own_alpha import (
     OWN_ALPHA,
+    WHOLE,
     cut_out,
     kept_alpha,
     without_needless_alpha,
@@ -239,10 +240,11 @@ def _check_image(image: object) -> None:
 def _as_it_comes(
     image: NDArray[np.uint8], alpha: NDArray[np.uint8], params: MattingParameters
 ) -> Matte:
-    """The result for a picture that is a cutout already."""
+    """The result for a picture that is a cutout already, or all product."""
     rgba = None if params.only_mask else cut_out(image, alpha)
     certainty = 1.0 if alpha.any() else 0.0
-    found = (*flags(alpha, certainty), OWN_ALPHA)
+    # Of a picture that is the product, no shape says anything.
+    found = (*flags(alpha, certainty), OWN_ALPHA) if params.remove_background else (WHOLE,)
     coverage = float(cv2.mean(alpha)[0]) / 255
     return Matte(alpha, rgba, subject_box(alpha), coverage, certainty, found)
 

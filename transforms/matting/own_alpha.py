@@ -1,4 +1,4 @@
-"""A picture that comes with its own alpha is a cutout already."""
+"""Results that no network decides: a picture is a cutout already, or all of it is the product."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from numpy.typing import NDArray
 from alphabeam.transforms.matting.box import clip_box, keep_inside
 from alphabeam.transforms.parameters import MattingParameters
 
-__all__ = ["OWN_ALPHA", "cut_out", "kept_alpha", "without_needless_alpha"]
+__all__ = ["OWN_ALPHA", "WHOLE", "cut_out", "kept_alpha", "without_needless_alpha"]
 
 OWN_ALPHA = "own_alpha"
 """The flag of a result whose alpha is the picture's own."""
+
+WHOLE = "whole"
+"""The flag of a result that is all of the picture, because the row says so."""
 
 _OPAQUE = 250  # scaling and lossy formats leave such traces in a picture that was opaque
 
@@ -23,24 +26,28 @@ def without_needless_alpha(
 
     Args:
         image: uint8 HxWx3 or HxWx4, straight alpha.
-        params: ``own_alpha`` says whether to pass over it.
+        params: ``own_alpha`` and ``remove_background`` say whether to pass over it.
 
     Returns:
         uint8 HxWx3, the colours as they are stored; or the image as it was given.
     """
     if image.ndim != 3 or image.shape[2] != 4 or image.size == 0:
         return image
-    if params.own_alpha == "ignore" or int(image[..., 3].min()) >= _OPAQUE:
+    if (
+        not params.remove_background
+        or params.own_alpha == "ignore"
+        or int(image[..., 3].min()) >= _OPAQUE
+    ):
         return np.ascontiguousarray(image[..., :3])
     return image
 
 
 def kept_alpha(image: NDArray[np.uint8], params: MattingParameters) -> NDArray[np.uint8] | None:
-    """The image's own alpha, where that is to be the result.
+    """The alpha that is the result without anybody's decision: the image's own, or all of it.
 
     Args:
         image: As `without_needless_alpha` gives it.
-        params: With ``own_alpha`` and ``box``.
+        params: With ``own_alpha``, ``remove_background`` and ``box``.
 
     Returns:
         uint8 HxW, 0 outside the box; None where a backend is to decide.
@@ -48,9 +55,12 @@ def kept_alpha(image: NDArray[np.uint8], params: MattingParameters) -> NDArray[n
     Raises:
         BoxOutsideError: The box does not overlap the image.
     """
-    if params.own_alpha != "keep" or image.ndim != 3 or image.shape[2] != 4:
+    if not params.remove_background:
+        alpha = np.full(image.shape[:2], 255, np.uint8)
+    elif params.own_alpha != "keep" or image.ndim != 3 or image.shape[2] != 4:
         return None
-    alpha = np.ascontiguousarray(image[..., 3])
+    else:
+        alpha = np.ascontiguousarray(image[..., 3])
     box = clip_box(params.box, (image.shape[0], image.shape[1]))
     return alpha if box is None else keep_inside(alpha, box)
 

@@ -43,6 +43,7 @@ FLAGS = (
     "very_soft",  # over 35 % of the visible pixels are neither clear nor solid
     "tiny_subject",  # the subject's box is under 1 % of the image
     "own_alpha",  # the alpha is the picture's own: nobody decided anything
+    "whole",  # the row says that all of the picture is the product
 )
 
 # Set by hand: what a reviewer of product photos wants to see. docs/matting.md repeats the numbers.

@@ -162,6 +162,8 @@ class PicpikBackend(PicpikSettings):
         Raises:
             RowError: The ledger cannot be asked.
         """
+        if not row.parameters.remove_background:
+            return False
         row = self.fingerprinted(row)
         if row.fingerprint:
             found = self._ledger().find(row.fingerprint)

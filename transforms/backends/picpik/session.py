@@ -27,6 +27,7 @@ from alphabeam.transforms.locks import KeyedLocks
 from alphabeam.transforms.matting.box import BoxOutsideError
 from alphabeam.transforms.matting.own_alpha import (
     OWN_ALPHA,
+    WHOLE,
     cut_out,
     kept_alpha,
     without_needless_alpha,
@@ -156,9 +157,10 @@ class Session:
         return picture
 
     def _own(self, picture: Picture, row: Row) -> Row | None:
-        """The row of a picture that is a cutout already, with its result; nothing is bought."""
+        """The row of a picture that nobody has to cut out, with its result; nothing is bought."""
+        whole = not row.parameters.remove_background
         # A JPEG has no alpha: it need not be decoded to know.
-        if row.source_format == "jpeg" or row.parameters.own_alpha != "keep":
+        if not whole and (row.source_format == "jpeg" or row.parameters.own_alpha != "keep"):
             return None
         began = time.perf_counter()
         with self._decoded(picture, row.parameters) as source:
@@ -172,7 +174,12 @@ class Session:
             picture.rgba = None if row.parameters.only_mask else cut_out(source.pixels, alpha)
         return row._replace(
             credits=0,
-            flags=(*source.flags, *(() if alpha.any() else (_EMPTY,)), OWN_ALPHA),
+            confidence=1.0 if whole else None,
+            flags=(
+                *source.flags,
+                *(() if alpha.any() else (_EMPTY,)),
+                WHOLE if whole else OWN_ALPHA,
+            ),
             subject_box=subject_box(alpha),
             coverage=float(alpha.mean()) / 255,
             remove_ms=1000 * (time.perf_counter() - began),
