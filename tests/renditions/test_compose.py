@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from alphabeam.transforms.renditions.compose import EmptySubjectError, compose
+from alphabeam.transforms.renditions.compose import EmptySubjectError, _whiten_outside, compose
 from alphabeam.transforms.renditions.settings import Rendition
 from alphabeam.transforms.renditions.subject import Subject, without_veil
 from tests.renditions.subjects import bar, disc, product
@@ -162,3 +162,15 @@ def test_a_clear_rim_goes_over_into_white_and_what_is_enclosed_stays() -> None:
         Rendition(name="a", canvas=400, fill=0.75, background="#fafafa"), Subject(rgba)
     ).pixels
     assert (on_grey[62:75, 200] == 253).all()
+
+
+@pytest.mark.parametrize(("side", "kept"), [(1, False), (4, True)])
+def test_a_lone_pixel_that_a_jpeg_would_fade_is_white(side: int, kept: bool) -> None:
+    """It is ten levels from white; beside what is seen, and in a group, it stays."""
+    part = np.full((80, 80, 3), 255, np.uint8)
+    part[20:60, 20:60] = 40
+    part[40:44, 62:64] = 245
+    part[70 : 70 + side, 40 : 40 + side] = 245
+    _whiten_outside(part)
+    assert (part[70 + side // 2, 40 + side // 2] == (245 if kept else 255)).all()
+    assert (part[41, 62] == 245).all() and (part[30, 30] == 40).all()

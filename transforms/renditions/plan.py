@@ -43,7 +43,7 @@ MARGIN_COLUMN = "rendition_margin"
 """The manifest's column with margins that go before those of all renditions with margins."""
 
 # Part of every key: raise it when the same settings give other pixels.
-_REVISION = 2
+_REVISION = 3
 
 _NAME = np.dtype([("key", "<u8")])  # digest of a rendition's name
 
