@@ -50,10 +50,10 @@ def drop_cast_shadow(alpha: NDArray[np.float32], picture: NDArray[np.uint8]) -> 
         return False
     colours = picture.astype(np.float32) * np.float32(1 / 255)
     plane, rest = plane_of_light(colours, known, most=_MOST)
-    if np.quantile(np.abs(rest).max(axis=1), 0.6) > _EVEN:
+    if np.quantile(np.abs(rest).max(axis=0), 0.6) > _EVEN:
         return False
     factors = np.asarray(colours / np.maximum(plane, np.float32(_LEAST_LIGHT)), np.float32)
-    mean = factors.mean(axis=2)
+    mean = cv2.transform(factors, np.full((1, 3), 1 / 3, np.float32))
     away = cv2.dilate(subject, np.ones((_BESIDE, _BESIDE), np.uint8)) == 0
     dark = ((mean > _SHADE[0]) & (mean < _SHADE[1]) & away).view(np.uint8)
     core = cv2.erode(dark, np.ones((3, 3), np.uint8)) > 0

@@ -20,7 +20,7 @@ _AWAY = 9  # side of the square that must be free of subject, the network's pixe
 _SHARE = 0.1  # of the picture, at least, shows the background
 _EVEN = 0.02  # the most that its pixels may scatter about a plane of light (standard deviation)
 _MOST = 0.97  # of it is even; the rest may be something that the network left out
-_SAMPLE = 1 << 13  # of its pixels
+_SAMPLE = 1 << 13  # of its pixels, at most
 _FITS = 4  # of a plane to most of them
 _LEAST_NOISE = 0.002  # half a step of 8 bits
 
@@ -69,8 +69,7 @@ def even_background(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> EvenB
     colours = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
     colours = colours.astype(np.float32) * np.float32(1 / 255)
     plane, rest = plane_of_light(colours, known, most=_MOST)
-    far = np.abs(rest).max(axis=1)
-    noise = float(np.sqrt(np.mean(rest[far <= np.quantile(far, _MOST)] ** 2)))
+    noise = float(np.sqrt(np.mean(rest[:, _nearest(rest, _MOST)] ** 2)))
     if noise > _EVEN:
         return None
     scatter = float(np.sqrt(np.mean(rest**2)))
@@ -89,20 +88,34 @@ def plane_of_light(
             more.
 
     Returns:
-        The plane, float32 hxwx3; and float64 nx3, what it leaves of a sample of the known pixels.
+        The plane, float32 hxwx3; and float64 3xn, what it leaves of a sample of the known pixels.
     """
     height, width = known.shape
     places = np.flatnonzero(known)
-    places = places[:: max(1, len(places) // _SAMPLE)]
-    seen = colours.reshape(-1, 3)[places]
+    places = places[:: -(-len(places) // _SAMPLE)]
+    seen = np.ascontiguousarray(colours.reshape(-1, 3)[places].T, np.float64)
     rows, columns = np.divmod(places, width)
-    light = np.stack([np.ones(len(places)), rows / height, columns / width], axis=1)
-    fit, *_ = np.linalg.lstsq(light, seen, rcond=None)
+    light = np.stack([np.ones(len(places)), rows / height, columns / width])
+    fit = _fit(light, seen)
     for _ in range(_FITS - 1 if most < 1 else 0):
-        far = np.abs(seen - light @ fit).max(axis=1)
-        near = far <= np.quantile(far, most)
-        fit, *_ = np.linalg.lstsq(light[near], seen[near], rcond=None)
-    rest = seen - light @ fit
-    fit = fit.astype(np.float32)
+        near = _nearest(seen - fit @ light, most)
+        fit = _fit(light[:, near], seen[:, near])
+    rest = seen - fit @ light
+    base, falls, slopes = fit.T.astype(np.float32)
     down, across = (np.arange(n, dtype=np.float32)[:, None] / n for n in (height, width))
-    return (fit[0] + down * fit[1])[:, None] + (across * fit[2])[None], rest
+    # Rows of 3 w numbers: numpy is slow over an axis of three.
+    plane = down * np.tile(falls, width)
+    plane += (base + across * slopes).ravel()
+    return plane.reshape(height, width, 3), rest
+
+
+def _fit(light: NDArray[np.float64], seen: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least squares by the normal equations, 3 x 3; the tiny term keeps them solvable."""
+    normal = light @ light.T + 1e-9 * np.eye(3)
+    return np.asarray(np.linalg.solve(normal, light @ seen.T).T, np.float64)
+
+
+def _nearest(rest: NDArray[np.float64], most: float) -> NDArray[np.bool_]:
+    """Which share of the pixels a plane fits best: bool n, of 3xn that it leaves."""
+    far = np.abs(rest).max(axis=0)
+    return np.asarray(far <= np.partition(far, last := int(most * (len(far) - 1)))[last])

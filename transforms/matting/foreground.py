@@ -72,12 +72,15 @@ def _coarse_sides(image: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> _Sides:
     size = (-(-width // shrink), -(-height // shrink))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32) * _UNIT
     a = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32) * _UNIT
-    fore = push_pull(small, _fill_weight(a))
-    back = push_pull(small, _fill_weight(1 - a))
-    a = a[..., None]
-    residual = small - a * fore - (1 - a) * back
-    fore = np.clip(fore + _foreground_share(a) * residual, 0, 1)
-    return list(cv2.split(fore)), list(cv2.split(back))
+    fore = list(cv2.split(push_pull(small, _fill_weight(a))))
+    back = list(cv2.split(push_pull(small, _fill_weight(1 - a))))
+    share = _foreground_share(a)
+    # By channels: numpy is slow over an axis of three.
+    for seen, front, behind in zip(cv2.split(small), fore, back, strict=True):
+        residual = seen - a * front - (1 - a) * behind
+        front += share * residual
+        np.clip(front, 0, 1, out=front)
+    return fore, back
 
 
 def _colour_tile(

@@ -217,15 +217,18 @@ class Network:
             full = self._fixed or (-(-inner[0] // step) * step, -(-inner[1] // step) * step)
         small = _resize(rgb, inner[1], inner[0])
         divisor = 255.0 if how.scale == "255" else max(float(small.max()), 1e-6)
-        pixels = small.astype(np.float32)
-        pixels *= np.float32(1 / divisor)
-        pixels -= np.asarray(how.mean, np.float32)
-        pixels /= np.asarray(how.std, np.float32)
         if full != inner:
-            pixels = cv2.copyMakeBorder(
-                pixels, 0, full[0] - inner[0], 0, full[1] - inner[1], cv2.BORDER_REPLICATE
+            small = cv2.copyMakeBorder(
+                small, 0, full[0] - inner[0], 0, full[1] - inner[1], cv2.BORDER_REPLICATE
             )
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]), inner
+        tensor = np.empty((1, 3, *full), np.float32)
+        for plane, mean, std, out in zip(
+            cv2.split(small), how.mean, how.std, tensor[0], strict=True
+        ):
+            np.multiply(plane, np.float32(1 / divisor), out=out)
+            out -= np.float32(mean)
+            out /= np.float32(std)
+        return tensor, inner
 
 
 def load_model(
