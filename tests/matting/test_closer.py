@@ -84,6 +84,8 @@ def test_both_looks_lie_upon_each_other() -> None:
     assert mean is not None and mean is not moved
     assert mean[45, 17] == pytest.approx(0.5) and mean[45, 65] == pytest.approx(1)
     assert merge_looks(first, region, SHAPE, np.roll(closer, 40, axis=1)) is None
+    # Where neither sees a subject, the whole picture's answer stays.
+    assert merge_looks(0.4 * first, region, SHAPE, 0.4 * closer) is None
 
 
 def test_the_core_looks_closer_at_a_small_subject_only() -> None:

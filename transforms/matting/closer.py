@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from alphabeam.transforms.matting.network import intersection_over_union
 from alphabeam.transforms.parameters import Box
 
 __all__ = ["closer_region", "merge_looks"]
@@ -86,9 +87,8 @@ def merge_looks(
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    one, other = before > 0.5, closer > 0.5
-    agreement = float(np.count_nonzero(one & other)) / max(int(np.count_nonzero(one | other)), 1)
-    if agreement < _AGREE:
+    agreement = intersection_over_union(before, closer)
+    if agreement < _AGREE or not (closer > 0.5).any():
         return None
     if agreement >= _ALIKE:
         return closer

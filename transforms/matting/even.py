@@ -7,12 +7,16 @@ network takes for subject there can be compared with the background itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EvenBackground", "even_background", "plane_of_light"]
+from alphabeam.transforms.matting.background_colour import distance_to_background
+
+__all__ = ["EvenBackground", "even_background", "fit_plane", "plane_of_light"]
 
 # Colours are RGB of 0..1.
 _CLEAR = 0.05  # the network's alpha below it, away from the subject, shows the bare background
@@ -23,6 +27,11 @@ _MOST = 0.97  # of it is even; the rest may be something that the network left o
 _SAMPLE = 1 << 13  # of its pixels, at most
 _FITS = 4  # of a plane to most of them
 _LEAST_NOISE = 0.002  # half a step of 8 bits
+# A foreign colour. Set on the layouts, single products and reflections of benchmarks/damage.py, and
+# on the held-out sets of benchmarks/model_quality.py.
+_NOISE = 8.0  # standard deviations of the background, and
+_FOREIGN = 0.03  # RGB of 0..1, by which a colour differs at least from every shade of it
+_SHADE = (0.3, 1.3)  # light and shadow scale the background by these factors at most
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,16 @@ class EvenBackground:
     def is_bare(self) -> bool:
         """Whether nothing else was taken for background: no shadow, and no part left out."""
         return self.scatter <= _EVEN
+
+    @cached_property
+    def foreign(self) -> NDArray[np.bool_]:
+        """Where neither light nor shadow makes the colour of the background's: bool hxw."""
+        colours, plane = (
+            np.ascontiguousarray(one.reshape(-1, 3).T) for one in (self.colours, self.plane)
+        )
+        distance = distance_to_background(colours, plane, _SHADE)
+        foreign = distance > max(_NOISE * self.noise, _FOREIGN)
+        return np.asarray(foreign.reshape(self.colours.shape[:2]))
 
     def difference(self) -> NDArray[np.float32]:
         """How far each pixel is from the background, float32 hxw: the worst of its channels."""
@@ -96,10 +115,10 @@ def plane_of_light(
     seen = np.ascontiguousarray(colours.reshape(-1, 3)[places].T, np.float64)
     rows, columns = np.divmod(places, width)
     light = np.stack([np.ones(len(places)), rows / height, columns / width])
-    fit = _fit(light, seen)
+    fit = fit_plane(light, seen)
     for _ in range(_FITS - 1 if most < 1 else 0):
         near = _nearest(seen - fit @ light, most)
-        fit = _fit(light[:, near], seen[:, near])
+        fit = fit_plane(light[:, near], seen[:, near])
     rest = seen - fit @ light
     base, falls, slopes = fit.T.astype(np.float32)
     down, across = (np.arange(n, dtype=np.float32)[:, None] / n for n in (height, width))
@@ -109,13 +128,25 @@ def plane_of_light(
     return plane.reshape(height, width, 3), rest
 
 
-def _fit(light: NDArray[np.float64], seen: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least squares by the normal equations, 3 x 3; the tiny term keeps them solvable."""
-    normal = light @ light.T + 1e-9 * np.eye(3)
+def fit_plane(
+    light: NDArray[np.floating[Any]], seen: NDArray[np.floating[Any]]
+) -> NDArray[np.float64]:
+    """Fits channels as sums of functions of the place, least squares by the normal equations.
+
+    Args:
+        light: kxn, the functions at n places.
+        seen: 3xn, the channels there.
+
+    Returns:
+        3xk, so that ``fit @ light`` is the plane.
+    """
+    light = light.astype(np.float64)
+    normal = light @ light.T + 1e-9 * np.eye(len(light))  # the tiny term keeps it solvable
     return np.asarray(np.linalg.solve(normal, light @ seen.T).T, np.float64)
 
 
 def _nearest(rest: NDArray[np.float64], most: float) -> NDArray[np.bool_]:
     """Which share of the pixels a plane fits best: bool n, of 3xn that it leaves."""
     far = np.abs(rest).max(axis=0)
-    return np.asarray(far <= np.partition(far, last := int(most * (len(far) - 1)))[last])
+    last = int(most * (len(far) - 1))
+    return np.asarray(far <= np.partition(far, last)[last])

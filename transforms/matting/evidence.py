@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.coarse import CoarseAlpha
+from alphabeam.transforms.matting.even import fit_plane
 from alphabeam.transforms.matting.network import Predictor
 
 __all__ = ["Evidence", "Looks", "evidence_of", "second_looks"]
@@ -284,7 +285,6 @@ def _beside_background(
 
 
 def _plane_through(light: NDArray[np.float32], colours: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Least squares by the normal equations: three unknowns a channel."""
-    normal = light.T @ light + np.float32(1e-4) * np.eye(3, dtype=np.float32)
-    fit: NDArray[np.float32] = np.linalg.solve(normal, light.T @ colours).astype(np.float32)
+    """`fit_plane` of nx3 arrays, in single precision."""
+    fit: NDArray[np.float32] = fit_plane(light.T, colours.T).T.astype(np.float32)
     return fit

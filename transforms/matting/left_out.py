@@ -13,18 +13,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from alphabeam.transforms.matting.background_colour import distance_to_background
 from alphabeam.transforms.matting.even import EvenBackground
 
 __all__ = ["fill_left_out", "left_out_share"]
 
 _SUBJECT = 0.5  # the network's alpha above it
 _CLEAR = 56  # of the result (0..255) below
-# Set on the layouts, single products and reflections of benchmarks/damage.py, and on the held-out
-# sets of benchmarks/model_quality.py.
-_NOISE = 8.0  # standard deviations of the background, and
-_FOREIGN = 0.03  # RGB of 0..1, by which a colour differs at least from every shade of it
-_SHADE = (0.3, 1.3)  # light and shadow scale the background by these factors at most
+# Set as the limits of a foreign colour are, see `even`.
 _BESIDE = 17  # side of the square about a pixel of the subject that a patch must reach into
 _AREA = 1e-4  # of the picture, at least
 _SOLID = 6  # pixels of it, at least, are more than a pixel away from its outline
@@ -89,11 +84,7 @@ def _patches(
     Returns:
         Labels, int32 hxw, and OpenCV's statistics of each; 0 is all else.
     """
-    colours, plane = (
-        np.ascontiguousarray(one.reshape(-1, 3).T) for one in (background.colours, background.plane)
-    )
-    foreign = distance_to_background(colours, plane, _SHADE).reshape(clear.shape)
-    patches = ((foreign > max(_NOISE * background.noise, _FOREIGN)) & clear).view(np.uint8)
+    patches = (background.foreign & clear).view(np.uint8)
     patches = cv2.morphologyEx(patches, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(patches, connectivity=4)
     return labels.astype(np.int32, copy=False), stats.astype(np.int32, copy=False)

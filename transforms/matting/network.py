@@ -25,7 +25,7 @@ from alphabeam.transforms.matting.preprocessing import Preprocessing
 from alphabeam.transforms.matting.session import DeviceError, open_session
 from alphabeam.transforms.redaction import redact
 
-__all__ = ["Network", "Predictor", "load_model", "outline_distance"]
+__all__ = ["Network", "Predictor", "intersection_over_union", "load_model", "outline_distance"]
 
 # Networks with a "minmax" output are stretched to 0..1, but only if they span at least this much.
 # On an image without a subject a U2-Net answers faint noise; stretching would make it a subject.
@@ -139,7 +139,7 @@ class Network:
             return alpha
         second = self._infer(rgb, round(self.input_size * _SECOND_SCALE))
         second = _resize(second, alpha.shape[1], alpha.shape[0])
-        if _intersection_over_union(alpha, second) <= _LEAST_AGREEMENT:
+        if intersection_over_union(alpha, second) <= _LEAST_AGREEMENT:
             return alpha
         return (alpha + second) * np.float32(0.5)
 
@@ -331,7 +331,7 @@ def _is_uncertain(alpha: NDArray[np.float32]) -> bool:
     return bool(np.count_nonzero(undecided) > _UNCERTAIN_SHARE * np.count_nonzero(alpha > 0.5))
 
 
-def _intersection_over_union(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def intersection_over_union(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Of the subjects (alpha over one half) of two answers; 1 if neither has one."""
     a, b = one > 0.5, other > 0.5
     union = np.count_nonzero(a | b)
