@@ -143,9 +143,7 @@ def load_job(path: str, settings: Sequence[str] = ()) -> Job:
     try:
         text = storage.read(path, max_bytes=1_000_000).decode("utf-8")
     except RowError as error:
-        raise JobFileError(
-            f"{storage.redact(path)}: the job file cannot be read: {error.message}"
-        ) from None
+        raise JobFileError(f"job file: {error.message}") from None
     except UnicodeDecodeError:
         raise JobFileError(f"{storage.redact(path)}: the job file is not UTF-8 text") from None
     return parse_job(text, path, settings)

@@ -93,7 +93,7 @@ def test_a_wrong_job_file_is_2(filled_shop: FillShop, capsys: Any) -> None:
         f"{shop.job}:7:3: input.formt: extra inputs are not permitted (did you mean 'format'?)\n"
     )
     assert main([str(shop.folder / "none.yaml")]) == 2
-    assert "the job file cannot be read" in capsys.readouterr().err
+    assert "job file: cannot read" in capsys.readouterr().err
     assert shop.run("--set", "input={manifest: m.csv}", "--set", "matting.erode_size=41") == 2
     assert capsys.readouterr().err.startswith("--set matting.erode_size: matting.erode_size: ")
 
