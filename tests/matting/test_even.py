@@ -319,6 +319,31 @@ def test_a_part_that_is_missing_beside_the_product_is_found(
     assert left_out_share(whole, background) == 0
 
 
+@pytest.mark.parametrize(
+    ("seen", "left", "filled"),
+    [
+        (60, 340, True),  # a second product, of which the network saw a part
+        (60, 302, False),  # it lies beside the first: coloured light, perhaps
+        (3, 340, False),  # the network saw next to nothing of it
+        (60, 380, False),  # the frame cuts it
+    ],
+)
+def test_another_product_is_found_whole_or_not_at_all(seen: int, left: int, filled: bool) -> None:
+    picture, alpha = beside((40, 60, 180), left)
+    right = min(left + 40, SIDE)
+    network = alpha.astype(np.float32) / 255
+    network[182:198, left + 2 : left + 2 + seen // 2] = 0.3
+    network[:, right:] = 0
+    background = even_background(network, picture)
+    assert background is not None
+    before = network.copy()
+    assert fill_left_out(network, background) is filled
+    if filled:
+        assert network[182:198, left + 2 : left + 38].min() == 1
+        network[178:202, left - 2 : left + 42] = before[178:202, left - 2 : left + 42]
+    assert np.array_equal(network, before)
+
+
 def test_what_is_missing_is_flagged_in_the_picture_but_not_beyond_a_box() -> None:
     picture, alpha = beside((40, 60, 180), 300)
     core = MattingCore(Constant(alpha.astype(np.float32) / 255))

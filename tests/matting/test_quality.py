@@ -18,6 +18,7 @@ from alphabeam.transforms.matting.coarse import CoarseAlpha
 from alphabeam.transforms.matting.evidence import Evidence, Looks, evidence_of
 from alphabeam.transforms.matting.models import EMBEDDED
 from alphabeam.transforms.matting.network import load_model
+from alphabeam.transforms.matting.quality import Findings, flags, solid_removed_share
 
 Image = NDArray[np.uint8]
 
@@ -196,3 +197,16 @@ def test_a_broken_calibration_is_told_in_one_line(
 def test_quality_has_two_values() -> None:
     with pytest.raises(ValueError, match="quality: 'best' is not one of fast, thorough"):
         MattingCore(quality="best")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("opened", "told"), [((9, 9), True), ((1, 90), False), ((3, 3), False)])
+def test_a_patch_that_was_opened_is_told_from_a_rough_outline(
+    opened: tuple[int, int], told: bool
+) -> None:
+    network = np.zeros((200, 200), np.float32)
+    network[30:170, 30:170] = 1
+    alpha = np.rint(network * 255).astype(np.uint8)
+    alpha[60 : 60 + opened[0], 60 : 60 + opened[1]] = 40
+    share = solid_removed_share(alpha, CoarseAlpha(network, (0, 0, 200, 200), (200, 200)))
+    assert 0 < share == pytest.approx(81 / 19_600, rel=0.02) if told else share <= 0.001
+    assert ("part_removed" in flags(alpha, 1.0, Findings(solid_removed=share))) is told

@@ -35,6 +35,7 @@ from alphabeam.transforms.matting.quality import (
     confidence,
     flags,
     removed_share,
+    solid_removed_share,
 )
 from alphabeam.transforms.matting.refiner import Refiner
 from alphabeam.transforms.matting.shadow import add_shadow, find_shadow
@@ -167,14 +168,16 @@ class MattingCore:
             rgba[translucent, :3] = image[translucent, :3]
         fills = seems_to_fill_the_frame(rgb, alpha)
         certainty, evidence, looks = self._confidence(rgb, alpha, coarse, fills=fills)
-        removed = removed_share(alpha, coarse)
+        removed, solid = removed_share(alpha, coarse), solid_removed_share(alpha, coarse)
         # What lies outside of a box, or is clear in the picture itself, was not left out; nor was
         # a mirror image, which has the product's colours.
         apart = params.box or own_alpha is not None or coarse.mirrored
         even = None if apart else coarse.background
         left, top, right, bottom = coarse.region
         left_out = 0.0 if even is None else left_out_share(alpha[top:bottom, left:right], even)
-        findings = Findings(dropped, removed, left_out, coarse.mirrored, coarse.shadowed, fills)
+        findings = Findings(
+            dropped, removed, solid, left_out, coarse.mirrored, coarse.shadowed, fills
+        )
         low = CONFIDENT if self._calibration is None else self._calibration.low
         found = flags(alpha, certainty, findings, low)
         if params.keep_shadow:

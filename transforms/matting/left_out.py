@@ -4,7 +4,9 @@ A pale lid on a white table, or the light side of a cup, looks like the backgrou
 an even background it can be told apart: no light and no shadow makes its colour of the
 background's. Coloured light beside a product differs from it as well, and so does a shadow under
 two lights; these lie beside the subject, while a part of it is enclosed by the rest. So what is
-enclosed is filled, and what lies beside the result is measured, to be flagged.
+enclosed is filled, and what lies beside the result is measured, to be flagged. A thing that stands
+by itself is another product: one that the network saw in part is filled too, since the solver would
+find as much of it as the network had left it unsure of, in blocks of the trimap.
 """
 
 from __future__ import annotations
@@ -24,18 +26,27 @@ _BESIDE = 17  # side of the square about a pixel of the subject that a patch mus
 _AREA = 1e-4  # of the picture, at least
 _SOLID = 6  # pixels of it, at least, are more than a pixel away from its outline
 _ENCLOSED = 0.5  # of the pixels around it, at least, are the subject's
+_THING = 1e-3  # of the picture, at least, is another product
+_ALONE = 7  # side of the square about each pixel of a thing in which no other subject is
+# The network's alpha above which the trimap is unknown, and the side of the square that it spreads
+# to: the band's, at its least wide.
+_FAINT, _SPREAD = 0.06, 7
+_SEEN = 0.2  # of a thing's pixels, at least, would be unknown
 
 
 def fill_left_out(alpha: NDArray[np.float32], background: EvenBackground) -> bool:
-    """Sets alpha to 1, in place, in enclosed patches of a colour that the background has not.
+    """Sets alpha to 1, in place, in patches of a colour that the background has not.
+
+    They are enclosed by the subject, or stand by themselves and were seen in part.
 
     Args:
         alpha: float32 hxw, 0..1, the network's; changed in place.
         background: The same picture's.
 
     Returns:
-        Whether there was one.
+        Whether there was such a patch.
     """
+    alone = _fill_alone(alpha, background)
     subject = (alpha > _SUBJECT).view(np.uint8)
     labels, stats = _patches(subject == 0, background)
     square = np.ones((3, 3), np.uint8)
@@ -51,6 +62,32 @@ def fill_left_out(alpha: NDArray[np.float32], background: EvenBackground) -> boo
         around = cv2.dilate(patch, square) - patch > 0
         if subject[here][around].mean() >= _ENCLOSED:
             alpha[here][patch > 0] = 1
+            filled = True
+    return filled or alone
+
+
+def _fill_alone(alpha: NDArray[np.float32], background: EvenBackground) -> bool:
+    """Fills things, in place, that stand by themselves and that the network saw in part."""
+    near = np.ones((3, 3), np.uint8)
+    spread = np.ones((_SPREAD, _SPREAD), np.uint8)
+    seen = cv2.dilate((alpha > _FAINT).view(np.uint8), spread) > 0
+    subject = (alpha > _SUBJECT).view(np.uint8)
+    labels, stats = _patches(np.ones(alpha.shape, np.bool_), background)
+    height, width = alpha.shape
+    reach = _ALONE // 2
+    filled = False
+    for label in range(1, len(stats)):
+        x, y, w, h, area = stats[label]
+        if area < _THING * alpha.size or x == 0 or y == 0 or x + w == width or y + h == height:
+            continue
+        here = np.s_[max(y - reach, 0) : y + h + reach, max(x - reach, 0) : x + w + reach]
+        thing = labels[here] == label
+        if subject[here][thing].mean() >= _SUBJECT or seen[here][thing].mean() < _SEEN:
+            continue
+        around = cv2.dilate(thing.view(np.uint8), np.ones((_ALONE, _ALONE), np.uint8)) > 0
+        own = cv2.dilate(thing.view(np.uint8), near) > 0  # the network's outline is rough
+        if not subject[here][around & ~own].any():
+            alpha[here][thing] = 1
             filled = True
     return filled
 
