@@ -4,9 +4,10 @@ A pale lid on a white table, or the light side of a cup, looks like the backgrou
 an even background it can be told apart: no light and no shadow makes its colour of the
 background's. Coloured light beside a product differs from it as well, and so does a shadow under
 two lights; these lie beside the subject, while a part of it is enclosed by the rest. So what is
-enclosed is filled, and what lies beside the result is measured, to be flagged. A thing that stands
-by itself is another product: one that the network saw in part is filled too, since the solver would
-find as much of it as the network had left it unsure of, in blocks of the trimap.
+enclosed is filled, and what lies beside the result is measured, to be flagged.
+
+A thing that stands by itself is another product. If the network saw a part of it, all of it is
+filled: the solver would otherwise find only what the trimap calls unknown, in square blocks.
 """
 
 from __future__ import annotations
