@@ -439,7 +439,7 @@ def main() -> None:
         for name, from_ in kinds.items():
             cases[name] = photo_cases(out.photos, folder, from_, n)
         cases["empty"] = empty_cases(bank, n)
-    else:
+    elif wants_held_out:
         print(f"held-out sets skipped: no data/train in {options.shared}", file=sys.stderr)
     cases = {
         name: found

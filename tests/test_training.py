@@ -387,6 +387,38 @@ def test_the_encoder_takes_published_weights_and_no_others():
         Encoder(1.1, 1.2).load(weights)
 
 
+def test_thawed_deep_the_encoder_learns_where_it_looks_at_large_parts():
+    pytest.importorskip("torch")
+    from training.encoder import Encoder
+
+    encoder = Encoder(0.5, 0.5)
+    encoder.thaw_deep()
+    learning = [name for name, p in encoder.named_parameters() if p.requires_grad]
+    assert learning
+    assert all(
+        name.startswith(("stages.3", "stages.4", "stages.5", "stages.6")) for name in learning
+    )
+    kernels = {name: p for name, p in encoder.named_parameters() if p.ndim == 4}
+    aside = {name for name in kernels if ".body.1." in name}
+    assert aside and not aside & set(learning), "the kernels of single channels stay as they are"
+    assert {name for name in kernels if name.startswith("stages.6")} - aside <= set(learning)
+
+
+def test_a_product_in_hard_light_throws_its_shadow_on_the_background_only(bank, monkeypatch):
+    drawn = [
+        compose._in_hard_light(np.random.default_rng(seed), bank, 96, 128) for seed in range(6)
+    ]
+    monkeypatch.setattr(compose.Sun, "cast", lambda self, picture, shadow: picture)
+    without = [
+        compose._in_hard_light(np.random.default_rng(seed), bank, 96, 128) for seed in range(6)
+    ]
+    for (sunny, alpha), (plain, same) in zip(drawn, without, strict=True):
+        assert np.array_equal(alpha, same)
+        darker = (plain - sunny).max(axis=2)
+        assert darker[alpha > 0.999].max(initial=0) < 1
+        assert darker[alpha < 0.01].max() > 20, "a shadow of which the truth knows nothing"
+
+
 def test_a_packed_bank_is_the_same_bank(bank, tmp_path):
     shaded = pieces.Cutout.make(*disc(), shadow=np.full((96, 96), 96, np.uint8))
     whole = dataclasses.replace(bank, cutouts={**bank.cutouts, "models": [shaded]})

@@ -29,7 +29,7 @@ _PICTURE_WEIGHTS = {
     "apc": 0.04, "sylius": 0.02, "clothing": 0.19,
 }  # fmt: skip
 _KINDS = {"composite": 0.6, "picture": 0.33, "empty": 0.07}
-_PATTERNED, _SUNNY, _FLAT, _LYING = 0.38, 0.42, 0.05, 0.08  # of composites
+_PATTERNED, _SUNNY, _FLAT, _HARD_EVEN = 0.38, 0.42, 0.05, 0.2  # of composites
 
 
 # --- the camera --------------------------------------------------------------------------------
@@ -150,16 +150,21 @@ def _flat(rng: Rng, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
     return picture + alpha[..., None] * (subject - picture), alpha
 
 
-def _lying(rng: Rng, bank: Bank, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
-    """A product on an even background, in hard light: the shadow goes on where it ends."""
+def _in_hard_light(rng: Rng, bank: Bank, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+    """A product on an even background, in hard light: the shadow goes on where it ends.
+
+    It lies there, or it stands there where its shadow is known from its shape.
+    """
     cutout = draw_from(rng, bank.cutouts, _CUTOUT_WEIGHTS)
-    bgr, alpha, _ = place(rng, cutout, h, w, (0.3, 0.9), truncate=bool(rng.random() < 0.1))
+    bgr, alpha, known = place(rng, cutout, h, w, (0.3, 0.9), truncate=bool(rng.random() < 0.1))
+    if rng.random() < 0.4:
+        known = None
     bgr = tint(rng, bgr)
     if rng.random() < 0.5:
         bgr = _side_lit(rng, bgr)
     picture = _behind(rng, bank, h, w, _colours_of(rng, bgr, alpha), even=True)
     sun = Sun.draw(rng, max(h, w), "board" if rng.random() < 0.75 else None)
-    picture = sun.cast(picture, sun.shadow(alpha))
+    picture = sun.cast(picture, sun.shadow(alpha, known))
     if rng.random() < 0.3:
         picture = cast_soft(rng, picture, alpha)
     return picture + alpha[..., None] * (bgr - picture), alpha
@@ -220,10 +225,10 @@ def compose(rng: Rng, bank: Bank, h: int, w: int) -> tuple[np.ndarray, np.ndarra
     if kind < 0.09 + _FLAT:
         picture, alpha = _flat(rng, h, w)
         return (develop(rng, picture) if rng.random() < 0.6 else _as_drawn(picture)), alpha
-    if kind < 0.09 + _FLAT + _LYING:
-        picture, alpha = _lying(rng, bank, h, w)
+    if kind < 0.09 + _FLAT + _HARD_EVEN:
+        picture, alpha = _in_hard_light(rng, bank, h, w)
         return (develop(rng, picture) if rng.random() < 0.8 else _as_drawn(picture)), alpha
-    many = kind < 0.175 + _FLAT + _LYING
+    many = kind < 0.175 + _FLAT + _HARD_EVEN
     count = 1 if many else int(rng.choice([1, 2, 3, 4], p=[0.74, 0.14, 0.07, 0.05]))
     dressed = not many and count < 3 and rng.random() < 0.16
     reach = (0.35, 0.97) if count == 1 else (0.2, 0.6)

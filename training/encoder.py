@@ -39,6 +39,8 @@ _STAGES = (
 )
 _TAPPED = (0, 1, 2, 4, 6)
 """The last stages at strides 2, 4, 8, 16 and 32."""
+_DEEP = 3
+"""The first stage of which everything has a stride of 16 or more."""
 _UNUSED = ("_conv_head", "_bn1", "_fc")  # of the published files: the classifier
 
 
@@ -123,6 +125,18 @@ class Encoder(nn.Module):
             if number in _TAPPED:
                 features.append(x)
         return features
+
+    def thaw_deep(self) -> None:
+        """Lets only what looks at large parts of the picture learn, which a CPU can afford.
+
+        That is the last four stages, without the kernels that look around in each channel: on a
+        CPU the gradients of these cost as much as those of all the rest.
+        """
+        self.requires_grad_(False)
+        for module in self.stages[_DEEP:].modules():
+            if isinstance(module, _Conv):
+                module.norm.requires_grad_(True)
+                module.conv.requires_grad_(module.conv.groups == 1)
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
         """Takes published weights, which are told apart by their order and shapes.

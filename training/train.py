@@ -49,7 +49,8 @@ class Plan:
             the second look of a job is.
         average: Decay of the averaged weights per step.
         frozen: Whether the batch norms keep the statistics that they began with.
-        still: Whether the encoder stays as it is: on a CPU its narrow layers are slow to train.
+        encoder: What of it learns: "all", or "deep", what looks at large parts of the picture: on
+            a CPU the other layers are slow to train.
         within: Minutes in which the schedule is to end, however few samples were made by then.
         seed: Seed of everything.
     """
@@ -65,7 +66,7 @@ class Plan:
     enlarged: float = 0.0
     average: float = 0.998
     frozen: bool = False
-    still: bool = False
+    encoder: str = "all"
     within: float | None = None
     seed: int = 0
 
@@ -87,12 +88,12 @@ PLANS = {
         sizes=((0.0, 416),), enlarged=0.15, average=0.9985, within=10,
     ),
     "continued": Plan(
-        samples=6_000, batch=12, rate=5e-4, warmup=30, plateau=0.3, sizes=((0.0, 224),),
-        average=0.98, frozen=True, still=True,
+        samples=40_000, batch=24, reuse=2, rate=1e-3, warmup=150, plateau=0.4,
+        sizes=((0.0, 320), (0.6, 416)), enlarged=0.1, average=0.998, frozen=True, encoder="deep",
     ),
 }  # fmt: skip
-"""From the published encoder on two cores, or on one GPU within minutes; and a short, gentle one
-that goes on from an exported file on a CPU."""
+"""From the published encoder on two cores, or on one GPU within minutes; and a gentle one that goes
+on from an exported file on a CPU."""
 
 
 class _Batches(torch.utils.data.IterableDataset[_Batch]):
@@ -252,7 +253,8 @@ def train(
             pictures = (batch["image"].float() / 255 for batch in batches)
             print(f"started from {start}: {start_from(start, net, pictures)} layers", flush=True)
     net = net.to(device, memory_format=torch.channels_last)
-    net.encoder.requires_grad_(not plan.still)
+    if plan.encoder == "deep":
+        net.encoder.thaw_deep()
     ends = (net.head.weight, net.side.weight)
     optimiser = Muon(net, plan.rate, plan.decay, ends, pretrained=net.encoder)
     run = Run(net, optimiser, dataclasses.asdict(plan), work, minutes, every)

@@ -55,6 +55,12 @@ def test_any_shape(shape, channels, hair):
     check(CORE.remove(image, params), image, params)
 
 
+@pytest.mark.parametrize("shape", [(13, 17), (7, 3), (100, 1)])
+def test_all_product_is_a_coverage_of_one_and_not_just_over_it(shape):
+    image = np.zeros((*shape, 3), np.uint8)
+    assert CORE.remove(image, MattingParameters(remove_background=False)).coverage == 1
+
+
 parameters = st.builds(
     lambda thresholds, **rest: MattingParameters(
         background_threshold=min(thresholds), foreground_threshold=max(thresholds), **rest

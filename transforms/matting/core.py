@@ -183,7 +183,7 @@ class MattingCore:
         if params.keep_shadow:
             shadow = _limit(find_shadow(rgb, alpha), box, own_alpha)
             alpha, rgba = add_shadow(alpha, rgba, shadow)
-        coverage = float(cv2.mean(alpha)[0]) / 255
+        coverage = _coverage(alpha)
         return Matte(alpha, rgba, subject_box(alpha), coverage, certainty, found, evidence, looks)
 
     def _confidence(
@@ -248,8 +248,12 @@ def _as_it_comes(
     certainty = 1.0 if alpha.any() else 0.0
     # Of a picture that is the product, no shape says anything.
     found = (*flags(alpha, certainty), OWN_ALPHA) if params.remove_background else (WHOLE,)
-    coverage = float(cv2.mean(alpha)[0]) / 255
-    return Matte(alpha, rgba, subject_box(alpha), coverage, certainty, found)
+    return Matte(alpha, rgba, subject_box(alpha), _coverage(alpha), certainty, found)
+
+
+def _coverage(alpha: NDArray[np.uint8]) -> float:
+    """Mean alpha, 0..1: of the exact sum, since a mean of doubles may come out just over 1."""
+    return float(cv2.sumElems(alpha)[0]) / (255 * alpha.size)
 
 
 def _split_alpha(
