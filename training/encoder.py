@@ -40,7 +40,7 @@ _STAGES = (
 _TAPPED = (0, 1, 2, 4, 6)
 """The last stages at strides 2, 4, 8, 16 and 32."""
 _DEEP = 3
-"""The first stage of which everything has a stride of 16 or more."""
+"""The first stage whose features have a stride of 16."""
 _UNUSED = ("_conv_head", "_bn1", "_fc")  # of the published files: the classifier
 
 

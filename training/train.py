@@ -49,8 +49,8 @@ class Plan:
             the second look of a job is.
         average: Decay of the averaged weights per step.
         frozen: Whether the batch norms keep the statistics that they began with.
-        encoder: What of it learns: "all", or "deep", what looks at large parts of the picture: on
-            a CPU the other layers are slow to train.
+        deep: Whether of the encoder only what looks at large parts of the picture learns: on a CPU
+            its other layers are slow to train.
         within: Minutes in which the schedule is to end, however few samples were made by then.
         seed: Seed of everything.
     """
@@ -66,7 +66,7 @@ class Plan:
     enlarged: float = 0.0
     average: float = 0.998
     frozen: bool = False
-    encoder: str = "all"
+    deep: bool = False
     within: float | None = None
     seed: int = 0
 
@@ -89,7 +89,7 @@ PLANS = {
     ),
     "continued": Plan(
         samples=40_000, batch=24, reuse=2, rate=1e-3, warmup=150, plateau=0.4,
-        sizes=((0.0, 320), (0.6, 416)), enlarged=0.1, average=0.998, frozen=True, encoder="deep",
+        sizes=((0.0, 320), (0.6, 416)), enlarged=0.1, average=0.998, frozen=True, deep=True,
     ),
 }  # fmt: skip
 """From the published encoder on two cores, or on one GPU within minutes; and a gentle one that goes
@@ -253,7 +253,7 @@ def train(
             pictures = (batch["image"].float() / 255 for batch in batches)
             print(f"started from {start}: {start_from(start, net, pictures)} layers", flush=True)
     net = net.to(device, memory_format=torch.channels_last)
-    if plan.encoder == "deep":
+    if plan.deep:
         net.encoder.thaw_deep()
     ends = (net.head.weight, net.side.weight)
     optimiser = Muon(net, plan.rate, plan.decay, ends, pretrained=net.encoder)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from alphabeam.transforms.parameters import Box
 
-__all__ = ["composite_over", "subject_box", "to_8_bit"]
+__all__ = ["composite_over", "coverage_of", "subject_box", "to_8_bit"]
 
 _STRIP = 1 << 20  # pixels composited at once, which bounds the 16-bit temporaries to a few MiB
 
@@ -41,6 +41,15 @@ def composite_over(
         mixed //= 255
         out[top : top + rows] = mixed
     return out
+
+
+def coverage_of(alpha: NDArray[np.uint8]) -> float:
+    """Mean alpha, 0..1: of the exact sum, since a mean of doubles may come out just over 1.
+
+    Args:
+        alpha: uint8 HxW.
+    """
+    return float(cv2.sumElems(alpha)[0]) / (255 * alpha.size)
 
 
 def subject_box(alpha: NDArray[np.uint8]) -> Box | None:

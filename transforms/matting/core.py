@@ -41,7 +41,7 @@ from alphabeam.transforms.matting.refiner import Refiner
 from alphabeam.transforms.matting.shadow import add_shadow, find_shadow
 from alphabeam.transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, make_trimap
 from alphabeam.transforms.parameters import Box, HairOptimization, MattingParameters
-from alphabeam.transforms.pixels import composite_over, subject_box
+from alphabeam.transforms.pixels import composite_over, coverage_of, subject_box
 
 __all__ = ["FLAGS", "BoxOutsideError", "Matte", "MattingCore"]
 
@@ -183,7 +183,7 @@ class MattingCore:
         if params.keep_shadow:
             shadow = _limit(find_shadow(rgb, alpha), box, own_alpha)
             alpha, rgba = add_shadow(alpha, rgba, shadow)
-        coverage = _coverage(alpha)
+        coverage = coverage_of(alpha)
         return Matte(alpha, rgba, subject_box(alpha), coverage, certainty, found, evidence, looks)
 
     def _confidence(
@@ -248,12 +248,7 @@ def _as_it_comes(
     certainty = 1.0 if alpha.any() else 0.0
     # Of a picture that is the product, no shape says anything.
     found = (*flags(alpha, certainty), OWN_ALPHA) if params.remove_background else (WHOLE,)
-    return Matte(alpha, rgba, subject_box(alpha), _coverage(alpha), certainty, found)
-
-
-def _coverage(alpha: NDArray[np.uint8]) -> float:
-    """Mean alpha, 0..1: of the exact sum, since a mean of doubles may come out just over 1."""
-    return float(cv2.sumElems(alpha)[0]) / (255 * alpha.size)
+    return Matte(alpha, rgba, subject_box(alpha), coverage_of(alpha), certainty, found)
 
 
 def _split_alpha(

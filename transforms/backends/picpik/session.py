@@ -41,7 +41,7 @@ from alphabeam.transforms.picpik import (
     TaskWatch,
     matte_from_result,
 )
-from alphabeam.transforms.pixels import subject_box
+from alphabeam.transforms.pixels import coverage_of, subject_box
 from alphabeam.transforms.rows import RESUBMITTED, Picture, Row
 from alphabeam.transforms.thumbnails import preview_of
 
@@ -146,7 +146,7 @@ class Session:
             row = row._replace(
                 flags=(*source.flags, *row.flags, *(() if alpha.any() else (_EMPTY,))),
                 subject_box=subject_box(alpha),
-                coverage=float(alpha.mean()) / 255,
+                coverage=coverage_of(alpha),
                 remove_ms=1000 * (time.perf_counter() - began),
             )
         except Exception as error:
@@ -181,7 +181,7 @@ class Session:
                 WHOLE if whole else OWN_ALPHA,
             ),
             subject_box=subject_box(alpha),
-            coverage=float(alpha.mean()) / 255,
+            coverage=coverage_of(alpha),
             remove_ms=1000 * (time.perf_counter() - began),
         )
 
