@@ -8,10 +8,10 @@ fed as the U²-Net family is. Needs numpy, OpenCV and onnxruntime; ``pysodmetric
 weighted F and S-measure. Held-out pictures come from ``$ALPHABEAM_SHARED`` and are split off by
 `training.sources`; the samples come from ``samples/``.
 
-Every metric is taken at the picture's own size (the longer side limited to 640 pixels), on the
-alpha that the network alone gives in one look; with ``--matted`` on what the matting core makes
-of it, which is what a job writes. Boundary IoU (Cheng et al., 2021) uses
-a band of 1 % of the diagonal. False foreground is the share of pixels above 0.5.
+Every metric is taken at the picture's own size (other than the samples: the longer side limited
+to 640 pixels), on the alpha that the network alone gives in one look; with ``--matted`` on what
+the matting core makes of it, which is what a job writes. Boundary IoU (Cheng et al., 2021) uses a
+band of 1 % of the diagonal. False foreground is the share of pixels above 0.5.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ Mask: TypeAlias = NDArray[np.bool_]  # H x W
 
 _LONGEST = 640
 _BAND = 0.01
+_WORST = 17  # pictures a set that are named: of the samples, all
 # Of the held-out cut-outs with alpha of their own, those that are worn: caps, shoes, a scarf.
 _WORN = frozenset({"0011", "0012", "0017", "0038", "0055"})
 _ROWS = ("even-soft", "even-hard", "patterned-soft", "patterned-hard")  # of scenes3d.py
@@ -180,20 +181,21 @@ def _limit(image: Any) -> Any:
     return image if k >= 1 else cv2.resize(image, None, fx=k, fy=k, interpolation=cv2.INTER_AREA)
 
 
-def _pair(picture: pathlib.Path, truth: pathlib.Path) -> Case:
-    alpha = _limit(_read(truth, cv2.IMREAD_GRAYSCALE)).astype(np.float32) / 255
+def _pair(picture: pathlib.Path, truth: pathlib.Path, limited: bool = True) -> Case:
+    alpha = _read(truth, cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
+    alpha = _limit(alpha) if limited else alpha
     bgr = cv2.resize(_read(picture), alpha.shape[1::-1], interpolation=cv2.INTER_AREA)
     return Case(picture.stem, bgr, alpha)
 
 
 def sample_cases() -> list[Case]:
-    """The project's own samples that have a truth beside them."""
+    """The project's own samples that have a truth beside them, at their own size."""
     found = []
     for truth in sorted((_ROOT / "samples").glob("**/truth/*.png")):
         for suffix in (".jpg", ".jpeg", ".png", ".webp"):
             picture = next(truth.parents[1].glob(f"**/images/{truth.stem}{suffix}"), None)
             if picture is not None:
-                found.append(_pair(picture, truth))
+                found.append(_pair(picture, truth, limited=False))
                 break
     return found
 
@@ -460,7 +462,7 @@ def main() -> None:
                     + "".join(f"{key} {value:.4f}   " for key, value in means.items())
                 )
             rank = np.argsort(scores[0])
-            worst = [f"{found[i].name} {scores[0][i]:.2f}" for i in rank[:10]]
+            worst = [f"{found[i].name} {scores[0][i]:.3f}" for i in rank[:_WORST]]
             print(f"  {models[0].name}'s lowest IoU: " + ", ".join(worst), flush=True)
             order = rank if options.worst else order
         if options.sheets:

@@ -61,13 +61,13 @@ def test_an_uncertain_network_infers_again(tiny, monkeypatch, grey, sizes):
     image[140:240, 140:240] = grey
     network = load_model(tiny, preprocessing=PLAIN)
     asked = []
-    infer = network._infer
+    infer = network.infer
 
     def recording(rgb, size):
         asked.append(size)
         return infer(rgb, size)
 
-    monkeypatch.setattr(network, "_infer", recording)
+    monkeypatch.setattr(network, "infer", recording)
     alpha = network.predict(image)
     assert asked == sizes and alpha.shape == (64, 64)
     assert alpha[20, 20] > 0.99 and 0.7 < alpha[47, 47] + (grey == 255) < 1.1
@@ -231,5 +231,5 @@ def test_contradictory_inferences_are_not_averaged(tiny, monkeypatch):
     lost, close = np.where(first > 0, np.float32(1), np.float32(0.6)), np.ceil(first)
     for second, believed in ((lost, first), (close, (first + close) / 2)):
         answers = iter([first, second])
-        monkeypatch.setattr(network, "_infer", lambda rgb, size, answers=answers: next(answers))
+        monkeypatch.setattr(network, "infer", lambda rgb, size, answers=answers: next(answers))
         np.testing.assert_array_equal(network.predict(np.zeros((64, 64, 3), np.uint8)), believed)

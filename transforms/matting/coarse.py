@@ -13,6 +13,7 @@ from alphabeam.transforms.matting.box import drop_neighbours, with_margin
 from alphabeam.transforms.matting.cast_shadow import drop_cast_shadow
 from alphabeam.transforms.matting.closer import closer_region, merge_looks
 from alphabeam.transforms.matting.even import EvenBackground, even_background
+from alphabeam.transforms.matting.fine import look_at_fine_parts
 from alphabeam.transforms.matting.left_out import fill_left_out
 from alphabeam.transforms.matting.loops import open_loops
 from alphabeam.transforms.matting.network import Predictor, outline_distance
@@ -49,7 +50,8 @@ class CoarseAlpha:
     """The network's alpha and the part of the image that it covers.
 
     Attributes:
-        alpha: float32 hxw, 0..1, at the network's resolution.
+        alpha: float32 hxw, 0..1, at the network's resolution; at twice that where it looked at
+            fine parts.
         region: Left, top, right, bottom of the part that it covers, in pixels of the image. All
             else is background.
         shape: Height and width of the image.
@@ -144,7 +146,8 @@ class CoarseAlpha:
 def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = None) -> CoarseAlpha:
     """Runs the network on the image, or on a box with a margin, and cleans its answer.
 
-    Without a box, a subject that fills a part of the image only is looked at again (`closer`).
+    Without a box, a subject that fills a part of the image only is looked at again (`closer`); so
+    are the thin parts of openwork, in tiles (`fine`).
     Patches that the network opened in the subject by mistake are closed (`openings`). With a box,
     neighbours that reach into it are removed (`box`). On an even background, parts of a hard shadow
     (`cast_shadow`) and a product's mirror image (`reflections`) are dropped, thin closed loops are
@@ -172,6 +175,7 @@ def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = N
         merged = merge_looks(alpha, closer, (height, width), answer)
         if merged is not None:
             region, seen, alpha = closer, part, merged
+    alpha = look_at_fine_parts(network, seen, alpha)
     small = cv2.resize(seen, alpha.shape[::-1], interpolation=cv2.INTER_AREA)
     close_false_openings(alpha, small)
     if box is not None:

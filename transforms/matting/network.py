@@ -134,21 +134,34 @@ class Network:
         Raises:
             ModelError: The inference failed, or its output is not one alpha of the input's size.
         """
-        alpha = self._infer(rgb, self.input_size)
-        if not self._may_infer_again() or not _is_uncertain(alpha):
+        alpha = self.infer(rgb, self.input_size)
+        if not self.takes_any_size or not _is_uncertain(alpha):
             return alpha
-        second = self._infer(rgb, round(self.input_size * _SECOND_SCALE))
+        second = self.infer(rgb, round(self.input_size * _SECOND_SCALE))
         second = _resize(second, alpha.shape[1], alpha.shape[0])
         if intersection_over_union(alpha, second) <= _LEAST_AGREEMENT:
             return alpha
         return (alpha + second) * np.float32(0.5)
 
-    def _may_infer_again(self) -> bool:
+    @property
+    def takes_any_size(self) -> bool:
+        """Whether inputs of other sizes are answered as well, and with probabilities."""
         how = self.preprocessing
         return how.layout == "letterbox" and how.output == "probability" and self._fixed is None
 
-    def _infer(self, rgb: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-        """One inference with an input of the given size: float32 hxw, 0..1."""
+    def infer(self, rgb: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+        """One inference.
+
+        Args:
+            rgb: uint8 HxWx3, RGB.
+            size: Longer side of the input, pixels.
+
+        Returns:
+            float32 hxw, 0..1, as from `predict`.
+
+        Raises:
+            ModelError: As from `predict`.
+        """
         session = self._opened()
         tensor, (height, width) = self._to_tensor(rgb, size)
         try:
