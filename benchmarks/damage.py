@@ -189,7 +189,7 @@ def single(rng: Rng, cutouts: list[Image]) -> Scene:
 
 
 def loops(rng: Rng, _: list[Image]) -> Scene:
-    """A hoop, a frame or a necklace, 0.3 to 2.5 % of the side wide."""
+    """A hoop, a frame or a necklace, flat or shiny, 0.3 to 2.5 % of the side wide."""
     picture = _studio(rng)
     big = np.zeros((2 * SIDE, 2 * SIDE), np.uint8)
     width = max(2, round(2 * SIDE * rng.uniform(0.003, 0.025)))
@@ -209,7 +209,7 @@ def loops(rng: Rng, _: list[Image]) -> Scene:
         cv2.polylines(big, [points.round().astype(np.int32)], True, 255, width, cv2.LINE_AA)
     alpha = cv2.resize(big, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     colour = rng.uniform(20, 190, 3)
-    shine = 1 + 0.3 * np.sin(np.arange(SIDE) / 40)[:, None, None]
+    shine = 1 + rng.choice((0, 0.3)) * np.sin(np.arange(SIDE) / 40)[:, None, None]
     weight = alpha[..., None].astype(np.float32) / 255
     picture += weight * (np.clip(colour * shine, 0, 255) - picture)
     return _scene(picture, [alpha])

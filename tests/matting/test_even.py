@@ -63,6 +63,51 @@ def test_inside_of_a_thin_loop_is_the_background(shape: str, width: int, noise: 
     assert (alpha[loop] > 0.5).mean() > 0.6, "the loop itself stays"
 
 
+def test_a_loop_of_which_the_network_left_out_a_part_is_opened() -> None:
+    picture, loop, inside = ring(studio(), 6, "square")
+    alpha = filled(loop)
+    alpha[:, 260:] = 0  # the right side of the frame is taken for background
+    background = even_background(alpha, picture)
+    assert background is not None and background.is_bare
+    assert open_loops(alpha, background)
+    seen = cv2.erode(inside.view(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    assert not alpha[:, :255][seen[:, :255]].any()
+
+
+def test_a_loop_is_as_thin_as_it_is_in_the_whole_picture() -> None:
+    picture, loop, _ = ring(studio(), 24, "square")
+    alpha = filled(loop)
+    background = even_background(alpha, picture)
+    assert background is not None
+    assert not open_loops(alpha, background), "6 % of the picture: a white sign with a border"
+    assert open_loops(alpha, background, side=2 * SIDE), "3 % of a picture of which this is a half"
+
+
+@pytest.mark.parametrize(
+    ("colour", "width", "across"),
+    [
+        ((70, 150, 180), 0.01, 0.5),
+        ((70, 150, 180), 0.005, 0.35),
+        ((30, 30, 30), 0.01, 0.7),
+        ((30, 30, 30), 0.005, 0.2),
+        ((200, 120, 160), 0.01, 0.35),
+    ],
+)
+def test_a_flat_frame_is_no_shadow_of_its_inside(colour, width: float, across: float) -> None:
+    side = 700
+    large = np.zeros((2 * side, 2 * side), np.uint8)
+    reach = int(side * across)
+    near, far = (side - reach,) * 2, (side + reach,) * 2
+    cv2.rectangle(large, near, far, 255, int(2 * side * width))
+    frame = cv2.resize(large, (side, side), interpolation=cv2.INTER_AREA)
+    share = frame[..., None] / 255
+    picture = np.rint(250 * (1 - share) + np.array(colour) * share).astype(np.uint8)
+    alpha = MattingCore().remove(picture).alpha
+    inside = (side - reach) // 2 + 12
+    assert (alpha[inside : side - inside, inside : side - inside] < 64).mean() > 0.98
+    assert (alpha[frame > 250] > 127).mean() > 0.95
+
+
 def face(kind: str) -> tuple[Image, NDArray[np.bool_]]:
     """A product that is not open, though the network's answer is the same as for a loop."""
     picture = studio()
@@ -276,6 +321,15 @@ def test_a_product_of_its_shadows_colour_stays() -> None:
     picture[130:300, 100:220] = 118  # half of the table's 236
     drop_cast_shadow(alpha, picture)
     assert (alpha[135:295, 105:215] == 1).all()
+
+
+def test_a_dark_frame_around_the_bare_table_is_no_shadow() -> None:
+    picture = studio(noise=0, fall=0)
+    cv2.rectangle(picture, (90, 100), (300, 310), (118, 118, 118), 4)
+    alpha = np.zeros((SIDE, SIDE), np.float32)
+    alpha[98:313, 88:270] = 1  # the network takes the frame's right side for background
+    before = alpha.copy()
+    assert not drop_cast_shadow(alpha, picture) and (alpha == before).all()
 
 
 def test_without_a_hard_shadow_beside_it_nothing_is_one() -> None:

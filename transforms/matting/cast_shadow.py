@@ -31,6 +31,8 @@ _HALF = 4.0  # and so many pixels in half shadow to each one of the core's outli
 _PART = 12  # pixels of the product, at least, that have the core's factor
 _LEAST_LIGHT = 0.05  # of the background, for division
 _TAKEN = 0.12  # of the subject, at most, is shadow: else the product has the shadow's colour
+_BARE = 0.02  # from the table in full light, at most: it is seen,
+_INSIDE = 0.9  # for so much of what is left: then the dark part is a frame, and this its inside
 _EDGE = 7  # side of the square around it in which half shadow goes with it
 
 
@@ -76,6 +78,10 @@ def drop_cast_shadow(alpha: NDArray[np.float32], picture: NDArray[np.uint8]) -> 
     if not 0 < np.count_nonzero(kept) <= _TAKEN * np.count_nonzero(alpha > 0.5):
         return False
     near = cv2.dilate(kept.view(np.uint8), np.ones((_EDGE, _EDGE), np.uint8)) > 0
+    left = (alpha > 0.5) & ~near
+    bare = left & (np.abs(colours - plane).max(axis=2) < _BARE)
+    if np.count_nonzero(bare) > _INSIDE * np.count_nonzero(left):
+        return False
     alpha[kept | (near & _is_in_half_shadow(factors, factor))] = 0
     return True
 

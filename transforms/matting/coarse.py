@@ -186,7 +186,8 @@ def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = N
         return CoarseAlpha(alpha, region, (height, width), shadowed=shadowed)
     before = alpha.copy()
     mirrored = drop_reflection(alpha, background)
-    opened = open_loops(alpha, background)
+    pixel = max(seen.shape[0] / alpha.shape[0], seen.shape[1] / alpha.shape[1])
+    opened = open_loops(alpha, background, max(height, width) / pixel)
     filled = fill_left_out(alpha, background)
     changed = before if mirrored or opened or filled else None
     return CoarseAlpha(alpha, region, (height, width), changed, mirrored, shadowed, background)

@@ -41,19 +41,27 @@ class EvenBackground:
     Attributes:
         colours: float32 hxwx3, 0..1, the picture.
         plane: float32 hxwx3, 0..1, the background as it is or would be at each pixel.
+        known: bool hxw, what the network takes for background, away from the subject.
         noise: How much most of it scatters about the plane: the standard deviation of a channel.
-        scatter: The same of all that the network took for background, foreign things included.
     """
 
     colours: NDArray[np.float32]
     plane: NDArray[np.float32]
+    known: NDArray[np.bool_]
     noise: float
-    scatter: float
 
     @property
     def is_bare(self) -> bool:
-        """Whether nothing else was taken for background: no shadow, and no part left out."""
+        """Whether no shadow was taken for background."""
         return self.scatter <= _EVEN
+
+    @cached_property
+    def scatter(self) -> float:
+        """As `noise`, of all that was taken for background and may be it, in whatever light."""
+        places = np.flatnonzero(self.known & ~self.foreign)
+        places = places[:: max(-(-len(places) // _SAMPLE), 1)]
+        rest = self.colours.reshape(-1, 3)[places] - self.plane.reshape(-1, 3)[places]
+        return max(float(np.sqrt(np.mean(rest**2))) if len(places) else 0.0, _LEAST_NOISE)
 
     @cached_property
     def foreign(self) -> NDArray[np.bool_]:
@@ -91,8 +99,7 @@ def even_background(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> EvenB
     noise = float(np.sqrt(np.mean(rest[:, _nearest(rest, _MOST)] ** 2)))
     if noise > _EVEN:
         return None
-    scatter = float(np.sqrt(np.mean(rest**2)))
-    return EvenBackground(colours, plane, max(noise, _LEAST_NOISE), max(scatter, _LEAST_NOISE))
+    return EvenBackground(colours, plane, known, max(noise, _LEAST_NOISE))
 
 
 def plane_of_light(

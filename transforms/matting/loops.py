@@ -21,16 +21,20 @@ _AREA = 0.002  # of the picture, at least, is inside a loop
 _NOISE = 4.0  # standard deviations of the background within which a pixel has its colour
 _ALIKE = 0.004  # the most by which the inside's mean may differ from it, RGB of 0..1
 _WHOLE = 0.97  # of what is enclosed has the background's colour: there is no print, and no face
-_THIN = 0.04  # of the longer side, the most that a loop is wide
+# The most that a loop is wide: of the whole picture's longer side, and of what the network saw.
+_THIN, _THIN_SEEN = 0.04, 0.09
 _AROUND = 0.6  # of the inside's outline lies so near to the background outside
 
 
-def open_loops(alpha: NDArray[np.float32], background: EvenBackground) -> bool:
+def open_loops(
+    alpha: NDArray[np.float32], background: EvenBackground, side: float | None = None
+) -> bool:
     """Sets alpha to 0, in place, inside of thin closed loops.
 
     Args:
         alpha: float32 hxw, 0..1, the network's; changed in place.
         background: The same picture's.
+        side: Longer side of the whole picture, in the network's pixels; None if it saw all of it.
 
     Returns:
         Whether there was one. None is sought where the background is not bare: a bright gap in a
@@ -47,7 +51,7 @@ def open_loops(alpha: NDArray[np.float32], background: EvenBackground) -> bool:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(alike.view(np.uint8), connectivity=4)
     outside = (alpha <= _SUBJECT).view(np.uint8)
     reach = cv2.distanceTransform(1 - outside, cv2.DIST_L2, 5)
-    thin = _THIN * max(alpha.shape)
+    thin = min(_THIN * (side or max(alpha.shape)), _THIN_SEEN * max(alpha.shape))
     opened = False
     for label in range(1, count):
         if stats[label, cv2.CC_STAT_AREA] < least:
