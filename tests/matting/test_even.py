@@ -220,6 +220,14 @@ def test_a_swatch_is_never_empty_in_silence() -> None:
     assert plain.flags == ("empty",), "an empty studio is no swatch"
 
 
+def test_a_picture_that_is_kept_whole_is_shown_to_a_person() -> None:
+    everything = MattingCore(Constant(np.ones((40, 40), np.float32)))
+    assert "fills_frame" in everything.remove(studio()).flags
+    most = np.full((300, 300), 255, np.uint8)
+    most[:30] = 0
+    assert not seems_to_fill_the_frame(woven(1), most)
+
+
 def test_lettering_is_told_from_products() -> None:
     cover = np.zeros((600, 600), np.uint8)
     for row, text in enumerate(("THE LONG", "ROAD HOME")):

@@ -1,7 +1,8 @@
 """Products that fill the frame: a swatch of cloth, a cover, a poster.
 
 A network looks for what stands before a background. Where there is none it sees nothing, or takes
-the lettering for the product.
+the lettering for the product; or it keeps the picture whole, as it also does, wrongly, with letters
+on a bare background.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from alphabeam.transforms.matting.components import max_pool
 
 __all__ = ["seems_to_fill_the_frame"]
 
+_WHOLE = 0.98  # of the picture, at least, is kept
 _SIDE = 512  # longer side, pixels, at which it is looked
 # Texture: on nearly all of the squares of _SQUARE pixels, grey values (0..255) scatter by more than
 # that. An even background, however lit, scatters by 1 to 2.
@@ -32,18 +34,20 @@ _IN_LINES = 0.7  # of the small components
 
 
 def seems_to_fill_the_frame(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> bool:
-    """Whether the result leaves out what looks like a product that fills the picture.
+    """Whether the product seems to fill the picture: a person ought to see such a result.
 
     Args:
         rgb: uint8 HxWx3, the picture.
         alpha: uint8 HxW, the result.
 
     Returns:
-        True if nothing is visible and all of the picture is textured, or if what is visible is
-        mostly lettering.
+        True if nothing is visible and all of the picture is textured, if what is visible is mostly
+        lettering, or if the picture is kept whole.
     """
     if not alpha.any():
         return _is_textured(rgb)
+    if np.count_nonzero(alpha > 127) > _WHOLE * alpha.size:
+        return True
     return _is_lettering(alpha)
 
 

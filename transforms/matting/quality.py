@@ -39,7 +39,7 @@ FLAGS = (
     "part_removed",  # of a part of the subject, the network is sure, or its colour; it is clear
     "reflection_removed",  # a mirror image below the product was taken away
     "shadow_removed",  # what has the colour of a hard shadow, and goes on in it, was taken away
-    "fills_frame",  # perhaps the product fills the frame: all texture and no subject, or lettering
+    "fills_frame",  # perhaps the product does: all is kept, or texture and no subject, or lettering
     "low_confidence",  # the confidence is under what the calibration says, without one under 0.8
     "very_soft",  # over 35 % of the visible pixels are neither clear nor solid
     "tiny_subject",  # the subject's box is under 1 % of the image
