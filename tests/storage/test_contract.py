@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -101,7 +102,10 @@ def test_empty_object(store: servers.Store, folder: str) -> None:
 
 def test_large_object(store: servers.Store, folder: str) -> None:
     """20 MB, read whole, limited, and from the middle."""
-    data = os.urandom(1_000_000) * LARGE
+    # Seeded, since of data that end in a carriage return the emulator stores one byte less: gcsfs
+    # ends a part of its request with a line feed alone.
+    data = random.Random(1).randbytes(1_000_000) * LARGE
+    assert not data.endswith(b"\r")
     uri = storage.join(folder, "large")
     storage.put(uri, data, options=store.options)
     assert storage.read(uri, options=store.options) == data
