@@ -16,7 +16,7 @@ from alphabeam.transforms.matting.even import EvenBackground, even_background
 from alphabeam.transforms.matting.fine import look_at_fine_parts
 from alphabeam.transforms.matting.left_out import fill_left_out
 from alphabeam.transforms.matting.loops import open_loops
-from alphabeam.transforms.matting.network import Predictor, outline_distance
+from alphabeam.transforms.matting.network import Predictor, outline_distance, pixel_side
 from alphabeam.transforms.matting.openings import close_false_openings
 from alphabeam.transforms.matting.reflections import drop_reflection
 from alphabeam.transforms.parameters import Box
@@ -72,10 +72,9 @@ class CoarseAlpha:
 
     @property
     def pixel(self) -> float:
-        """Side of one pixel of the network, in pixels of the image."""
+        """Side of one pixel of alpha, in pixels of the image."""
         left, top, right, bottom = self.region
-        height, width = self.alpha.shape
-        return float(max((right - left) / width, (bottom - top) / height))
+        return pixel_side((bottom - top, right - left), self.alpha.shape)
 
     def full(self) -> NDArray[np.uint8]:
         """Alpha at the size of the image, uint8 HxW, 0..255; 0 outside the region."""
@@ -186,8 +185,7 @@ def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = N
         return CoarseAlpha(alpha, region, (height, width), shadowed=shadowed)
     before = alpha.copy()
     mirrored = drop_reflection(alpha, background)
-    pixel = max(seen.shape[0] / alpha.shape[0], seen.shape[1] / alpha.shape[1])
-    opened = open_loops(alpha, background, max(height, width) / pixel)
+    opened = open_loops(alpha, background, max(height, width) / pixel_side(seen.shape, alpha.shape))
     filled = fill_left_out(alpha, background)
     changed = before if mirrored or opened or filled else None
     return CoarseAlpha(alpha, region, (height, width), changed, mirrored, shadowed, background)

@@ -58,10 +58,10 @@ class EvenBackground:
     @cached_property
     def scatter(self) -> float:
         """As `noise`, of all that was taken for background and may be it, in whatever light."""
-        places = np.flatnonzero(self.known & ~self.foreign)
-        places = places[:: max(-(-len(places) // _SAMPLE), 1)]
+        # There are such pixels: most that are known lie nearer to the plane than a foreign colour.
+        places = _sampled(self.known & ~self.foreign)
         rest = self.colours.reshape(-1, 3)[places] - self.plane.reshape(-1, 3)[places]
-        return max(float(np.sqrt(np.mean(rest**2))) if len(places) else 0.0, _LEAST_NOISE)
+        return max(float(np.sqrt(np.mean(rest**2))), _LEAST_NOISE)
 
     @cached_property
     def foreign(self) -> NDArray[np.bool_]:
@@ -117,8 +117,7 @@ def plane_of_light(
         The plane, float32 hxwx3; and float64 3xn, what it leaves of a sample of the known pixels.
     """
     height, width = known.shape
-    places = np.flatnonzero(known)
-    places = places[:: -(-len(places) // _SAMPLE)]
+    places = _sampled(known)
     seen = np.ascontiguousarray(colours.reshape(-1, 3)[places].T, np.float64)
     rows, columns = np.divmod(places, width)
     light = np.stack([np.ones(len(places)), rows / height, columns / width])
@@ -133,6 +132,12 @@ def plane_of_light(
     plane = down * np.tile(falls, width)
     plane += (base + across * slopes).ravel()
     return plane.reshape(height, width, 3), rest
+
+
+def _sampled(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Positions of at most _SAMPLE pixels of a mask, evenly taken; somewhere it is set."""
+    places = np.flatnonzero(mask)
+    return places[:: -(-len(places) // _SAMPLE)]
 
 
 def fit_plane(

@@ -17,6 +17,7 @@ from alphabeam.transforms.matting.network import (
     Predictor,
     intersection_over_union,
     outline_distance,
+    pixel_side,
 )
 
 __all__ = ["look_at_fine_parts"]
@@ -56,7 +57,7 @@ def look_at_fine_parts(
     height, width = rgb.shape[:2]
     if not isinstance(network, Network) or not network.takes_any_size:
         return alpha
-    if max(height / alpha.shape[0], width / alpha.shape[1]) < _GAIN or not _is_openwork(alpha):
+    if pixel_side(rgb.shape, alpha.shape) < _GAIN or not _is_openwork(alpha):
         return alpha
     h, w = (_FINER * side for side in alpha.shape)
     twice = cv2.resize(alpha, (w, h), interpolation=cv2.INTER_LINEAR)
@@ -69,15 +70,12 @@ def look_at_fine_parts(
             columns = slice(round(left * w / width), round(right * w / width))
             if not near[rows, columns].any():
                 continue
-            answer = network.infer(
-                np.ascontiguousarray(rgb[top:bottom, left:right]), network.input_size
-            )
+            answer = network.infer(rgb[top:bottom, left:right], network.input_size)
             across, down = columns.stop - columns.start, rows.stop - rows.start
             answer = cv2.resize(answer, (across, down))
             weight = _window(down, across)
             total[rows, columns] += weight * answer
             weights[rows, columns] += weight
-    near &= weights > 0
     seen: NDArray[np.float32] = twice.copy()
     first, tiles = twice[near], total[near] / weights[near]
     seen[near] = tiles + _FIRST_SHARE * np.maximum(first - tiles, 0)

@@ -321,6 +321,11 @@ def _rebuild(
     return Network(path, preprocessing, name=name, threads=threads, device=device)
 
 
+def pixel_side(seen: tuple[int, ...], answered: tuple[int, ...]) -> float:
+    """Side of one pixel of an answer, in pixels of what was seen: of these shapes, height first."""
+    return max(seen[0] / answered[0], seen[1] / answered[1])
+
+
 def outline_distance(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
     """Distance of each pixel from the outline, where alpha crosses one half.
 
