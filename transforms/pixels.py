@@ -5,7 +5,7 @@ Needs numpy and OpenCV only.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from alphabeam.transforms.parameters import Box
 
-__all__ = ["composite_over", "coverage_of", "subject_box", "to_8_bit"]
+__all__ = ["composite_over", "coverage_of", "halved", "shrunk", "subject_box", "to_8_bit"]
 
+_Number = TypeVar("_Number", np.uint8, np.float32)
 _STRIP = 1 << 20  # pixels composited at once, which bounds the 16-bit temporaries to a few MiB
 
 
@@ -50,6 +51,46 @@ def coverage_of(alpha: NDArray[np.uint8]) -> float:
         alpha: uint8 HxW.
     """
     return float(cv2.sumElems(alpha)[0]) / (255 * alpha.size)
+
+
+def halved(image: NDArray[_Number]) -> NDArray[_Number]:
+    """The means of two by two pixels.
+
+    Args:
+        image: uint8 or float32, HxW or HxWxC.
+
+    Returns:
+        The same dtype, half the size, rounded up; a last odd row or column stands for two.
+    """
+    height, width = image.shape[:2]
+    if height % 2 or width % 2:
+        image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    half = ((width + 1) // 2, (height + 1) // 2)
+    return np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), image.dtype)
+
+
+def shrunk(image: NDArray[_Number], width: int, height: int) -> NDArray[_Number]:
+    """An image made smaller, by area averages.
+
+    Halving takes a twentieth of what another factor takes, a pixel. So the image is halved as
+    often as it can be; the last step makes good what a halved odd side is too long.
+
+    Args:
+        image: uint8 or float32, HxW or HxWxC.
+        width: Of the result, pixels.
+        height: Likewise.
+
+    Returns:
+        The same dtype, of that size.
+    """
+    down, across = float(image.shape[0]), float(image.shape[1])
+    while down >= 2 * height and across >= 2 * width:
+        image, down, across = halved(image), down / 2, across / 2
+    # OpenCV keeps to these factors, also where a side is not as long as a whole number of pixels.
+    small = cv2.resize(
+        image, None, fx=width / across, fy=height / down, interpolation=cv2.INTER_AREA
+    )
+    return np.asarray(small[:height, :width], image.dtype)
 
 
 def subject_box(alpha: NDArray[np.uint8]) -> Box | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import cv2
@@ -20,6 +21,7 @@ from alphabeam.transforms.matting.network import Predictor, outline_distance, pi
 from alphabeam.transforms.matting.openings import close_false_openings
 from alphabeam.transforms.matting.reflections import drop_reflection
 from alphabeam.transforms.parameters import Box
+from alphabeam.transforms.pixels import shrunk
 
 __all__ = ["CoarseAlpha", "Grid", "coarse_alpha"]
 
@@ -90,12 +92,12 @@ class CoarseAlpha:
         out[top:bottom, left:right] = full
         return out
 
+    @cached_property
     def trust(self) -> NDArray[np.float32]:
         """Weight of the network's decision (subject or not) at each of its pixels.
 
-        Returns:
-            float32 hxw, 0..1: 0 at the outline, which the network draws roughly; away from it
-            ``|2 alpha - 1| ** 3``, which is 1 where the network is decided.
+        float32 hxw, 0..1: 0 at the outline, which the network draws roughly; away from it
+        ``|2 alpha - 1| ** 3``, which is 1 where the network is decided.
         """
         # Pixel centres lie half a pixel from the outline between them.
         away = (outline_distance(self.alpha) - (0.5 + _TRUST_FROM)) / (_TRUST_TO - _TRUST_FROM)
@@ -175,7 +177,7 @@ def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = N
         if merged is not None:
             region, seen, alpha = closer, part, merged
     alpha = look_at_fine_parts(network, seen, alpha)
-    small = cv2.resize(seen, alpha.shape[::-1], interpolation=cv2.INTER_AREA)
+    small = shrunk(seen, alpha.shape[1], alpha.shape[0])
     close_false_openings(alpha, small)
     if box is not None:
         drop_neighbours(alpha, region, box)

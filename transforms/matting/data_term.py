@@ -93,7 +93,7 @@ def data_term(
         return DataTerm(prior.alpha, colour_weight, half)
     network = coarse.sample(coarse.alpha, *grid, unknown.shape)[unknown]
     is_subject = network > 0.5
-    network_weight = coarse.sample(coarse.trust(), *grid, unknown.shape)[unknown] * _NETWORK_WEIGHT
+    network_weight = coarse.sample(coarse.trust, *grid, unknown.shape)[unknown] * _NETWORK_WEIGHT
     same = matches_background(image, unknown, prior)
     gap = round(_GAP * coarse.pixel / grid.step) + 1
     wide = _in_squares(same > 0.5, unknown, gap)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from alphabeam.transforms.matting.coarse import CoarseAlpha
 from alphabeam.transforms.matting.even import fit_plane
 from alphabeam.transforms.matting.network import Predictor
+from alphabeam.transforms.pixels import shrunk
 
 __all__ = ["Evidence", "Looks", "evidence_of", "second_looks"]
 
@@ -97,9 +98,8 @@ def evidence_of(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], coarse: Coarse
     left, top, right, bottom = coarse.region
     network = coarse.alpha if coarse.before is None else coarse.before
     height, width = network.shape
-    size = (width, height)
-    result = _smaller(alpha[top:bottom, left:right], size)
-    picture = _smaller(rgb[top:bottom, left:right], size)
+    result = shrunk(alpha[top:bottom, left:right], width, height)
+    picture = shrunk(rgb[top:bottom, left:right], width, height)
     inside = cv2.threshold(result, 127, 1, cv2.THRESH_BINARY)[1]
     area = float(max(cv2.countNonZero(inside), 1))
     outline = inside - _eroded(inside, 3)
@@ -161,17 +161,6 @@ def _differences(first: NDArray[np.float32], other: NDArray[np.float32]) -> tupl
     largest = float(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
     subject = max(float(np.count_nonzero(first > 0.5)), 1.0)
     return mean / max(float(first.sum(dtype=np.float64)), 1.0), largest / subject
-
-
-def _smaller(plane: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    # Halving is several times as fast, a pixel, as the step that is left.
-    while plane.shape[1] >= 2 * size[0] and plane.shape[0] >= 2 * size[1]:
-        half = plane.shape[1] // 2, plane.shape[0] // 2
-        even = plane[: 2 * half[1], : 2 * half[0]]
-        plane = np.asarray(cv2.resize(even, half, interpolation=cv2.INTER_AREA), np.uint8)
-    how = cv2.INTER_LINEAR if plane.shape[1] < 1.25 * size[0] else cv2.INTER_AREA
-    small: NDArray[np.uint8] = cv2.resize(plane, size, interpolation=how)
-    return small
 
 
 def _worst(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -255,9 +244,9 @@ def _beside_background(
         Two areas, pixels at half the network's resolution.
     """
     height, width = (max(1, side // 2) for side in inside.shape)
-    planes = cv2.split(_smaller(picture, (width, height)))
+    planes = cv2.split(shrunk(picture, width, height))
     colours = np.stack(planes).astype(np.float32) * np.float32(1 / 255)
-    small = _smaller(result, (width, height))
+    small = shrunk(result, width, height)
     seen = cv2.threshold(small, 12, 1, cv2.THRESH_BINARY)[1]
     background = cv2.dilate(seen, np.ones((5, 5), np.uint8)) == 0
     places = np.flatnonzero(background)

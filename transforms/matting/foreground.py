@@ -8,11 +8,14 @@ made twice: on that level and at full size.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.pushpull import push_pull
+from alphabeam.transforms.pixels import halved
 
 __all__ = ["straight_alpha"]
 
@@ -23,22 +26,20 @@ _LARGEST_FILL = 500_000
 # A pixel's weight in a side's fill is the side's share in it, squared this many times: its 8th
 # power. Measured against the 4th power, which leaves background in wide soft edges.
 _SQUARINGS = 3
-_TILE = 128
+_AT_ONCE = 1 << 16  # soft pixels, which bounds the temporaries
+_ROW = 256  # of them: OpenCV takes their places as a plane, whose sides are short of 32768
 _UNIT = np.float32(1 / 255)
-
-# Foreground and background on the coarse level: three float32 hxw planes each.
-_Sides = tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]
 
 
 def straight_alpha(
-    image: NDArray[np.uint8], alpha: NDArray[np.uint8], tile: int = _TILE
+    image: NDArray[np.uint8], alpha: NDArray[np.uint8], at_once: int = _AT_ONCE
 ) -> NDArray[np.uint8]:
     """Estimates the foreground's colours and stacks them with alpha.
 
     Args:
         image: uint8 HxWx3.
         alpha: uint8 HxW.
-        tile: Side of the tiles in pixels; bounds the temporaries.
+        at_once: Soft pixels that are worked on at a time; the result does not depend on it.
 
     Returns:
         uint8 HxWx4, straight alpha. Colours are the image's own where alpha is 255, and 0 where
@@ -53,79 +54,80 @@ def straight_alpha(
     columns = slice(max(left - _MARGIN, 0), min(left + width + _MARGIN, alpha.shape[1]))
     image, alpha, soft, result = (x[rows, columns] for x in (image, alpha, soft, out))
     sides = _coarse_sides(image, alpha)
-    height, width = alpha.shape
-    for y in range(0, height, tile):
-        for x in range(0, width, tile):
-            bx, by, bw, bh = cv2.boundingRect(soft[y : y + tile, x : x + tile])
-            if bw:
-                here = np.s_[y + by : y + by + bh, x + bx : x + bx + bw]
-                _colour_tile(image, alpha, soft, sides, here, result)
+    ys, xs = np.nonzero(soft)
+    for first in range(0, len(ys), at_once):
+        y, x = ys[first : first + at_once], xs[first : first + at_once]
+        result[y, x, :3] = _colours(image[y, x], alpha[y, x], sides, y, x)
     return out
 
 
+class _Sides(NamedTuple):
+    """Both sides' colours on the coarse level.
+
+    Attributes:
+        fore: float32 hxwx3, the foreground's, changed, 0..1.
+        back: float32 hxwx3, the background's, as filled in.
+        step: Pixels of the image for each of theirs.
+    """
+
+    fore: NDArray[np.float32]
+    back: NDArray[np.float32]
+    step: int
+
+
 def _coarse_sides(image: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> _Sides:
-    """Foreground (changed, 0..1) and background (as filled in) at a fraction of the size."""
-    height, width = alpha.shape
-    shrink = 2
-    while height * width / shrink**2 > _LARGEST_FILL:
-        shrink *= 2
-    size = (-(-width // shrink), -(-height // shrink))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32) * _UNIT
-    a = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32) * _UNIT
-    fore = list(cv2.split(push_pull(small, _fill_weight(a))))
-    back = list(cv2.split(push_pull(small, _fill_weight(1 - a))))
-    share = _foreground_share(a)
-    # By channels: numpy is slow over an axis of three.
-    for seen, front, behind in zip(cv2.split(small), fore, back, strict=True):
-        residual = seen - a * front - (1 - a) * behind
-        front += share * residual
-        np.clip(front, 0, 1, out=front)
-    return fore, back
+    image, alpha, step = halved(image), halved(alpha), 2
+    while alpha.size > _LARGEST_FILL:
+        image, alpha, step = halved(image), halved(alpha), 2 * step
+    seen, a = image.astype(np.float32) * _UNIT, alpha.astype(np.float32) * _UNIT
+    fore, back = push_pull(seen, _fill_weight(a)), push_pull(seen, _fill_weight(1 - a))
+    seen -= cv2.multiply(fore, cv2.merge([a] * 3))
+    seen -= cv2.multiply(back, cv2.merge([1 - a] * 3))
+    fore += cv2.multiply(seen, cv2.merge([_foreground_share(a)] * 3))
+    return _Sides(np.clip(fore, 0, 1, out=fore), back, step)
 
 
-def _colour_tile(
-    image: NDArray[np.uint8],
+def _colours(
+    seen: NDArray[np.uint8],
     alpha: NDArray[np.uint8],
-    soft: NDArray[np.uint8],
     sides: _Sides,
-    here: tuple[slice, slice],
-    result: NDArray[np.uint8],
-) -> None:
-    """Writes the foreground's colours of one tile's soft pixels into ``result``, uint8 HxWx4."""
-    coarse = sides[0][0].shape
-    fy, fx = coarse[0] / alpha.shape[0], coarse[1] / alpha.shape[1]
-    rows, columns = here
-    # Maps the tile's pixel centres to the coarse level.
-    to_coarse = np.array(
-        [
-            [fx, 0, (columns.start + 0.5) * fx - 0.5],
-            [0, fy, (rows.start + 0.5) * fy - 0.5],
-        ],
-        np.float32,
-    )
-    size = (columns.stop - columns.start, rows.stop - rows.start)
-    opaque = alpha[here].astype(np.float32) * _UNIT
+    y: NDArray[np.intp],
+    x: NDArray[np.intp],
+) -> NDArray[np.uint8]:
+    """The foreground's colours of n pixels, uint8 nx3.
+
+    Args:
+        seen: uint8 nx3, the image's colours there.
+        alpha: uint8 n.
+        sides: Both sides' colours.
+        y: Rows of the image.
+        x: Its columns.
+    """
+    places = [np.zeros(-(-len(y) // _ROW) * _ROW, np.float32) for _ in range(2)]
+    for place, at in zip(places, (x, y), strict=True):
+        np.add(at, 0.5, out=place[: len(y)], casting="same_kind")
+        place *= np.float32(1 / sides.step)
+        place -= np.float32(0.5)
+    across, down = (place.reshape(-1, _ROW) for place in places)
+
+    def sampled(side: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        how = cv2.INTER_LINEAR
+        at = cv2.remap(side, across, down, how, borderMode=cv2.BORDER_REPLICATE)
+        return [plane.ravel()[: len(y)] for plane in cv2.split(at)]
+
+    fore, back = sampled(sides.fore), sampled(sides.back)
+    opaque = alpha.astype(np.float32) * _UNIT
     clear, share = 1 - opaque, _foreground_share(opaque)
-    within = soft[here] > 0
-    for channel in range(3):
-        f, b = (
-            cv2.warpAffine(
-                side[channel],
-                to_coarse,
-                size,
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
-            for side in sides
-        )
-        colour = image[here][..., channel] * _UNIT
+    colours = np.empty(seen.shape, np.uint8)
+    for channel, (f, b) in enumerate(zip(fore, back, strict=True)):  # numpy is slow over three
+        colour = seen[:, channel] * _UNIT
         colour -= opaque * f
         colour -= clear * b
         colour *= share
         colour += f
         colour *= 255
-        np.clip(colour, 0, 255, out=colour)
-        np.copyto(result[here][..., channel], np.rint(colour).astype(np.uint8), where=within)
+        colours[:, channel] = np.rint(np.clip(colour, 0, 255, out=colour))
+    return colours
 
 
 def _fill_weight(share: NDArray[np.float32]) -> NDArray[np.float32]:

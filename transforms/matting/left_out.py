@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.even import EvenBackground
+from alphabeam.transforms.pixels import shrunk
 
 __all__ = ["fill_left_out", "left_out_share"]
 
@@ -104,7 +105,7 @@ def left_out_share(alpha: NDArray[np.uint8], background: EvenBackground) -> floa
         Its area, by the subject's.
     """
     height, width = background.plane.shape[:2]
-    small = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)
+    small = shrunk(alpha, width, height)
     labels, stats = _patches(small < _CLEAR, background)
     subject = (small > 127).view(np.uint8)
     beside = np.unique(labels[cv2.dilate(subject, np.ones((_BESIDE, _BESIDE), np.uint8)) > 0])

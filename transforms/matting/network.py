@@ -23,6 +23,7 @@ from alphabeam.transforms.matting.models import (
 )
 from alphabeam.transforms.matting.preprocessing import Preprocessing
 from alphabeam.transforms.matting.session import DeviceError, open_session
+from alphabeam.transforms.pixels import shrunk
 from alphabeam.transforms.redaction import redact
 
 __all__ = ["Network", "Predictor", "intersection_over_union", "load_model", "outline_distance"]
@@ -358,9 +359,9 @@ def intersection_over_union(one: NDArray[np.float32], other: NDArray[np.float32]
 
 def _resize(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:
     """Resizes by area averages if both sides shrink, bilinearly otherwise."""
-    shrinks = image.shape[0] >= height and image.shape[1] >= width
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized: NDArray[Any] = cv2.resize(image, (width, height), interpolation=how)
+    if image.shape[0] >= height and image.shape[1] >= width:
+        return shrunk(image, width, height)
+    resized: NDArray[Any] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     return resized
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+from alphabeam.transforms.pixels import halved
 
 __all__ = ["Level", "build_pyramid", "sharpest_level"]
 
@@ -84,16 +85,14 @@ def _halve(level: Level) -> Level:
     height, width = trimap.shape
     if height % 2 or width % 2:
         pad = (0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        image, trimap = cv2.copyMakeBorder(image, *pad), cv2.copyMakeBorder(trimap, *pad)
-    half = ((width + 1) // 2, (height + 1) // 2)
-    small = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
+        trimap = cv2.copyMakeBorder(trimap, *pad)
     corners = [trimap[dy::2, dx::2] for dy in (0, 1) for dx in (0, 1)]
     low = np.minimum(np.minimum(corners[0], corners[1]), np.minimum(corners[2], corners[3]))
     high = np.maximum(np.maximum(corners[0], corners[1]), np.maximum(corners[2], corners[3]))
     known = np.full(low.shape, UNKNOWN, np.uint8)
     known[low == FOREGROUND] = FOREGROUND
     known[high == BACKGROUND] = BACKGROUND
-    return _level(small, known)
+    return _level(halved(image), known)
 
 
 def _gradient(level: Level) -> float:

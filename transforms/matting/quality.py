@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.coarse import CoarseAlpha
 from alphabeam.transforms.matting.components import max_pool
-from alphabeam.transforms.pixels import subject_box
+from alphabeam.transforms.pixels import shrunk, subject_box
 
 __all__ = [
     "CONFIDENT",
@@ -117,7 +117,7 @@ def removed_share(alpha: NDArray[np.uint8], coarse: CoarseAlpha) -> float:
         The area, by that of the subject. Pixels at the network's own outline do not count: it
         draws that roughly.
     """
-    sure, result = _sure_and_result(alpha, coarse, cv2.INTER_NEAREST)
+    sure, result = _sure_and_result(alpha, coarse)
     sure = cv2.erode(sure, np.ones((3, 3), np.uint8))
     removed = np.count_nonzero(sure & (result < _CLEAR))
     return float(removed) / max(int(np.count_nonzero(result > 127)), 1)
@@ -135,7 +135,7 @@ def solid_removed_share(alpha: NDArray[np.uint8], coarse: CoarseAlpha) -> float:
     Returns:
         Its area, by that of the subject.
     """
-    sure, result = _sure_and_result(alpha, coarse, cv2.INTER_AREA)
+    sure, result = _sure_and_result(alpha, coarse)
     removed = sure & (result < _FAINT).view(np.uint8)
     removed = cv2.morphologyEx(removed, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     stats = cv2.connectedComponentsWithStats(removed)[2]
@@ -144,14 +144,14 @@ def solid_removed_share(alpha: NDArray[np.uint8], coarse: CoarseAlpha) -> float:
 
 
 def _sure_and_result(
-    alpha: NDArray[np.uint8], coarse: CoarseAlpha, how: int
+    alpha: NDArray[np.uint8], coarse: CoarseAlpha
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Where the network is sure of the subject, uint8 hxw of 0, 1; and the result at its size."""
     left, top, right, bottom = coarse.region
     network = coarse.alpha if coarse.before is None else coarse.before
     height, width = network.shape
-    result = cv2.resize(alpha[top:bottom, left:right], (width, height), interpolation=how)
-    return (network > _SURE).view(np.uint8), np.asarray(result, np.uint8)
+    result = shrunk(alpha[top:bottom, left:right], width, height)
+    return (network > _SURE).view(np.uint8), result
 
 
 def flags(
