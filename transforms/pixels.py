@@ -16,6 +16,7 @@ from alphabeam.transforms.parameters import Box
 __all__ = ["composite_over", "coverage_of", "halved", "shrunk", "subject_box", "to_8_bit"]
 
 _Number = TypeVar("_Number", np.uint8, np.float32)
+_NEARLY = 0.8  # of the size
 _STRIP = 1 << 20  # pixels composited at once, which bounds the 16-bit temporaries to a few MiB
 
 
@@ -73,7 +74,8 @@ def shrunk(image: NDArray[_Number], width: int, height: int) -> NDArray[_Number]
     """An image made smaller, by area averages.
 
     Halving takes a twentieth of what another factor takes, a pixel. So the image is halved as
-    often as it can be; the last step makes good what a halved odd side is too long.
+    often as it can be; the last step makes good what a halved odd side is too long. Where that
+    step is short, linear interpolation averages well enough, in a tenth of the time.
 
     Args:
         image: uint8 or float32, HxW or HxWxC.
@@ -86,10 +88,9 @@ def shrunk(image: NDArray[_Number], width: int, height: int) -> NDArray[_Number]
     down, across = float(image.shape[0]), float(image.shape[1])
     while down >= 2 * height and across >= 2 * width:
         image, down, across = halved(image), down / 2, across / 2
-    # OpenCV keeps to these factors, also where a side is not as long as a whole number of pixels.
-    small = cv2.resize(
-        image, None, fx=width / across, fy=height / down, interpolation=cv2.INTER_AREA
-    )
+    factors = {"fx": width / across, "fy": height / down}  # OpenCV keeps to them: nothing is moved
+    how = cv2.INTER_LINEAR if min(factors.values()) > _NEARLY else cv2.INTER_AREA
+    small = cv2.resize(image, None, interpolation=how, **factors)
     return np.asarray(small[:height, :width], image.dtype)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.components import max_pool
+from alphabeam.transforms.pixels import shrunk
 
 __all__ = ["seems_to_fill_the_frame"]
 
@@ -54,7 +55,7 @@ def seems_to_fill_the_frame(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) ->
 def _is_textured(rgb: NDArray[np.uint8]) -> bool:
     shrink = min(1.0, _SIDE / max(rgb.shape[:2]))
     size = (max(1, round(rgb.shape[1] * shrink)), max(1, round(rgb.shape[0] * shrink)))
-    grey = cv2.cvtColor(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(shrunk(rgb, *size), cv2.COLOR_RGB2GRAY)
     plane = grey.astype(np.float32)
     squares = (max(1, size[0] // _SQUARE), max(1, size[1] // _SQUARE))
     mean, square = (cv2.resize(p, squares, interpolation=cv2.INTER_AREA) for p in (plane, plane**2))

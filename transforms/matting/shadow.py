@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.pushpull import push_pull
 from alphabeam.transforms.matting.ramp import ramp
+from alphabeam.transforms.pixels import shrunk
 
 __all__ = ["add_shadow", "find_shadow"]
 
@@ -39,9 +40,9 @@ def find_shadow(image: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[n
     height, width = alpha.shape
     shrink = max(1.0, max(height, width) / _SIDE)
     size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = shrunk(image, *size).astype(np.float32)
     small *= np.float32(1 / 255)
-    subject = (cv2.resize(alpha, size, interpolation=cv2.INTER_AREA) > _SUBJECT).view(np.uint8)
+    subject = (shrunk(alpha, *size) > _SUBJECT).view(np.uint8)
     distance = cv2.distanceTransform(1 - subject, cv2.DIST_L2, 5)
     far = (distance > _REACH * max(size)).astype(np.float32)
     if not subject.any() or not far.any():
