@@ -11,7 +11,11 @@ from hypothesis.extra import numpy as hnp
 
 from alphabeam.transforms.matting.alpha import Bands, refine_alpha
 from alphabeam.transforms.matting.coarse import CoarseAlpha, coarse_alpha
-from alphabeam.transforms.matting.components import drop_stray_components, max_pool
+from alphabeam.transforms.matting.components import (
+    components_of,
+    drop_stray_components,
+    max_pool,
+)
 from alphabeam.transforms.matting.foreground import straight_alpha
 from alphabeam.transforms.matting.refiner import Refiner
 from alphabeam.transforms.matting.trimap import BACKGROUND, FOREGROUND, UNKNOWN, make_trimap
@@ -175,6 +179,24 @@ def test_colours_do_not_depend_on_how_many_are_worked_on_at_once():
     image, alpha = disc(601, softness=10.0)
     whole = straight_alpha(image, alpha)
     assert np.array_equal(straight_alpha(image, alpha, at_once=777), whole)
+
+
+@pytest.mark.parametrize("connectivity", [4, 8])
+@given(
+    mask=hnp.arrays(
+        np.uint8,
+        st.tuples(st.integers(1, 12), st.integers(1, 12)),
+        elements=st.sampled_from([0, 0, 0, 1]),
+    )
+)
+def test_components_are_those_of_opencv(mask, connectivity):
+    count, labels, stats = components_of(mask, connectivity)
+    expected = cv2.connectedComponentsWithStats(mask, connectivity=connectivity)
+    assert count == expected[0] == len(stats)
+    assert labels.dtype == stats.dtype == np.int32
+    theirs = [tuple(expected[2][expected[1][labels == label][0]]) for label in range(1, count)]
+    assert [tuple(row) for row in stats[1:]] == theirs  # whatever order they are in
+    assert stats[0, cv2.CC_STAT_AREA] == np.count_nonzero(mask == 0)
 
 
 def test_stray_components_go_and_subjects_stay():

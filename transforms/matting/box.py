@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from alphabeam.transforms.matting.components import components_of
 from alphabeam.transforms.parameters import Box
 
 __all__ = ["BoxOutsideError", "clip_box", "drop_neighbours", "keep_inside", "with_margin"]
@@ -72,7 +73,7 @@ def drop_neighbours(alpha: NDArray[np.float32], region: Box, box: Box) -> None:
         box: The box, inside the region.
     """
     visible = (alpha > 0.5).view(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(visible, connectivity=8)
+    count, labels, stats = components_of(visible)
     if count <= 2:  # the background and one object
         return
     height, width = alpha.shape

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from alphabeam.transforms.matting.even import plane_of_light
+from alphabeam.transforms.matting.components import components_of
+from alphabeam.transforms.matting.even import largest_channel, plane_of_light
 
 __all__ = ["drop_cast_shadow"]
 
@@ -63,15 +64,15 @@ def drop_cast_shadow(alpha: NDArray[np.float32], picture: NDArray[np.uint8]) -> 
         return False
     seen = factors[core]
     factor = np.asarray(np.median(seen, axis=0), np.float32)
-    if (np.abs(seen - factor).max(axis=1) < _SAME).mean() < _UNIFORM:
+    if (largest_channel(np.abs(seen - factor)) < _SAME).mean() < _UNIFORM:
         return False
-    alike = np.abs(factors - factor).max(axis=2) < _SAME
+    alike = largest_channel(np.abs(factors - factor)) < _SAME
     half = away & (mean > factor.mean() + _SAME) & (mean < 1 - _SAME)
     if np.count_nonzero(half) > _HALF * _outline(alike & away):
         return False
     shadow = _connected_with(alike, core)
     kept = shadow & (subject > 0)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(kept.view(np.uint8), connectivity=8)
+    _, labels, stats = components_of(kept.view(np.uint8))
     large = stats[:, cv2.CC_STAT_AREA] >= _PART
     large[0] = False
     kept = large[labels]
@@ -79,7 +80,7 @@ def drop_cast_shadow(alpha: NDArray[np.float32], picture: NDArray[np.uint8]) -> 
         return False
     near = cv2.dilate(kept.view(np.uint8), np.ones((_EDGE, _EDGE), np.uint8)) > 0
     left = (alpha > 0.5) & ~near
-    bare = left & (np.abs(colours - plane).max(axis=2) < _BARE)
+    bare = left & (largest_channel(np.abs(colours - plane)) < _BARE)
     if np.count_nonzero(bare) > _INSIDE * np.count_nonzero(left):
         return False
     alpha[kept | (near & _is_in_half_shadow(factors, factor))] = 0
@@ -112,4 +113,4 @@ def _is_in_half_shadow(
     """
     way = factor - 1
     share = np.clip((factors - 1) @ way / (way @ way), 0, 1)
-    return np.asarray(np.abs(factors - 1 - share[..., None] * way).max(axis=2) < _SAME)
+    return largest_channel(np.abs(factors - 1 - share[..., None] * way)) < _SAME

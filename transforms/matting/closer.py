@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from alphabeam.transforms.matting.components import components_of
 from alphabeam.transforms.matting.network import intersection_over_union
 from alphabeam.transforms.parameters import Box
 
@@ -37,7 +38,7 @@ def closer_region(alpha: NDArray[np.float32], shape: tuple[int, int]) -> Box | N
         Left, top, right, bottom in pixels of the picture; None where a closer look does not pay.
     """
     seen = (alpha > _SEEN).view(np.uint8)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(seen)
+    _, _, stats = components_of(seen)
     parts = stats[1:][stats[1:, cv2.CC_STAT_AREA] >= _SPECK]
     if not len(parts) or not (alpha > 0.5).any():
         return None

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.background_colour import distance_to_background
 
-__all__ = ["drop_stray_components", "max_pool", "touches_frame"]
+__all__ = ["components_of", "drop_stray_components", "max_pool", "touches_frame"]
 
 # No measurement of these is recorded; they were set by hand on the samples.
 _VISIBLE = 12  # alpha above it belongs to a component
@@ -54,7 +54,7 @@ def drop_stray_components(
     while small.size > _PIXELS and min(small.shape) > 1:
         small, network, step = max_pool(small), max_pool(network), step * 2
     visible = (small > _VISIBLE).view(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(visible, connectivity=8)
+    count, labels, stats = components_of(visible)
     if count <= 2:  # the background and one component
         return alpha, 0.0
     stray, veil, doubtful = _find_stray(small, network, labels, stats)
@@ -132,11 +132,39 @@ def max_pool(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return out
 
 
+def components_of(
+    mask: NDArray[np.uint8], connectivity: int = 8
+) -> tuple[int, NDArray[np.int32], NDArray[np.int32]]:
+    """Connected components, as OpenCV's ``connectedComponentsWithStats`` finds them, but sooner.
+
+    OpenCV's statistics take ten times as long as its labels, and most masks have one component.
+
+    Args:
+        mask: uint8 HxW, not 0 where there is something.
+        connectivity: 4 or 8.
+
+    Returns:
+        The number of labels; the labels, int32 HxW, 0 where there is nothing; and for each left,
+        top, width, height and area, int32 nx5. The box of label 0 may be the whole mask.
+    """
+    count, labels = cv2.connectedComponents(mask, connectivity=connectivity)
+    if count > 2:
+        how = cv2.CCL_BBDT if connectivity == 8 else cv2.CCL_DEFAULT
+        count, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
+            mask, connectivity, cv2.CV_32S, how
+        )
+    else:
+        area = cv2.countNonZero(mask)
+        rows = [[0, 0, *mask.shape[::-1], mask.size - area], [*cv2.boundingRect(mask), area]]
+        stats = np.array(rows[:count], np.int32)
+    return count, np.asarray(labels, np.int32), np.asarray(stats, np.int32)
+
+
 def touches_frame(stats: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Which components touch the image's border.
 
     Args:
-        stats: nx5, as OpenCV's ``connectedComponentsWithStats`` returns them.
+        stats: nx5, as from `components_of`.
         shape: Height and width of the image.
 
     Returns:

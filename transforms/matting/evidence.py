@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.coarse import CoarseAlpha
-from alphabeam.transforms.matting.even import fit_plane
+from alphabeam.transforms.matting.components import components_of
+from alphabeam.transforms.matting.even import fit_plane, largest_channel
 from alphabeam.transforms.matting.network import Predictor
 from alphabeam.transforms.pixels import shrunk
 
@@ -157,15 +158,10 @@ def _differences(first: NDArray[np.float32], other: NDArray[np.float32]) -> tupl
     mean = float(np.abs(first - other).sum(dtype=np.float64))
     apart = ((first > 0.5) ^ (other > 0.5)).view(np.uint8)
     apart = cv2.morphologyEx(apart, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    _, _, stats, _ = cv2.connectedComponentsWithStats(apart)
+    _, _, stats = components_of(apart)
     largest = float(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
     subject = max(float(np.count_nonzero(first > 0.5)), 1.0)
     return mean / max(float(first.sum(dtype=np.float64)), 1.0), largest / subject
-
-
-def _worst(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The largest of three channels, the last axis."""
-    return np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2])
 
 
 def _eroded(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -218,7 +214,7 @@ def _contrast(
         x = np.clip(np.rint(columns + side * across), 0, width - 1).astype(np.intp)
         return np.asarray(colours[y, x], np.float32)
 
-    apart = _worst(np.abs(taken(1) - taken(-1))) * np.float32(1 / 255)
+    apart = largest_channel(np.abs(taken(1) - taken(-1))) * np.float32(1 / 255)
     return float((apart < _WEAK).mean()), 1 - float(np.minimum(apart / _STRONG, 1).mean())
 
 
@@ -257,10 +253,10 @@ def _beside_background(
     rows, columns = np.divmod(places, width)
     light = np.stack([np.ones(len(places)), rows / height, columns / width], 1).astype(np.float32)
     fit = _plane_through(light, samples)
-    rest = _worst(np.abs(samples - light @ fit))
+    rest = largest_channel(np.abs(samples - light @ fit))
     most = rest <= np.quantile(rest, _MOST)
     fit = _plane_through(light[most], samples[most])
-    noise = float(np.quantile(_worst(np.abs(samples - light @ fit)), _MOST))
+    noise = float(np.quantile(largest_channel(np.abs(samples - light @ fit)), _MOST))
     down, across = (np.arange(n, dtype=np.float32) / n for n in (height, width))
     base, falls, slopes = (one[:, None, None] for one in fit)
     plane = (base + falls * down[:, None]) + slopes * across

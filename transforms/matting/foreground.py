@@ -54,7 +54,7 @@ def straight_alpha(
     columns = slice(max(left - _MARGIN, 0), min(left + width + _MARGIN, alpha.shape[1]))
     image, alpha, soft, result = (x[rows, columns] for x in (image, alpha, soft, out))
     sides = _coarse_sides(image, alpha)
-    ys, xs = np.nonzero(soft)
+    xs, ys = cv2.findNonZero(soft).reshape(-1, 2).T
     for first in range(0, len(ys), at_once):
         y, x = ys[first : first + at_once], xs[first : first + at_once]
         result[y, x, :3] = _colours(image[y, x], alpha[y, x], sides, y, x)
@@ -91,8 +91,8 @@ def _colours(
     seen: NDArray[np.uint8],
     alpha: NDArray[np.uint8],
     sides: _Sides,
-    y: NDArray[np.intp],
-    x: NDArray[np.intp],
+    y: NDArray[np.int32],
+    x: NDArray[np.int32],
 ) -> NDArray[np.uint8]:
     """The foreground's colours of n pixels, uint8 nx3.
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from alphabeam.transforms.matting.components import max_pool
+from alphabeam.transforms.matting.components import components_of, max_pool
 from alphabeam.transforms.pixels import shrunk
 
 __all__ = ["seems_to_fill_the_frame"]
@@ -67,7 +67,7 @@ def _is_lettering(alpha: NDArray[np.uint8]) -> bool:
     while max(alpha.shape) > 2 * _SIDE and min(alpha.shape) > 1:
         alpha = max_pool(alpha)
     visible = (alpha > 127).view(np.uint8)
-    _, _, stats, centres = cv2.connectedComponentsWithStats(visible, connectivity=8)
+    _, _, stats = components_of(visible)
     share = stats[:, cv2.CC_STAT_AREA] / alpha.size
     small = (share > _SMALL[0]) & (share < _SMALL[1])
     small[0] = False
@@ -80,7 +80,7 @@ def _is_lettering(alpha: NDArray[np.uint8]) -> bool:
     alike = (height > _HEIGHTS[0] * typical) & (height < _HEIGHTS[1] * typical)
     left = stats[small, cv2.CC_STAT_LEFT].astype(float)
     right = left + stats[small, cv2.CC_STAT_WIDTH]
-    middle = centres[small, 1]
+    middle = stats[small, cv2.CC_STAT_TOP] + height / 2
     same_line = np.abs(middle[:, None] - middle[None]) < 0.35 * typical
     gap = left[None] - right[:, None]
     beside = same_line & (gap < _BESIDE * typical) & (gap > -0.5 * typical) & alike[None]

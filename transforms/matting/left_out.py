@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from alphabeam.transforms.matting.components import components_of
 from alphabeam.transforms.matting.even import EvenBackground
 from alphabeam.transforms.pixels import shrunk
 
@@ -125,5 +126,4 @@ def _patches(
     """
     patches = (background.foreign & clear).view(np.uint8)
     patches = cv2.morphologyEx(patches, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(patches, connectivity=4)
-    return labels.astype(np.int32, copy=False), stats.astype(np.int32, copy=False)
+    return components_of(patches, connectivity=4)[1:]

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from alphabeam.transforms.matting.components import components_of
 from alphabeam.transforms.matting.even import EvenBackground
 
 __all__ = ["open_loops"]
@@ -48,7 +49,7 @@ def open_loops(
     least = max(_AREA * alpha.size, 16)
     if np.count_nonzero(alike) < least:
         return False
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(alike.view(np.uint8), connectivity=4)
+    count, labels, stats = components_of(alike.view(np.uint8), connectivity=4)
     outside = (alpha <= _SUBJECT).view(np.uint8)
     reach = cv2.distanceTransform(1 - outside, cv2.DIST_L2, 5)
     thin = min(_THIN * (side or max(alpha.shape)), _THIN_SEEN * max(alpha.shape))

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.background_colour import distance_to_background
-from alphabeam.transforms.matting.components import touches_frame
+from alphabeam.transforms.matting.components import components_of, touches_frame
 from alphabeam.transforms.matting.pushpull import push_pull
 
 __all__ = ["close_false_openings"]
@@ -100,9 +100,7 @@ def close_false_openings(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> 
 
 
 def _find_patches(alpha: NDArray[np.float32]) -> _Patches:
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        (alpha < _OPEN).view(np.uint8), connectivity=4
-    )
+    count, labels, stats = components_of((alpha < _OPEN).view(np.uint8), connectivity=4)
     area = stats[:, cv2.CC_STAT_AREA]
     total = np.bincount(labels.ravel(), weights=alpha.ravel(), minlength=count)
     mean = total / np.maximum(area, 1)

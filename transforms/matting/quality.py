@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alphabeam.transforms.matting.coarse import CoarseAlpha
-from alphabeam.transforms.matting.components import max_pool
+from alphabeam.transforms.matting.components import components_of, max_pool
 from alphabeam.transforms.pixels import shrunk, subject_box
 
 __all__ = [
@@ -138,7 +138,7 @@ def solid_removed_share(alpha: NDArray[np.uint8], coarse: CoarseAlpha) -> float:
     sure, result = _sure_and_result(alpha, coarse)
     removed = sure & (result < _FAINT).view(np.uint8)
     removed = cv2.morphologyEx(removed, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    stats = cv2.connectedComponentsWithStats(removed)[2]
+    _, _, stats = components_of(removed)
     largest = float(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
     return largest / max(int(np.count_nonzero(result > 127)), 1)
 
@@ -212,6 +212,6 @@ def flags(
 def _has_several_subjects(alpha: NDArray[np.uint8]) -> bool:
     while alpha.size > _PIXELS and min(alpha.shape) > 1:
         alpha = max_pool(alpha)
-    count, _, stats, _ = cv2.connectedComponentsWithStats((alpha > 127).view(np.uint8))
+    count, _, stats = components_of((alpha > 127).view(np.uint8))
     areas = stats[1:, cv2.CC_STAT_AREA]
     return bool(count > 2 and np.count_nonzero(areas > _SECOND * areas.max()) > 1)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from alphabeam.transforms.matting.even import EvenBackground
+from alphabeam.transforms.matting.even import EvenBackground, largest_channel
 
 __all__ = ["drop_reflection"]
 
@@ -56,7 +56,7 @@ def _line(subject: NDArray[np.bool_], differs: NDArray[np.float32]) -> int | Non
     if not len(rows):
         return None
     first, end = int(rows[0]), int(rows[-1]) + 1
-    relevant = subject | (np.abs(differs).max(axis=2) > _DIFFERS)
+    relevant = subject | (largest_channel(np.abs(differs)) > _DIFFERS)
     # The network may see the image's beginning only, and what is no subject may differ too.
     columns = np.flatnonzero(subject.any(axis=0))
     seen = np.flatnonzero(relevant[:, columns[0] : columns[-1] + 1].any(axis=1))
