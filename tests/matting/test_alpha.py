@@ -165,6 +165,12 @@ def test_the_foregrounds_own_colour_is_estimated(colour):
     assert np.abs(rgba[soft][:, :3].astype(int) - fore).mean() < 6
 
 
+@pytest.mark.parametrize("shape", [(20, 65_535), (70_000, 3)])
+def test_colours_of_a_picture_of_any_length(shape):
+    rgba = straight_alpha(np.full((*shape, 3), 90, np.uint8), np.full(shape, 128, np.uint8))
+    assert (rgba == (90, 90, 90, 128)).all()
+
+
 @settings(max_examples=25)
 @given(alpha=planes, seed=st.integers(0, 9))
 def test_colours_of_any_alpha(alpha, seed):

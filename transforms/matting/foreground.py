@@ -27,7 +27,8 @@ _LARGEST_FILL = 500_000
 # power. Measured against the 4th power, which leaves background in wide soft edges.
 _SQUARINGS = 3
 _AT_ONCE = 1 << 16  # soft pixels, which bounds the temporaries
-_ROW = 256  # of them: OpenCV takes their places as a plane, whose sides are short of 32768
+_LONGEST = (1 << 15) - 2  # pixels of a plane's side that OpenCV takes samples of, or puts them in
+_ROW = 256  # soft pixels are put into a plane of rows as long
 _UNIT = np.float32(1 / 255)
 
 
@@ -77,7 +78,7 @@ class _Sides(NamedTuple):
 
 def _coarse_sides(image: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> _Sides:
     image, alpha, step = halved(image), halved(alpha), 2
-    while alpha.size > _LARGEST_FILL:
+    while alpha.size > _LARGEST_FILL or max(alpha.shape) > _LONGEST:
         image, alpha, step = halved(image), halved(alpha), 2 * step
     seen, a = image.astype(np.float32) * _UNIT, alpha.astype(np.float32) * _UNIT
     fore, back = push_pull(seen, _fill_weight(a)), push_pull(seen, _fill_weight(1 - a))
