@@ -207,6 +207,6 @@ def test_a_patch_that_was_opened_is_told_from_a_rough_outline(
     network[30:170, 30:170] = 1
     alpha = np.rint(network * 255).astype(np.uint8)
     alpha[60 : 60 + opened[0], 60 : 60 + opened[1]] = 40
-    share = solid_removed_share(alpha, CoarseAlpha(network, (0, 0, 200, 200), (200, 200)))
+    share = solid_removed_share(network, alpha)
     assert 0 < share == pytest.approx(81 / 19_600, rel=0.02) if told else share <= 0.001
     assert ("part_removed" in flags(alpha, 1.0, Findings(solid_removed=share))) is told

@@ -78,6 +78,24 @@ class CoarseAlpha:
         left, top, right, bottom = self.region
         return pixel_side((bottom - top, right - left), self.alpha.shape)
 
+    @property
+    def answer(self) -> NDArray[np.float32]:
+        """What the network said: `alpha`, or that before the even background corrected it."""
+        return self.alpha if self.before is None else self.before
+
+    def reduced(self, alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A result at the network's resolution, to be compared with `answer`.
+
+        Args:
+            alpha: uint8 HxW, of the image.
+
+        Returns:
+            uint8 hxw, of the region.
+        """
+        left, top, right, bottom = self.region
+        height, width = self.answer.shape
+        return shrunk(alpha[top:bottom, left:right], width, height)
+
     def full(self) -> NDArray[np.uint8]:
         """Alpha at the size of the image, uint8 HxW, 0..255; 0 outside the region."""
         small = np.rint(self.alpha * np.float32(255)).astype(np.uint8)

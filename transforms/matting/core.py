@@ -168,7 +168,8 @@ class MattingCore:
             rgba[translucent, :3] = image[translucent, :3]
         fills = seems_to_fill_the_frame(rgb, alpha)
         certainty, evidence, looks = self._confidence(rgb, alpha, coarse, fills=fills)
-        removed, solid = removed_share(alpha, coarse), solid_removed_share(alpha, coarse)
+        answer, result = coarse.answer, coarse.reduced(alpha)
+        removed, solid = removed_share(answer, result), solid_removed_share(answer, result)
         # What lies outside of a box, or is clear in the picture itself, was not left out; nor was
         # a mirror image, which has the product's colours.
         apart = params.box or own_alpha is not None or coarse.mirrored

@@ -103,7 +103,7 @@ def even_background(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> EvenB
 
 
 def largest_channel(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The largest of three channels, the last axis: numpy's own ``max`` takes 40 times as long."""
+    """The largest of three channels, the last axis: numpy's ``max`` takes nine times as long."""
     return np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2])
 
 

@@ -18,12 +18,12 @@ from alphabeam.transforms.matting.coarse import CoarseAlpha
 from alphabeam.transforms.matting.components import components_of
 from alphabeam.transforms.matting.even import fit_plane, largest_channel
 from alphabeam.transforms.matting.network import Predictor
+from alphabeam.transforms.matting.quality import removed_share
 from alphabeam.transforms.pixels import shrunk
 
 __all__ = ["Evidence", "Looks", "evidence_of", "second_looks"]
 
 # All were chosen by benchmarks/quality.py on the half of its scenes that is for fitting.
-_SURE, _CLEAR = 0.78, 56  # of the network's alpha (0..1) above, of the result (0..255) below
 _INSIDE = 7  # side of the square that an outline's usual blur fills, pixels
 _ACROSS = 3.0  # pixels to each side of an outline, where its colours are taken
 _OUTLINE = 2000  # pixels of it at most
@@ -97,9 +97,8 @@ def evidence_of(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], coarse: Coarse
         coarse: The network's answer.
     """
     left, top, right, bottom = coarse.region
-    network = coarse.alpha if coarse.before is None else coarse.before
+    network, result = coarse.answer, coarse.reduced(alpha)
     height, width = network.shape
-    result = shrunk(alpha[top:bottom, left:right], width, height)
     picture = shrunk(rgb[top:bottom, left:right], width, height)
     inside = cv2.threshold(result, 127, 1, cv2.THRESH_BINARY)[1]
     area = float(max(cv2.countNonZero(inside), 1))
@@ -112,7 +111,7 @@ def evidence_of(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], coarse: Coarse
         undecided=_undecided(network),
         unclear=_unclear(network) / area,
         changed=_difference(network > 0.5, inside > 0),
-        removed=_count(_eroded((network > _SURE).view(np.uint8), 3) & (result < _CLEAR)) / area,
+        removed=removed_share(network, result),
         weak=weak,
         faint=faint,
         busy=_busy(picture, result),
@@ -134,7 +133,7 @@ def second_looks(network: Predictor, rgb: NDArray[np.uint8], coarse: CoarseAlpha
     """
     left, top, right, bottom = coarse.region
     seen = np.ascontiguousarray(rgb[top:bottom, left:right])
-    first = coarse.alpha if coarse.before is None else coarse.before
+    first = coarse.answer
     mirrored = _answer(network, np.ascontiguousarray(seen[:, ::-1]))[:, ::-1]
     down, across = (round(side * _SMALLER) for side in seen.shape[:2])
     wide = cv2.copyMakeBorder(seen, down, down, across, across, cv2.BORDER_REPLICATE)

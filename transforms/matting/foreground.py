@@ -77,8 +77,8 @@ class _Sides(NamedTuple):
 
 
 def _coarse_sides(image: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> _Sides:
-    image, alpha, step = halved(image), halved(alpha), 2
-    while alpha.size > _LARGEST_FILL or max(alpha.shape) > _LONGEST:
+    step = 1
+    while step == 1 or alpha.size > _LARGEST_FILL or max(alpha.shape) > _LONGEST:
         image, alpha, step = halved(image), halved(alpha), 2 * step
     seen, a = image.astype(np.float32) * _UNIT, alpha.astype(np.float32) * _UNIT
     fore, back = push_pull(seen, _fill_weight(a)), push_pull(seen, _fill_weight(1 - a))

@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from alphabeam.transforms.matting.coarse import CoarseAlpha
 from alphabeam.transforms.matting.components import components_of, max_pool
-from alphabeam.transforms.pixels import shrunk, subject_box
+from alphabeam.transforms.pixels import subject_box
 
 __all__ = [
     "CONFIDENT",
@@ -106,52 +105,39 @@ class Findings(NamedTuple):
     fills_frame: bool = False
 
 
-def removed_share(alpha: NDArray[np.uint8], coarse: CoarseAlpha) -> float:
+def removed_share(network: NDArray[np.float32], result: NDArray[np.uint8]) -> float:
     """How much of what the network is sure of is clear in the result.
 
     Args:
-        alpha: uint8 HxW, the result.
-        coarse: The network's answer for the same picture.
+        network: float32 hxw, 0..1, its answer.
+        result: uint8 hxw, the result at its size.
 
     Returns:
         The area, by that of the subject. Pixels at the network's own outline do not count: it
         draws that roughly.
     """
-    sure, result = _sure_and_result(alpha, coarse)
-    sure = cv2.erode(sure, np.ones((3, 3), np.uint8))
+    sure = cv2.erode((network > _SURE).view(np.uint8), np.ones((3, 3), np.uint8))
     removed = np.count_nonzero(sure & (result < _CLEAR))
     return float(removed) / max(int(np.count_nonzero(result > 127)), 1)
 
 
-def solid_removed_share(alpha: NDArray[np.uint8], coarse: CoarseAlpha) -> float:
+def solid_removed_share(network: NDArray[np.float32], result: NDArray[np.uint8]) -> float:
     """The largest patch of what the network is sure of and that is nearly clear in the result.
 
     At a rough outline the two differ in threads, which are no patch; a stripe that was opened is.
 
     Args:
-        alpha: uint8 HxW, the result.
-        coarse: The network's answer for the same picture.
+        network: float32 hxw, 0..1, its answer.
+        result: uint8 hxw, the result at its size.
 
     Returns:
         Its area, by that of the subject.
     """
-    sure, result = _sure_and_result(alpha, coarse)
-    removed = sure & (result < _FAINT).view(np.uint8)
+    removed = ((network > _SURE) & (result < _FAINT)).view(np.uint8)
     removed = cv2.morphologyEx(removed, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     _, _, stats = components_of(removed)
     largest = float(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
     return largest / max(int(np.count_nonzero(result > 127)), 1)
-
-
-def _sure_and_result(
-    alpha: NDArray[np.uint8], coarse: CoarseAlpha
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Where the network is sure of the subject, uint8 hxw of 0, 1; and the result at its size."""
-    left, top, right, bottom = coarse.region
-    network = coarse.alpha if coarse.before is None else coarse.before
-    height, width = network.shape
-    result = shrunk(alpha[top:bottom, left:right], width, height)
-    return (network > _SURE).view(np.uint8), result
 
 
 def flags(
