@@ -271,6 +271,7 @@ class Catalogue(beam.PTransform):
                 finished=finished,
                 thumbnails=thumbnails,
                 passed=passed,
+                defaults=self.job.matting.parameters(),
             )
         )
         if self.started is None:

@@ -224,3 +224,25 @@ def test_failures_can_be_run_from_their_own_folder(
     assert json.loads(failure_record(row))["image"] == str(tmp_path / "photos/a.jpg")
     for image in ("s3://b/a.jpg", "memory://a b#.jpg", "", "/abs/a.jpg"):
         assert json.loads(failure_record(row._replace(image=image)))["image"] == image
+
+
+@pytest.mark.parametrize("spelled", ["out", "./out/", "{}//out", "{}/a/../out", "file://{}//out"])
+def test_a_folder_may_be_spelled_in_any_way(
+    spelled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    output = Output(spelled.format(tmp_path))
+    fn = groups.WriteGroupsFn(output, "r1")
+    fn.start_bundle()
+    assert not [name for row in (done(0), failed(1)) for name in fn.process(row)]
+    names = [value.value for value in fn.finish_bundle()]
+    assert committing.commit(names, output=output, run_id="r1").statuses == {DONE: 1, FAILED: 1}
+    assert [output.name_of(uri) for uri in output.committed_files()] == [
+        "metadata/r1/_SUCCESS",
+        "metadata/r1/part-00000.parquet",
+    ]
+    assert (tmp_path / "out/failures.jsonl").exists()
+
+
+def test_a_folder_in_memory_may_begin_with_a_slash() -> None:
+    assert Output("memory:///shop/out").directory == Output("memory://shop/out").directory

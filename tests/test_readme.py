@@ -34,12 +34,11 @@ def test_five_lines_in_another_pipeline(shop: Shop, tmp_path: Path) -> None:
     shop.manifest("image,sku\na.png,17\nnone.png,18\n")
     code = example("import apache_beam as beam")
     code = code.replace("samples/manifest.csv", str(shop.folder / "manifest.csv"))
-    code = code.replace("out/mine", str(tmp_path / "mine"))
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, cwd=ROOT)
-    table = ds.dataset(tmp_path / "mine/metadata").to_table()
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, cwd=tmp_path)
+    table = ds.dataset(tmp_path / "out/mine/metadata").to_table()
     assert table.schema.names == SCHEMA.names
     rows = {row["id"]: row for row in table.to_pylist()}
-    assert rows["a"]["status"] == "done" and (tmp_path / "mine" / rows["a"]["cutout"]).exists()
+    assert rows["a"]["status"] == "done" and (tmp_path / "out/mine" / rows["a"]["cutout"]).exists()
     assert rows["none"]["error_code"] == "not_found"
 
 

@@ -51,7 +51,7 @@ class Output:
     ``directory``. All others give a URI.
 
     Attributes:
-        directory: Path or fsspec URL of the folder.
+        directory: Path or fsspec URL of the folder; a relative path is made absolute.
         storage: Options for fsspec, by protocol.
         cutout_format: ``png``, or lossless ``webp``.
         source_metadata: ``keep``: cutouts bear the EXIF and XMP of their sources, made neutral; or
@@ -73,6 +73,8 @@ class Output:
             raise ValueError(f"source_metadata: {self.source_metadata!r} is not one of keep, drop")
         if self.names not in ("safe", "keep"):
             raise ValueError(f"names: {self.names!r} is not one of safe, keep")
+        # A commit finds by their URIs what it has written; see storage.normalized.
+        object.__setattr__(self, "directory", storage.normalized(self.directory))
 
     @classmethod
     def of(cls, output: Output | str) -> Output:

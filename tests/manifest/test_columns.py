@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,9 @@ from alphabeam.transforms.manifest import (
     ManifestError,
     survey,
 )
-from alphabeam.transforms.rows import PENDING
+from alphabeam.transforms.metadata import failure_record
+from alphabeam.transforms.parameters import MattingParameters
+from alphabeam.transforms.rows import PENDING, Row
 from tests.manifest.reading import read, write, wrong
 
 
@@ -174,3 +178,46 @@ def test_a_column_that_nearly_has_a_parameters_name_is_told(
 def test_of_decisions_what_was_rejected_is_done_again(tmp_path: Path, word: str) -> None:
     text = f"id,image,decision,note\na,a.jpg,{word},thin\nb,b.jpg,accept,\n"
     assert [row.id for row in read(write(tmp_path, text))] == ["a"]
+
+
+OWN_SETTINGS: dict[str, Any] = {
+    "columns": {"id": "Artikelnummer", "image": "Foto 2"},
+    "format": "tsv",
+    "delimiter": ";",
+    "encoding": "cp1252",
+}
+
+
+def test_what_a_job_has_written_needs_none_of_its_manifest_s_settings(tmp_path: Path) -> None:
+    failed = Row(id="größe", image=str(tmp_path / "a.jpg"), extra={"t": "ä"}).failed(
+        "read", ValueError("x")
+    )
+    (tmp_path / "failures.jsonl").write_text(failure_record(failed) + "\n", encoding="utf-8")
+    (row,) = read(Manifest(str(tmp_path / "failures.jsonl"), **OWN_SETTINGS))
+    assert (row.id, row.image, row.extra, row.status) == (
+        "größe",
+        failed.image,
+        {"t": "ä"},
+        PENDING,
+    )
+
+
+@pytest.mark.parametrize("name", ["decisions.csv", "decisions (1).csv", "decisions-2.csv"])
+def test_what_a_report_has_saved_needs_none_either(name: str, tmp_path: Path) -> None:
+    text = "id,image,decision,note\r\nä,b.jpg,reject,dünn\r\n"
+    (tmp_path / name).write_text(text, encoding="utf-8-sig")
+    (row,) = read(Manifest(str(tmp_path / name), **OWN_SETTINGS))
+    assert row.id == "ä" and row.extra["note"] == "dünn"
+
+
+def test_another_file_of_such_a_name_is_read_as_the_job_says(tmp_path: Path) -> None:
+    (tmp_path / "decisions.csv").write_text("Artikelnummer;Foto 2\n17;b.jpg\n")
+    (row,) = read(Manifest(str(tmp_path / "decisions.csv"), columns=OWN_SETTINGS["columns"]))
+    assert row.id == "17" and row.image.endswith("b.jpg")
+
+
+def test_failed_rows_keep_the_parameters_of_their_own_alone() -> None:
+    job = MattingParameters(erode_size=20)
+    row = Row(id="a", image="a.jpg", erode_size=20, foreground_threshold=200)
+    record = json.loads(failure_record(row, job))
+    assert "erode_size" not in record and record["foreground_threshold"] == 200

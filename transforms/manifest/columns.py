@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from alphabeam.transforms.manifest.source import ManifestError
 from alphabeam.transforms.parameters import PARAMETERS
+from alphabeam.transforms.rows import FAILURE_COLUMNS
 
 __all__ = ["NAMES", "Columns", "columns_of", "is_image_name"]
 
@@ -59,6 +60,7 @@ _PEOPLE = (
 )
 # What tells a report's decisions from a catalogue that has a column of one of these names.
 _DECISIONS = frozenset({"id", "image", "decision", "note"})
+_OURS = (_DECISIONS, frozenset({"id", "image", *FAILURE_COLUMNS}))
 # How Akeneo ends an attribute's name: its locale, its channel, or both.
 _SCOPE = re.compile(r"-[a-z]{2,3}_[A-Z]{2}(-\w+)?$")
 
@@ -106,13 +108,16 @@ def columns_of(
     Args:
         names: The manifest's columns; empty ones are passed over.
         where: For messages.
-        given: The manifest's own name for ours, where the job says it.
+        given: The manifest's own name for ours, where the job says it. It is of no account in
+            what a job or a report has written itself, which has our names.
         hint: What to do about a column that is not there.
 
     Raises:
         ManifestError: No column holds the images, or several may; a name is given twice.
     """
     own = [name for name in names if name.strip()]
+    if any(marks <= {*own} for marks in _OURS):
+        given = None
     mapped = Columns()
     said = {theirs.strip().casefold(): ours for ours, theirs in (given or {}).items()}
     for ours, theirs in (given or {}).items():

@@ -29,6 +29,11 @@ _EXTENSIONS: dict[str, ManifestFormat] = {
 }
 
 
+# What a job and a report write (a browser numbers a second download). The settings of a job's own
+# manifest do not hold for them.
+_OURS = re.compile(r"(?:.*/)?(?:failures\.jsonl|decisions[-_ ()0-9]*\.csv)")
+
+
 class ManifestError(Exception):
     """The manifest as a whole cannot be used; the message is one line for its author."""
 
@@ -47,6 +52,9 @@ class Manifest:
         delimiter: What separates a CSV's fields; ``auto`` for what its header shows.
         encoding: Python's name of a text's encoding; ``auto`` for what its content shows.
         columns: The manifest's own names for ours, such as ``{"image": "Foto 2"}``.
+
+    ``failures.jsonl`` and ``decisions.csv``, which jobs and reports write, are read as what they
+    are, whatever format, delimiter and encoding say.
     """
 
     uri: str
@@ -60,6 +68,9 @@ class Manifest:
     columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if _OURS.fullmatch(self.uri):
+            for name in ("format", "delimiter", "encoding"):
+                object.__setattr__(self, name, "auto")
         if self.format not in get_args(ManifestFormat):
             raise ValueError(
                 f"manifest format {self.format!r} is not one of "

@@ -78,23 +78,23 @@ class EvenBackground:
         return largest_channel(np.abs(self.colours - self.plane))
 
 
-def even_background(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> EvenBackground | None:
+def even_background(
+    alpha: NDArray[np.float32], picture: NDArray[np.uint8]
+) -> EvenBackground | None:
     """The background, if it is even.
 
     Args:
         alpha: float32 hxw, 0..1, the network's.
-        rgb: uint8 HxWx3, what the network saw, at any size.
+        picture: uint8 hxwx3, what it saw, at its resolution.
 
     Returns:
         None if too little of it is seen, or if it is not even.
     """
-    height, width = alpha.shape
     subject = cv2.dilate((alpha > _CLEAR).view(np.uint8), np.ones((_AWAY, _AWAY), np.uint8))
     known = subject == 0
     if known.mean() < _SHARE:
         return None
-    colours = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
-    colours = colours.astype(np.float32) * np.float32(1 / 255)
+    colours = picture.astype(np.float32) * np.float32(1 / 255)
     plane, rest = plane_of_light(colours, known, most=_MOST)
     noise = float(np.sqrt(np.mean(rest[:, _nearest(rest, _MOST)] ** 2)))
     if noise > _EVEN:

@@ -57,20 +57,18 @@ class _Patches:
         return doubted
 
 
-def close_false_openings(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> None:
+def close_false_openings(alpha: NDArray[np.float32], picture: NDArray[np.uint8]) -> None:
     """Sets alpha to 1, in place, in enclosed patches that do not show the background.
 
     Args:
         alpha: float32 hxw, 0..1, the network's alpha; changed in place.
-        rgb: uint8 HxWx3, what the network saw, at any size.
+        picture: uint8 hxwx3, what it saw, at its resolution.
     """
     patches = _find_patches(alpha)
     doubted = patches.doubted
     if not doubted.any():
         return
-    height, width = alpha.shape
-    colours = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
-    colours = colours.astype(np.float32) * np.float32(1 / 255)
+    colours = picture.astype(np.float32) * np.float32(1 / 255)
     # Only away from the subject: between its hairs all mixtures with the background occur.
     near = cv2.dilate((alpha > _VISIBLE).view(np.uint8), np.ones((9, 9), np.uint8))
     background = (near == 0) & patches.outside[patches.labels]

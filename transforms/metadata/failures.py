@@ -8,19 +8,26 @@ from typing import Any
 
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode
-from alphabeam.transforms.parameters import PARAMETERS
+from alphabeam.transforms.parameters import PARAMETERS, MattingParameters
 from alphabeam.transforms.rows import FAILURE_COLUMNS, Row
 
 __all__ = ["failure_record"]
 
 
-def failure_record(row: Row) -> str:
-    """A failed row as a line of a JSONL manifest that runs the image again."""
+def failure_record(row: Row, defaults: MattingParameters | None = None) -> str:
+    """A failed row as a line of a JSONL manifest that runs the image again.
+
+    Args:
+        row: The row.
+        defaults: The parameters of rows that do not say their own; None for alphabeam's. The
+            record holds what differs from them: the rest is the job's that runs it again.
+    """
+    defaults = defaults or MattingParameters()
     record: dict[str, Any] = {"id": row.id, "image": _absolute(row)}
     for parameter in PARAMETERS:
-        value = getattr(row, parameter.name)
-        if value is not None:
-            record[parameter.name] = list(value) if isinstance(value, (list, tuple)) else value
+        value, job = (_plain(getattr(of, parameter.name)) for of in (row, defaults))
+        if value is not None and value != job:
+            record[parameter.name] = value
     record.update(row.extra)
     record.update(
         zip(
@@ -30,6 +37,11 @@ def failure_record(row: Row) -> str:
         )
     )
     return json.dumps(record, ensure_ascii=False)
+
+
+def _plain(value: object) -> object:
+    """A value as JSON has it."""
+    return list(value) if isinstance(value, (list, tuple)) else value
 
 
 def _absolute(row: Row) -> str:

@@ -30,6 +30,7 @@ from alphabeam.transforms.metadata.schema import (
     rows_from_table,
 )
 from alphabeam.transforms.output import Output
+from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.rows import (
     DONE,
     FAILED,
@@ -157,7 +158,14 @@ class Part:
         return cls(files, Totals(**counted), np.frombuffer(keys, KEY), head["failures"])
 
 
-def write_part(number: int, groups: Iterable[str], *, output: Output, run_id: str) -> str:
+def write_part(
+    number: int,
+    groups: Iterable[str],
+    *,
+    output: Output,
+    run_id: str,
+    defaults: MattingParameters | None = None,
+) -> str:
     """Writes groups as a part of a run's metadata, in the order of the manifest.
 
     Args:
@@ -165,6 +173,7 @@ def write_part(number: int, groups: Iterable[str], *, output: Output, run_id: st
         groups: Their URIs; one may come twice.
         output: The job's output.
         run_id: The run.
+        defaults: As for `failure_record`.
 
     Returns:
         URI of what `Part.decode` reads.
@@ -189,7 +198,7 @@ def write_part(number: int, groups: Iterable[str], *, output: Output, run_id: st
             table = decode_table(data)
             part.totals.add(table, run_id)
             for row in rows_from_table(table.filter(pc.equal(table["status"], FAILED))):
-                failures.append(failure_record(row).encode() + b"\n")
+                failures.append(failure_record(row, defaults).encode() + b"\n")
             waiting.append(table)
             rows += table.num_rows
             if rows >= 2 * PART_ROWS:  # rows of a pipeline without lines

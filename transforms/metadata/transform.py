@@ -11,6 +11,7 @@ from alphabeam.transforms.metadata.commit import Committed, finish, tidy
 from alphabeam.transforms.metadata.groups import WriteGroupsFn
 from alphabeam.transforms.metadata.parts import part_of_group, write_part
 from alphabeam.transforms.output import Output
+from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.rows import Row
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class WriteMetadata(beam.PTransform):
             are.
         thumbnails: The report's thumbnails, the same as given to ``WriteCutouts``.
         passed: Groups of rows that ``PassFinished`` has put, beside the rows.
+        defaults: The parameters of rows that do not say their own, as the manifest has them; None
+            for alphabeam's. A failed row is written with what differs from them.
     """
 
     def __init__(
@@ -49,9 +52,11 @@ class WriteMetadata(beam.PTransform):
         finished: Finished | None = None,
         thumbnails: Thumbnails | None = None,
         passed: beam.PCollection[str] | None = None,
+        defaults: MattingParameters | None = None,
     ) -> None:
         super().__init__()
         self._passed = passed
+        self._defaults = defaults
         self._output = Output.of(output)
         self._run_id = run_id
         self._groups = WriteGroupsFn(self._output, run_id, on_row, journal, finished, thumbnails)
@@ -73,7 +78,7 @@ class WriteMetadata(beam.PTransform):
             | "ByPart" >> beam.GroupByKey()
         )
         parts = by_part | "Parts" >> beam.Map(
-            _write_part, output=output, run_id=run_id
+            _write_part, output=output, run_id=run_id, defaults=self._defaults
         ).with_output_types(str)
         start = rows.pipeline | "EvenIfEmpty" >> beam.Create([None])
         committed = start | "Commit" >> beam.Map(
@@ -91,8 +96,14 @@ def _numbered(uri: str) -> tuple[int, str]:
     return part_of_group(uri), uri
 
 
-def _write_part(groups: tuple[int, Iterable[str]], *, output: Output, run_id: str) -> str:
-    return write_part(*groups, output=output, run_id=run_id)
+def _write_part(
+    groups: tuple[int, Iterable[str]],
+    *,
+    output: Output,
+    run_id: str,
+    defaults: MattingParameters | None,
+) -> str:
+    return write_part(*groups, output=output, run_id=run_id, defaults=defaults)
 
 
 def _commit(_: None, parts: Iterable[str], *, output: Output, run_id: str) -> Committed:

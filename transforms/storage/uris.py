@@ -35,6 +35,7 @@ __all__ = [
     "identity",
     "is_local",
     "join",
+    "normalized",
     "parent",
     "public",
     "quoted_url",
@@ -251,6 +252,23 @@ def canonical(uri: str) -> str:
 @functools.lru_cache(maxsize=4096)
 def _without_links(folder: str) -> str:
     return os.path.realpath(folder)
+
+
+def normalized(folder: str) -> str:
+    """A folder's URI as listings spell it: what is below it begins with that and a slash.
+
+    >>> normalized("memory:///shop/out")
+    'memory://shop/out'
+    """
+    links = chain(folder)
+    at = _named(links)
+    link = links[at]
+    rest = link.rest
+    if link.protocol in ("file", "local"):
+        rest = os.path.abspath(rest)
+    elif not link.authority:
+        rest = rest.lstrip("/")
+    return spell((*links[:at], link._replace(rest=rest), *links[at + 1 :]))
 
 
 def is_local(uri: str) -> bool:
