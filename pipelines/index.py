@@ -1,7 +1,7 @@
 """The index: what a run has written, as a file that a shop system's own import takes.
 
-It is made of the committed metadata, so the two cannot disagree: one file for each part of it, with
-every finished row. The first rendition of a row is its main picture; a job without renditions lists
+It is made of the committed metadata, so the two cannot disagree: one file for each part of it. The
+first rendition of a product's first row is its main picture; a job without renditions lists
 cutouts.
 """
 
@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import quote
 
-import pyarrow.compute as pc
-
 from alphabeam.pipelines.job import Job
-from alphabeam.transforms.metadata.schema import decode_table, rows_from_table
+from alphabeam.pipelines.products import Product, finished_rows, products_of
 from alphabeam.transforms.output import Output
-from alphabeam.transforms.rows import DONE, Row
+from alphabeam.transforms.rows import Row
 
 __all__ = ["KINDS", "Index", "index_of", "write_index"]
 
@@ -62,23 +61,30 @@ class Index:
         kind: One of `KINDS`.
         url: What stands before the files' names: where they are public, or will be.
         columns: More columns of the manifest; ``csv`` has all of them.
-        renditions: The names of the job's renditions, in order.
+        renditions: The names of the renditions that are listed, in order; none for the cutouts.
+        product: The manifest's column that names a product.
     """
 
     kind: str
     url: str = ""
     columns: Sequence[str] = ()
     renditions: Sequence[str] = ()
+    product: str = "sku"
 
-    def lines(self, rows: Sequence[Row]) -> Iterator[list[str]]:
-        """The header and the lines of rows that are done."""
+    def name(self, row: Row) -> str:
+        """What names a row's product: rows of one name are its photos."""
+        sku = _of(row, self.product) or row.id
+        return (_of(row, "URL handle", "Handle") or _handle(sku)) if self.kind == "shopify" else sku
+
+    def lines(self, products: Sequence[Product]) -> Iterator[list[str]]:
+        """The header, and the lines of finished products."""
         makers = {
             "csv": self._csv,
             "shopify": self._shopify,
             "magento": self._magento,
             "akeneo": self._akeneo,
         }
-        yield from makers[self.kind](rows)
+        yield from makers[self.kind](products)
 
     def _place(self, name: str) -> str:
         if not self.url:
@@ -86,7 +92,7 @@ class Index:
         return f"{self.url.rstrip('/')}/{quote(name) if '://' in self.url else name}"
 
     def _pictures(self, row: Row) -> Iterator[_Picture]:
-        """The row's renditions of the job; its cutout if the job has none."""
+        """The row's listed renditions; its cutout if none are listed."""
         made = {one.name: one for one in row.renditions if one.uri}
         for name in self.renditions:
             if (one := made.get(name)) is not None:
@@ -97,7 +103,8 @@ class Index:
                 *(row.cutout_bytes, row.cutout_sha256),
             )
 
-    def _csv(self, rows: Sequence[Row]) -> Iterator[list[str]]:
+    def _csv(self, products: Sequence[Product]) -> Iterator[list[str]]:
+        rows = list(itertools.chain.from_iterable(products))
         extra = list(dict.fromkeys(name for row in rows for name in row.extra))
         measures = ("width", "height", "bytes", "sha256")
         yield ["id", "rendition", "file", *measures, *extra]
@@ -110,47 +117,62 @@ class Index:
                     *(row.extra.get(name, "") for name in extra),
                 ]
 
-    def _shopify(self, rows: Sequence[Row]) -> Iterator[list[str]]:
+    def _shopify(self, products: Sequence[Product]) -> Iterator[list[str]]:
         yield [
             *("URL handle", "Title", "Product image URL", "Image position", "Image alt text"),
             *self.columns,
         ]
-        for row in rows:
-            handle = _of(row, "URL handle", "Handle") or _handle(_of(row, "sku") or row.id)
-            title = _of(row, "title", "name") or row.id
-            for position, one in enumerate(self._pictures(row), 1):
+        for product in products:
+            handle, title = self.name(product[0]), _title(product)
+            pictures = [(row, one) for row in product for one in self._pictures(row)]
+            for position, (row, one) in enumerate(pictures, 1):
                 yield [
                     *(handle, title, self._place(one.name), str(position), title),
                     *(_of(row, name) for name in self.columns),
                 ]
 
-    def _magento(self, rows: Sequence[Row]) -> Iterator[list[str]]:
+    def _magento(self, products: Sequence[Product]) -> Iterator[list[str]]:
         roles = ("base_image", "small_image", "thumbnail_image")
         yield [
             *("sku", *(name for role in roles for name in (role, f"{role}_label"))),
             *("additional_images", "additional_image_labels", *self.columns),
         ]
-        for row in rows:
-            places = [self._place(one.name) for one in self._pictures(row)]
+        for product in products:
+            places = [self._place(one.name) for row in product for one in self._pictures(row)]
             if not places:
                 continue
-            label = (_of(row, "title", "name") or row.id).replace(",", " ")
+            label = _title(product).replace(",", " ")
             more = places[1:]
             yield [
-                *(_of(row, "sku") or row.id, *(places[0], label) * len(roles)),
+                *(self.name(product[0]), *(places[0], label) * len(roles)),
                 *(",".join(more), ",".join([label] * len(more))),
-                *(_of(row, name) for name in self.columns),
+                *(_first(product, name) for name in self.columns),
             ]
 
-    def _akeneo(self, rows: Sequence[Row]) -> Iterator[list[str]]:
-        names = [*(self.renditions or ("cutout",))]
-        yield ["sku", *(re.sub(r"\W", "_", name) for name in names), *self.columns]
-        for row in rows:
-            places = {one.rendition: self._place(one.name) for one in self._pictures(row)}
+    def _akeneo(self, products: Sequence[Product]) -> Iterator[list[str]]:
+        names = self.renditions or ("cutout",)
+        listed: list[tuple[Product, dict[str, list[str]]]] = []
+        for product in products:
+            places: dict[str, list[str]] = {name: [] for name in names}
+            for row in product:
+                for one in self._pictures(row):
+                    places[one.rendition].append(self._place(one.name))
+            if any(places.values()):
+                listed.append((product, places))
+        # An attribute holds one file: the second photo's has a name of its own.
+        most = max((len(found) for _, places in listed for found in places.values()), default=1)
+        codes = [re.sub(r"\W", "_", name) for name in names]
+        numbered = [f"_{number}" if number > 1 else "" for number in range(1, most + 1)]
+        yield ["sku", *(f"{code}{end}" for end in numbered for code in codes), *self.columns]
+        for product, places in listed:
             yield [
-                _of(row, "sku") or row.id,
-                *(places.get(name, "") for name in names),
-                *(_of(row, name) for name in self.columns),
+                self.name(product[0]),
+                *(
+                    places[name][at] if at < len(places[name]) else ""
+                    for at in range(most)
+                    for name in names
+                ),
+                *(_first(product, name) for name in self.columns),
             ]
 
 
@@ -161,7 +183,8 @@ def index_of(job: Job) -> Index:
         given.index,
         given.index_url,
         tuple(given.index_columns),
-        tuple(one.name for one in given.all_renditions()),
+        given.indexed_renditions(),
+        given.product or "sku",
     )
 
 
@@ -172,16 +195,20 @@ def write_index(index: Index, output: Output, run_id: str) -> list[str]:
         URIs of its files.
     """
     written: list[str] = []
+    folder = output.metadata(run_id).rstrip("/") + "/"
     parts = [
         uri
         for uri in output.committed_files()
-        if uri.startswith(output.metadata(run_id).rstrip("/") + "/") and uri.endswith(".parquet")
+        if uri.startswith(folder) and uri.endswith(".parquet")
     ]
-    for number, (_, data) in enumerate(output.read_many(parts)):
-        table = decode_table(data)
-        rows = list(rows_from_table(table.filter(pc.equal(table["status"], DONE))))
+    products = (
+        ([[row] for row in rows] for rows in finished_rows(output, parts))
+        if index.kind == "csv"
+        else products_of(output, parts, index.name)
+    )
+    for number, of_part in enumerate(products):
         uri = output.index(index.kind, number)
-        output.put(uri, _encoded(index.lines(rows), KINDS[index.kind].delimiter))
+        output.put(uri, _encoded(index.lines(of_part), KINDS[index.kind].delimiter))
         written.append(uri)
     output.delete(uri for uri in output.list("index") if uri not in written)
     return written
@@ -197,6 +224,15 @@ def _of(row: Row, *names: str) -> str:
     """The manifest's value under the first of some names, letter case aside; empty if none."""
     plain: Mapping[str, str] = {name.casefold(): value for name, value in row.extra.items()}
     return next((plain[n.casefold()] for n in names if plain.get(n.casefold())), "")
+
+
+def _first(product: Product, *names: str) -> str:
+    """Likewise, of the first row that has one."""
+    return next((value for row in product if (value := _of(row, *names))), "")
+
+
+def _title(product: Product) -> str:
+    return _first(product, "title", "name") or product[0].id
 
 
 def _handle(text: str) -> str:

@@ -273,7 +273,7 @@ class Output(Section):
 
     product: str = ""
     """The manifest's column that names a product, such as `sku`. The report flags pictures of one
-    product whose scale or background differs from the others'."""
+    product whose scale or background differs from the others'; the index brings them together."""
 
     renditions: list[RenditionSection] = []
     """Pictures to be made of every cutout, for sales channels; see the page on renditions. Another
@@ -289,6 +289,10 @@ class Output(Section):
     index_columns: list[str] = []
     """Columns of the manifest that the index has too; `csv` has all."""
 
+    index_renditions: list[str] = []
+    """The renditions that the index lists, by name, the main picture's first. By default all, but
+    masks in `csv` alone."""
+
     @model_validator(mode="after")
     def _told_apart(self) -> Output:
         self.all_renditions()
@@ -297,7 +301,21 @@ class Output(Section):
                 "index_url: Shopify fetches pictures: give the public address of the output, such "
                 "as https://cdn.example.com/shop"
             )
+        names = [one.name for one in self.renditions]
+        for name in self.index_renditions:
+            if name not in names:
+                raise SettingError(
+                    f"index_renditions: there is no rendition {name!r}; there are "
+                    f"{', '.join(names) or 'none'}"
+                )
         return self
+
+    def indexed_renditions(self) -> tuple[str, ...]:
+        """The names of the renditions that the index lists, in order."""
+        if self.index_renditions:
+            return tuple(self.index_renditions)
+        masks = self.index == "csv"
+        return tuple(one.name for one in self.all_renditions() if masks or one.content != "mask")
 
     def all_renditions(self) -> tuple[Rendition, ...]:
         """The renditions as the transforms take them."""
