@@ -116,3 +116,25 @@ def test_measures_of_a_plain_white_frame() -> None:
     rendition = Rendition(name="a", format="png")
     found = measure(encode(np.full((50, 50, 3), 255, np.uint8), rendition).data, "x/a.png")
     assert (found.box, found.fill, found.stem, found.off_white) == (None, 0, "a", 0)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_backdrop_that_is_nearly_white_is_no_subject_that_is_cut() -> None:
+    across = np.linspace(236, 254, 400)[None, :, None]
+    pixels = np.broadcast_to(across, (300, 400, 3)).astype(np.uint8).copy()
+    pixels[:, -20:] = 249
+    pixels[100:200, 150:250] = (40, 60, 90)
+    found = measure(_png(pixels), "a.png")
+    assert found.off_white_edge > 1000 and found.edge_worst == 236
+
+
+def test_a_close_up_that_three_sides_cut_is_a_subject() -> None:
+    pixels = np.full((300, 400, 3), 255, np.uint8)
+    pixels[60:] = (40, 60, 90)
+    found = measure(_png(pixels), "a.png")
+    assert found.touched == (True, False, True, True) and found.off_white_edge == 0

@@ -33,6 +33,9 @@ __all__ = ["Measures", "measure"]
 
 _SPECK = 3e-5  # of the frame's pixels: a smaller piece far from the others is dirt
 _FAR = 0.03  # of the frame's longer side: how far that is
+# Of the frame's edge, so much that is not white is no subject: where what is dark touches all four
+# sides, and where it does not. Measured on studio photos as they come from the camera.
+_ROUND, _NEARLY_ROUND = 0.7, 0.9
 _ALIGNED = 32  # pixels: every codec's blocks begin at its multiples
 _SOFT = 2  # pixels of soft edge around a subject in a file without loss
 _INWARD = 6  # pixels: how far within the subject its colour is taken for the fringe
@@ -172,9 +175,9 @@ def _measured(found: Measures, pixels: NDArray[np.uint8], block: int) -> Measure
     edge, edge_worst = int(np.count_nonzero(at_edge)), 255 - int(at_edge.max())
     if box is not None and edge:
         touched = (left == 0, top == 0, box[2] == width, box[3] == height)
-        touching = np.count_nonzero(_rim(subject))
-        # What is dark at the edge is a subject that is cut, unless it goes all the way round.
-        if touching < 0.9 * len(at_edge):
+        # What is dark at the edge is a subject that is cut, unless it goes all the way round: then
+        # it is a background that is not white, if only nearly so.
+        if edge < (_ROUND if all(touched) else _NEARLY_ROUND) * len(at_edge):
             edge = int(np.count_nonzero(_rim(wrong)))
     count = cv2.countNonZero(wrong)
     first = (0, 0)
