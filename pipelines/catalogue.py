@@ -141,19 +141,20 @@ def backend_of(
         job: The job.
         threads: Images matted at once per process; 0 for as many as cores.
         work: The run whose budget it has; a new one's if empty.
-        run_id: The run whose survey counts the rows; needed where a cascade is to be opened.
+        run_id: The run that has the output's lease, and whose survey counts the rows; needed where
+            the backend is to be opened.
     """
     given = job.backend
     if given.kind == "local":
         return _local_of(job, given, threads)
     if given.kind == "picpik":
-        return _api_of(job, given, work)
+        return _api_of(job, given, work, run_id)
     return CascadeBackend(
         below=given.below,
         flags=tuple(given.flags),
         at_most=given.at_most,
         local=_local_of(job, given.local, threads),
-        picpik=_api_of(job, given.picpik, work),
+        picpik=_api_of(job, given.picpik, work, run_id),
         survey=output_of(job).survey(run_id),
     )
 
@@ -169,13 +170,13 @@ def _local_of(job: Job, given: LocalSection, threads: int) -> LocalBackend:
     )
 
 
-def _api_of(job: Job, given: Api, work: str) -> PicpikBackend:
+def _api_of(job: Job, given: Api, work: str, run_id: str) -> PicpikBackend:
     settings = given.model_dump(exclude={"kind", "confirm_over"})
     settings["retry_codes"] = tuple(settings["retry_codes"])
     settings["allowed_hosts"] = tuple(settings["allowed_hosts"])
     if work:
         settings["run"] = work
-    return PicpikBackend(output_of(job), **settings)
+    return PicpikBackend(output_of(job), run_id=run_id, **settings)
 
 
 @dataclass

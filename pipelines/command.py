@@ -262,7 +262,7 @@ def _run_here(
     from alphabeam.pipelines.catalogue import Catalogue, output_of
     from alphabeam.pipelines.engines import pipeline_options, threads_of
     from alphabeam.pipelines.progress import FileReader, Progress, ProgressBar
-    from alphabeam.pipelines.signals import end_on_signals
+    from alphabeam.pipelines.signals import end_on_signals, end_without_output
     from alphabeam.pipelines.temporary import temporary_folder
     from alphabeam.transforms import lease
     from alphabeam.transforms.metadata.earlier import prune
@@ -279,6 +279,7 @@ def _run_here(
             ProgressBar(FileReader(progress), quiet=options.quiet),
         ):
             work = holder.lease.work
+            holder.when_lost = partial(end_without_output, partial(_end_lost, job, folder))
             if job.api is not None and work != run_id:
                 _inherit(job, work)
             pipeline = beam.Pipeline(options=beam_options)
@@ -331,6 +332,7 @@ def _run_remotely(
         if found is None:
             return OK
         record, submitted = found
+        holder.when_lost = submitted.cancel
         if not engine.wait:
             holder.leave()
             print(f"{job.name}: submitted as {submitted.id}; {_LATER}")
@@ -435,6 +437,16 @@ def _end_in_order(job: Job, holder: LeaseHolder, output: Output, folder: str) ->
     remove_marks(output, holder.lease.run_id)
     holder.end(interrupted=True)
     notify(job.notify, _end_record(job, "interrupted"), seconds=1.0, retries=0)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_lost(job: Job, folder: str) -> None:
+    """What is left to do when another run has taken the output over."""
+    from alphabeam.pipelines.notify import notify
+
+    reason = "another run took the output over; this one has stopped and changes nothing more"
+    print(f"{job.name}: {reason}", file=sys.stderr)
+    notify(job.notify, _end_record(job, "interrupted", reason), seconds=1.0, retries=0)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: end in order within seconds, or at once at the second one."""
+"""How a run ends early: by SIGINT and SIGTERM, in order; or since it has lost its output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-__all__ = ["end_on_signals"]
+__all__ = ["end_on_signals", "end_without_output"]
 
 _GRACE_S = 3.0  # for requests that buy, whose answers tell what was bought
 
@@ -52,6 +52,26 @@ def end_on_signals(name: str, before: Callable[[], Any]) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def end_without_output(before: Callable[[], Any]) -> None:
+    """Ends the process of a run from which another one took the output; nothing more is written.
+
+    Only requests that buy get their answers, which the other run can make use of.
+
+    Args:
+        before: What to do last.
+    """
+    from alphabeam.transforms import stopping
+
+    try:
+        stopping.request()
+        _end_workers()
+        stopping.wait_for_critical(_GRACE_S)
+        before()
+    finally:
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def _end_workers() -> None:

@@ -209,7 +209,7 @@ def test_one_that_was_taken_over_leaves_the_leases_alone(
     first = acquire(output, "first")
     with acquire(output, "second", take_over=True, sleep=no_sleep) as second:
         first._thread.join(10)
-        assert not first._thread.is_alive() and "will commit nothing" in caplog.text
+        assert not first._thread.is_alive() and "commits nothing" in caplog.text
         first.end()
         assert output.lease_files() == [output.lease(second.lease.number)]
 

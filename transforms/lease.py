@@ -8,6 +8,10 @@ stands still; ``take_over`` takes any. One that cannot be read, because its writ
 is bad, is taken over likewise: its owner, if there is one, writes it anew.
 
 No clock plays a part, so none can be wrong: whether a heartbeat stands still is seen by watching.
+
+A run that only seemed dead, on a machine that was suspended for one, may wake up when another has
+the output, or has ended. So a lease names the runs that lost the output: they get it no more, buy
+nothing more and commit nothing.
 """
 
 from __future__ import annotations
@@ -30,13 +34,23 @@ from alphabeam.transforms.processes import is_gone, is_here, number_of, this_pro
 from alphabeam.transforms.storage.capabilities import Writing, capabilities
 from alphabeam.transforms.storage.uris import chain
 
-__all__ = ["Lease", "LeaseError", "LeaseHolder", "acquire", "check", "give_free", "held"]
+__all__ = [
+    "Lease",
+    "LeaseError",
+    "LeaseHolder",
+    "acquire",
+    "check",
+    "check_not_lost",
+    "give_free",
+    "held",
+]
 
 _logger = logging.getLogger(__name__)
 
 _HEARTBEAT_S = 15.0
 _held_here: set[str] = set()  # nonces of the leases that this process holds
 _WATCH_S = 40.0  # a heartbeat that stands still for as long is a dead run's
+_REMEMBERED = 100  # runs that lost the output, the latest
 
 
 class LeaseError(Exception):
@@ -60,6 +74,7 @@ class Lease:
         ended: The run is over.
         interrupted: It was ended by a signal or an error, and may have been writing.
         work: The first of the runs that each took over from one that had not come to its end.
+        lost: The runs that the output was taken from before they had come to their end.
     """
 
     number: int
@@ -72,6 +87,7 @@ class Lease:
     ended: bool = False
     interrupted: bool = False
     work: str = ""
+    lost: tuple[str, ...] = ()
 
     @property
     def owner(self) -> str:
@@ -92,10 +108,15 @@ class LeaseHolder:
     Args:
         output: The output.
         lease: The lease, just created.
+
+    Attributes:
+        lease: The lease.
+        when_lost: Called on the heartbeat's thread if another run has taken the output over.
     """
 
     def __init__(self, output: Output, lease: Lease) -> None:
         self.lease = lease
+        self.when_lost: Callable[[], Any] = lambda: None
         self._output = output
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -141,11 +162,14 @@ class LeaseHolder:
                     return
                 self.lease = replace(self.lease, beats=self.lease.beats + 1)
                 try:
-                    if not self._write():
-                        _logger.error("another run took over; this one will commit nothing")
-                        return
+                    if self._write():
+                        continue
                 except RowError as error:
                     _logger.warning("the lease's heartbeat failed: %s", error.message)
+                    continue
+            _logger.error("another run took over; this one stops and commits nothing")
+            self.when_lost()
+            return
 
     def _write(self) -> bool:
         """Writes the lease anew, unless another run took over and removed it; whether it did."""
@@ -180,12 +204,13 @@ def acquire(
         The lease, beating; end it with its ``with``, or with ``end``.
 
     Raises:
-        LeaseError: A living run has it.
+        LeaseError: A living run has it, or it was taken from this one.
         RowError: The store refuses.
     """
     deadline = time.monotonic() + wait
     while True:
         newest, data = _newest(output)
+        _refuse_lost(output, run_id, newest)
         dead = newest is None or newest.ended or _is_dead(newest)
         if newest is None or newest.ended:
             pass
@@ -203,6 +228,9 @@ def acquire(
             )
         unfinished = newest is not None and (newest.interrupted or not newest.ended)
         before = newest.work or newest.run_id if newest is not None and unfinished else ""
+        lost = newest.lost if newest is not None else ()
+        if newest is not None and unfinished and newest.run_id:
+            lost = (*lost, newest.run_id)[-_REMEMBERED:]
         lease = Lease(
             newest.number + 1 if newest else 1,
             run_id,
@@ -211,6 +239,7 @@ def acquire(
             this_process(),
             time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             work=before or run_id,
+            lost=lost,
         )
         _held_here.add(lease.nonce)
         if storage.create(output.lease(lease.number), lease.to_bytes(), options=output.storage):
@@ -259,11 +288,30 @@ def check(output: Output, run_id: str) -> None:
     """
     newest, _ = _newest(output)
     if newest is None or newest.run_id != run_id:
-        owner = newest.owner if newest else "another run"
-        raise LeaseError(
-            f"{owner} took over {storage.redact(output.directory)}; this run stops and changes "
-            "nothing more"
-        )
+        raise _taken_over(output, newest)
+
+
+def check_not_lost(output: Output, run_id: str) -> None:
+    """Makes sure that the output was not taken from a run; one without a lease has not lost it.
+
+    Raises:
+        LeaseError: Another run took it over.
+    """
+    newest, _ = _newest(output)
+    _refuse_lost(output, run_id, newest)
+
+
+def _refuse_lost(output: Output, run_id: str, newest: Lease | None) -> None:
+    if newest is not None and run_id in newest.lost:
+        raise _taken_over(output, newest)
+
+
+def _taken_over(output: Output, newest: Lease | None) -> LeaseError:
+    owner = newest.owner if newest else "another run"
+    return LeaseError(
+        f"{owner} took over {storage.redact(output.directory)}; this run stops and changes "
+        "nothing more"
+    )
 
 
 def _leases(output: Output) -> list[tuple[int, str]]:
@@ -292,6 +340,7 @@ def _lease_of(number: int, data: bytes) -> Lease:
     """The lease in an object; one without a run if the object is cut off or is something else."""
     try:
         lease = replace(Lease(**json.loads(data)), number=number)
+        lease = replace(lease, lost=tuple(map(str, lease.lost)))
     except (TypeError, ValueError, RecursionError):
         lease = Lease(number, "", "", "", "", "")
     texts = (lease.run_id, lease.nonce, lease.host, lease.process, lease.started_at, lease.work)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+from alphabeam.transforms.errors import ErrorCode, RowError
+
 __all__ = ["StoppingError", "begin_critical", "end_critical", "request", "wait_for_critical"]
 
 _requested = threading.Event()
@@ -12,8 +14,13 @@ _lock = threading.Lock()
 _critical = 0
 
 
-class StoppingError(Exception):
+class StoppingError(RowError):
     """The process is stopping; what is asked for is not begun."""
+
+    def __init__(self, *_: object) -> None:
+        super().__init__(
+            ErrorCode.API_UNAVAILABLE, "the run is stopping, and buys nothing more; run it again"
+        )
 
 
 def request() -> None:
@@ -30,7 +37,7 @@ def begin_critical() -> None:
     global _critical
     with _lock:
         if _requested.is_set():
-            raise StoppingError("the process is stopping")
+            raise StoppingError
         _critical += 1
 
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.lease import LeaseError, check_not_lost
 from alphabeam.transforms.output import Output
 
 __all__ = ["RESULT_LIFE_S", "Submission", "Submissions"]
@@ -72,10 +73,12 @@ class Submissions:
 
     Args:
         output: The job's output.
+        run_id: The run that has the output, or had it; empty for one without a lease.
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, run_id: str = "") -> None:
         self._output = output
+        self._run_id = run_id
 
     def find(self, fingerprint: str) -> Submission | None:
         """The latest submission of a fingerprint that matters, or None if there was none.
@@ -140,7 +143,16 @@ class Submissions:
 
         Returns:
             Whether it was made.
+
+        Raises:
+            RowError: The store refuses, or another run took the output over: a run that was
+                suspended meanwhile buys nothing more.
         """
+        if self._run_id:
+            try:
+                check_not_lost(self._output, self._run_id)
+            except LeaseError as error:
+                raise RowError(ErrorCode.API_UNAVAILABLE, str(error)) from None
         return self._output.create(self._uri(intent), _encoded(intent))
 
     def put(self, submission: Submission) -> None:

@@ -65,6 +65,8 @@ class PicpikBackend(PicpikSettings):
         run: The run's name among those of its output. Whoever gets this value, or a copy of it,
             shares one budget and one pace; a run that goes on for one that was killed is given
             that one's name, and `inherit` is called first.
+        run_id: The run that has the output's lease; it buys nothing once it has lost that. Empty
+            for a pipeline without one.
 
     Raises:
         ValueError: The private key is given itself: it would stand in the graph.
@@ -74,6 +76,7 @@ class PicpikBackend(PicpikSettings):
     limit: str = field(default="", compare=False)
     heartbeat: float = 5.0
     run: str = field(default_factory=_new_run, compare=False)
+    run_id: str = field(default="", compare=False)
     _shared: Shared = field(default_factory=Shared, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -214,4 +217,4 @@ class PicpikBackend(PicpikSettings):
         return spending_in(output.shared(self.run, "spending"), output.storage)
 
     def _ledger(self) -> Submissions:
-        return Submissions(Output.of(self.output))
+        return Submissions(Output.of(self.output), self.run_id)
