@@ -9,8 +9,9 @@ have no flag. The same seed makes the same scenes. ``--worst`` writes the worst 
 picture, and result on magenta.
 
 Kinds: *layouts* of two to seven products on an even background; *single* products; thin closed
-*loops*; *reflections* in a glossy table; *swatches* and *covers* that fill the frame, which count
-as right if they are whole or have the flag ``fills_frame``.
+*loops*; round *faces* within a rim, such as plates and pans; *reflections* in a glossy table;
+*swatches* and *covers* that fill the frame, which count as right if they are whole or have the flag
+``fills_frame``.
 """
 
 from __future__ import annotations
@@ -215,6 +216,37 @@ def loops(rng: Rng, _: list[Image]) -> Scene:
     return _scene(picture, [alpha])
 
 
+def faces(rng: Rng, _: list[Image]) -> Scene:
+    """A plate, a pan or a mirror: a round pale face, shaded and domed or flat, within a rim."""
+    picture = _studio(rng)
+    middle = (SIDE // 2, SIDE // 2)
+    radius = int(SIDE * rng.uniform(0.2, 0.4))
+    axes = (radius, int(radius * rng.choice((1, rng.uniform(0.6, 1)))))
+    rim = max(3, int(radius * rng.uniform(0.02, 0.25)))
+    whole, face = (np.zeros((2 * SIDE, 2 * SIDE), np.uint8) for _ in range(2))
+    for plane, less in ((whole, 0), (face, rim)):
+        size = (2 * (axes[0] - less), 2 * (axes[1] - less))
+        cv2.ellipse(plane, (2 * middle[0], 2 * middle[1]), size, 0, 0, 360, 255, -1, cv2.LINE_AA)
+    if rng.random() < 0.4:  # a pan has a handle
+        start, end = (
+            (2 * middle[0] + 2 * axes[0] - rim, 2 * middle[1]),
+            (2 * SIDE - 60, 2 * SIDE // 2),
+        )
+        cv2.line(whole, start, end, 255, max(12, 2 * rim), cv2.LINE_AA)
+    whole, face = (
+        cv2.resize(plane, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for plane in (whole, face)
+    )
+    down, across = (np.indices((SIDE, SIDE)) - SIDE / 2) / radius
+    pale = rng.uniform(150, 250) * rng.uniform(0.94, 1, 3)
+    light = 1 + rng.choice((0, 0.06)) * (across + down)
+    light -= rng.choice((0, 0.25)) * np.clip(down**2 + across**2, 0, 1)
+    for plane, colour in ((whole, rng.uniform(20, 170, 3)), (face, pale)):
+        weight = plane[..., None].astype(np.float32) / 255
+        shaded = np.clip(colour * light[..., None], 0, 255)
+        picture += weight * (shaded.astype(np.float32) - picture)
+    return _scene(picture, [whole])
+
+
 def reflections(rng: Rng, cutouts: list[Image]) -> Scene:
     """A product on a glossy table, its image fading away below it."""
     picture = _studio(rng)
@@ -261,7 +293,7 @@ def covers(rng: Rng, _: list[Image]) -> Scene:
 
 
 KINDS: dict[str, Callable[[Rng, list[Image]], Scene]] = {
-    kind.__name__: kind for kind in (layouts, single, loops, reflections, swatches, covers)
+    kind.__name__: kind for kind in (layouts, single, loops, faces, reflections, swatches, covers)
 }
 
 

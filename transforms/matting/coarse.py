@@ -14,6 +14,7 @@ from alphabeam.transforms.matting.box import drop_neighbours, with_margin
 from alphabeam.transforms.matting.cast_shadow import drop_cast_shadow
 from alphabeam.transforms.matting.closer import closer_region, merge_looks
 from alphabeam.transforms.matting.even import EvenBackground, even_background
+from alphabeam.transforms.matting.faces import fill_faces
 from alphabeam.transforms.matting.fine import look_at_fine_parts
 from alphabeam.transforms.matting.left_out import fill_left_out
 from alphabeam.transforms.matting.loops import open_loops
@@ -57,10 +58,11 @@ class CoarseAlpha:
         region: Left, top, right, bottom of the part that it covers, in pixels of the image. All
             else is background.
         shape: Height and width of the image.
-        before: float32 hxw, 0..1, alpha before a reflection was dropped, loops were opened and
-            parts were filled; None if nothing was.
+        before: float32 hxw, 0..1, alpha before faces were filled, a reflection was dropped, loops
+            were opened and parts were filled; None if nothing was.
         mirrored: Whether a reflection was dropped.
         shadowed: Whether a cast shadow was.
+        doubted: Area of round openings that may be faces, by that of the subject; see `faces`.
         background: The region's background, if it is even.
     """
 
@@ -70,6 +72,7 @@ class CoarseAlpha:
     before: NDArray[np.float32] | None = None
     mirrored: bool = False
     shadowed: bool = False
+    doubted: float = 0.0
     background: EvenBackground | None = None
 
     @property
@@ -167,10 +170,11 @@ def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = N
 
     Without a box, a subject that fills a part of the image only is looked at again (`closer`); so
     are the thin parts of openwork, in tiles (`fine`).
-    Patches that the network opened in the subject by mistake are closed (`openings`). With a box,
-    neighbours that reach into it are removed (`box`). On an even background, parts of a hard shadow
-    (`cast_shadow`) and a product's mirror image (`reflections`) are dropped, thin closed loops are
-    opened (`loops`), and parts of another colour that the network left out are filled (`left_out`).
+    Patches that the network opened in the subject by mistake are closed (`openings`), and so are
+    round faces (`faces`). With a box, neighbours that reach into it are removed (`box`). On an even
+    background, parts of a hard shadow (`cast_shadow`) and a product's mirror image (`reflections`)
+    are dropped, thin closed loops are opened (`loops`), and parts of another colour that the
+    network left out are filled (`left_out`).
 
     Args:
         network: Anything with ``predict``.
@@ -200,15 +204,19 @@ def coarse_alpha(network: Predictor, rgb: NDArray[np.uint8], box: Box | None = N
     if box is not None:
         drop_neighbours(alpha, region, box)
     shadowed = drop_cast_shadow(alpha, small)
-    background = even_background(alpha, small)
-    if background is None:
-        return CoarseAlpha(alpha, region, (height, width), shadowed=shadowed)
     before = alpha.copy()
-    mirrored = drop_reflection(alpha, background)
-    opened = open_loops(alpha, background, max(height, width) / pixel_side(seen.shape, alpha.shape))
-    filled = fill_left_out(alpha, background)
-    changed = before if mirrored or opened or filled else None
-    return CoarseAlpha(alpha, region, (height, width), changed, mirrored, shadowed, background)
+    filled, doubted = fill_faces(alpha, small)
+    background = even_background(alpha, small)
+    mirrored = False
+    if background is not None:
+        mirrored = drop_reflection(alpha, background)
+        side = max(height, width) / pixel_side(seen.shape, alpha.shape)
+        filled |= open_loops(alpha, background, side)
+        filled |= fill_left_out(alpha, background)
+    changed = before if mirrored or filled else None
+    return CoarseAlpha(
+        alpha, region, (height, width), changed, mirrored, shadowed, doubted, background
+    )
 
 
 def _part(rgb: NDArray[np.uint8], region: Box) -> NDArray[np.uint8]:

@@ -175,7 +175,9 @@ class MattingCore:
         apart = params.box or own_alpha is not None or coarse.mirrored
         even = None if apart else coarse.background
         left, top, right, bottom = coarse.region
-        left_out = 0.0 if even is None else left_out_share(alpha[top:bottom, left:right], even)
+        left_out = coarse.doubted
+        if even is not None:
+            left_out = max(left_out, left_out_share(alpha[top:bottom, left:right], even))
         findings = Findings(
             dropped, removed, solid, left_out, coarse.mirrored, coarse.shadowed, fills
         )
