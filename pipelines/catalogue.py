@@ -239,6 +239,7 @@ class Catalogue(beam.PTransform):
             renditions=renditions,
             run_id=self.run_id,
             thumbnails=thumbnails,
+            finished=finished,
         )
         first, *second = RemoveBackground(backend).stages
         begin, end = marks.watch(first, write.stage)

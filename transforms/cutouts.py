@@ -15,7 +15,9 @@ import apache_beam as beam
 
 from alphabeam.transforms import counts
 from alphabeam.transforms.encoding import encode_cutout, encode_mask
+from alphabeam.transforms.ledger.finished import Finished, FinishedRows
 from alphabeam.transforms.ledger.journal import Journal, OpenJournal
+from alphabeam.transforms.ledger.kept import keep
 from alphabeam.transforms.likeness import backdrop_of, perceptual_hash
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.pool import Overlap, Stage
@@ -33,6 +35,7 @@ def write_cutout(
     journal: OpenJournal | None = None,
     renditions: OpenRenditions | None = None,
     thumbnails: OpenThumbnails | None = None,
+    finished: FinishedRows | None = None,
 ) -> Row:
     """Encodes and writes one picture's cutout, mask and renditions.
 
@@ -44,6 +47,7 @@ def write_cutout(
         journal: Where the row is noted once its outputs are there.
         renditions: What else to make.
         thumbnails: Where its thumbnail goes.
+        finished: The output's finished rows: what is written over is kept for rows that need it.
 
     Returns:
         The row, done, with the names of what was written relative to the output; or failed.
@@ -60,6 +64,8 @@ def write_cutout(
     tags = picture.tags.kept(output.source_metadata)
     began = time.perf_counter()
     try:
+        if finished is not None:
+            keep(row, row.source_sha256, finished, output)
         mask = output.mask(row.id)
         size, sha256 = _put(output, mask, encode_mask(picture.alpha, tags.dpi))
         row = row._replace(mask=mask, mask_bytes=size, mask_sha256=sha256)
@@ -107,6 +113,8 @@ class WriteCutouts(beam.PTransform):
             one. Needs ``run_id``.
         run_id: The run's name, which renditions bear.
         thumbnails: The report's thumbnails; the same as given to ``WriteMetadata``.
+        finished: The output's finished rows; the same as given to ``SkipFinished``. Where pictures
+            have changed their ids, what one row writes over is kept for the row that needs it.
     """
 
     def __init__(
@@ -119,11 +127,12 @@ class WriteCutouts(beam.PTransform):
         renditions: Renditions | None = None,
         run_id: str = "",
         thumbnails: Thumbnails | None = None,
+        finished: Finished | None = None,
     ) -> None:
         super().__init__()
         making = renditions or None
         self.stage = Stage(
-            _Open(Output.of(output), journal, making, run_id, thumbnails),
+            _Open(Output.of(output), journal, making, run_id, thumbnails, finished),
             threads,
             weigh=_Weigh(making),
             capacity=pixels_in_flight,
@@ -141,6 +150,7 @@ class _Open:
     renditions: Renditions | None
     run_id: str
     thumbnails: Thumbnails | None
+    finished: Finished | None
 
     def __call__(self) -> Callable[[Picture], Row]:
         journal = None if self.journal is None else self.journal.open()
@@ -148,7 +158,10 @@ class _Open:
         if self.renditions is not None:
             making = OpenRenditions(self.renditions, self.output, self.run_id)
         thumbnails = None if self.thumbnails is None else self.thumbnails.open()
-        return lambda picture: write_cutout(picture, self.output, journal, making, thumbnails)
+        finished = None if self.finished is None else self.finished.open()
+        return lambda picture: write_cutout(
+            picture, self.output, journal, making, thumbnails, finished
+        )
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ has to agree with another's. No other module knows a path of the output::
     ledger/lease/NUMBER.json       who is writing to the output
     ledger/job.json                the last job on other machines, and where its service is
     ledger/working/NAME.json       which images a process is computing on
+    ledger/kept/SHA256             outputs that were written over, and that a row may still need
     run/RUN/                       what only the run under way needs
 """
 
@@ -195,6 +196,10 @@ class Output:
     def shared(self, run: str, name: str) -> str:
         """Folder of something that the processes of a run share."""
         return self.uri(f"ledger/budget/{run}/{name}")
+
+    def kept(self, sha256: str) -> str:
+        """An output that was written over, by its content."""
+        return self.uri(f"ledger/kept/{sha256}")
 
     def mark(self, name: str) -> str:
         """What a process is computing on."""

@@ -8,7 +8,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -45,7 +44,10 @@ class Found(NamedTuple):
         key: What it was found by.
         complete: Whether it has a fingerprint and a quick key; version 0.1 wrote one of them.
         run_id: The run that finished it.
-        cutout: As in `Row`, like all that follow.
+        cutout: As in `Row`, like the three that follow.
+        superseded: A run that was cut off has finished its id once more: its outputs may be that
+            run's.
+        kept: Its outputs are not there any more, but were kept; see `kept`.
     """
 
     place: int
@@ -56,6 +58,8 @@ class Found(NamedTuple):
     cutout_bytes: int | None
     mask: str | None
     mask_bytes: int | None
+    superseded: bool = False
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,8 +127,13 @@ class FinishedRows:
         Of several it is the one with that id, so that its outputs need not be copied; or else the
         latest.
         """
-        own = self._keys.find(BY_ID, digest(id))
-        for place in chain(own, self._keys.find(BY_QUICK_KEY, short_key(quick_key))):
+        superseded = False
+        for place in self._keys.find(BY_ID, digest(id)):
+            found = self._at(place)
+            if found.key == quick_key:
+                return found._replace(superseded=True) if superseded else found
+            superseded = True
+        for place in self._keys.find(BY_QUICK_KEY, short_key(quick_key)):
             found = self._at(place)
             if found.key == quick_key:
                 return found

@@ -18,6 +18,7 @@ from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images.kinds import kind_of
 from alphabeam.transforms.images.source_tags import tags_of
 from alphabeam.transforms.ledger.finished import Finished, FinishedRows, Found
+from alphabeam.transforms.ledger.kept import content_of, is_whole, keep
 from alphabeam.transforms.metadata.keys import BrokenFileError
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.pool import Overlap, Stage
@@ -159,7 +160,7 @@ class LookUp:
                 sha256 = row.source_sha256 or whole.source_sha256
                 both = keys_of(self.backend, row._replace(source_sha256=sha256))
                 keys = next((one for one in both if one.backend == whole.backend), both[-1])
-            return _adopt(whole, row, keys, self.finished.output)
+            return _adopt(whole, row, keys, rows, self.finished.output, kept=found.kept)
         except _DamagedError:
             return row
         except BrokenFileError:
@@ -172,6 +173,7 @@ class LookUp:
         output = self.finished.output
         return (
             found.complete
+            and not found.kept
             and found.cutout in (None, output.cutout(row.id))
             and found.mask in (None, output.mask(row.id))
         )
@@ -191,9 +193,9 @@ class _LookUpContent:
             try:
                 for row in keys_of(self.backend, picture.row):
                     found = finished.with_fingerprint(row.fingerprint or "")
-                    if found is None or not _is_there(found, output):
+                    if found is None or not (_is_there(found, output) or is_whole(found, output)):
                         continue
-                    row = _adopt(found, picture.row, row, output)
+                    row = _adopt(found, picture.row, row, finished, output, kept=True)
                     second = self.backend.second
                     if second is None or not second.wants(row):
                         return Picture(row, limits=picture.limits)
@@ -230,8 +232,13 @@ def look_up(
     row = row._replace(source_version=stat.version)
     for keys in keys_of(backend, row):
         found = finished.with_quick_key(keys.quick_key, row.id) if keys.quick_key else None
-        if found is not None and _is_there(found, output):
+        if found is None:
+            continue
+        if not found.superseded and _is_there(found, output):
             return row, found
+        whole = is_whole(finished.row(found.place), output)
+        if whole is not False:
+            return row, found._replace(kept=whole is None)
     return row, None
 
 
@@ -267,14 +274,18 @@ class _DamagedError(Exception):
     """A finished row's output has other content than the ledger says."""
 
 
-def _adopt(found: Row, row: Row, keys: Row, output: Output) -> Row:
+def _adopt(
+    found: Row, row: Row, keys: Row, finished: FinishedRows, output: Output, *, kept: bool
+) -> Row:
     """The finished row under the manifest's id, line and columns, its outputs named to match.
 
     Args:
         found: The finished row.
         row: The manifest's.
         keys: Has the fingerprint and the quick key that belong to the manifest's row.
+        finished: The output's finished rows.
         output: The job's output.
+        kept: Outputs of the right name may hold something else by now.
 
     Raises:
         _DamagedError: An output that would be copied is not what was written.
@@ -283,16 +294,20 @@ def _adopt(found: Row, row: Row, keys: Row, output: Output) -> Row:
     def named(
         name: str | None, size: int | None, sha256: str | None, new: str
     ) -> tuple[str | None, int | None, str | None]:
-        if name is None or name == new:
+        if name is None or (name == new and not kept):
             return name, size, sha256
-        data = output.read(output.uri(name))
-        if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+        there = content_of(name, sha256, output)
+        if there is None:
             raise _DamagedError(name)
+        data, in_place = there
+        if name == new and in_place:
+            return name, size, sha256
         if os.path.splitext(name)[1] != os.path.splitext(new)[1]:
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
             rgba = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA).astype(np.uint8)
             tags = tags_of(kind_of(data), data).kept(output.source_metadata)
             data = encode_cutout(rgba, output.cutout_format, tags)
+        keep(row, found.source_sha256, finished, output)
         output.put(output.uri(new), data)
         return new, len(data), hashlib.sha256(data).hexdigest()
 

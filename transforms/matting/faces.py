@@ -1,10 +1,10 @@
 """Round faces that a network takes for what a hoop encloses: a plate's, a clock's, a pan's.
 
 A network has learnt from rings and hoops that a round rim encloses the background. A pale face
-within a coloured rim looks so too, and it opens all of it, without a doubt. Behind a hoop, however,
-the background goes on: the two sides of its rim have one colour, whatever the light does. Where they
-differ nearly all the way round, what the rim encloses is a part of the product, and is filled. Where
-they differ a little, in texture, or by what is printed inside, it is in doubt.
+within a coloured rim looks so too, and it opens all of it, without a doubt. Behind a hoop,
+however, the background goes on: the two sides of its rim have one colour, whatever the light does.
+Where they differ nearly all the way round, what the rim encloses is a part of the product, and is
+filled. Where they differ a little, in texture, or by what is printed inside, it is in doubt.
 """
 
 from __future__ import annotations

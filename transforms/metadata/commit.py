@@ -181,6 +181,7 @@ def _finish(parts: list[str], output: Output, run_id: str) -> Committed:
     output.delete(earlier.replaced)
     output.delete(uri for uri in output.list("run") if f"/run/{run_id}/" not in uri)
     output.delete(tasks.collected)
+    output.remove("ledger/kept")
     forget_marks(output)
     return committed
 
