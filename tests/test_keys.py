@@ -269,3 +269,16 @@ def test_a_part_that_is_damaged_ends_the_job_before_anything_is_forgotten(
     assert shop.run() == 0
     summary = json.loads((shop.out / "summary.json").read_text())
     assert (summary["done"], summary["finished_before"]) == (4, 0)
+
+
+@pytest.mark.slow
+def test_a_run_that_lost_its_marker_is_still_whole(
+    filled_shop: Callable[..., Shop], caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = filled_shop(3)
+    assert shop.run() == 0
+    (marker,) = (shop.out / "metadata").rglob("_SUCCESS")
+    marker.unlink()
+    assert shop.run() == 0
+    assert {row["run_id"] for row in shop.rows().values()} == {marker.parent.name}
+    assert "has lost its _SUCCESS" in caplog.text

@@ -16,7 +16,15 @@ import pytest
 
 from alphabeam.transforms import lease
 from alphabeam.transforms.errors import RowError
-from alphabeam.transforms.lease import Lease, LeaseError, acquire, check, held
+from alphabeam.transforms.lease import (
+    Lease,
+    LeaseError,
+    acquire,
+    check,
+    check_not_lost,
+    held,
+)
+from alphabeam.transforms.ledger import Submission, Submissions
 from alphabeam.transforms.metadata import encode_table, read_committed, table_from_rows
 from alphabeam.transforms.metadata.commit import CommitError, commit
 from alphabeam.transforms.output import Output
@@ -293,3 +301,51 @@ def test_rows_that_are_not_the_surveys_are_not_committed(
     with pytest.raises(CommitError, match=message):
         commit(groups, output=output, run_id="A")
     assert not (Path(output.directory) / "metadata/A/_SUCCESS").exists()
+
+
+# ------------------------------------------------------------------------------ runs that wake up
+
+
+def test_a_run_that_lost_the_output_does_not_get_it_back(output: Output) -> None:
+    sleeper = acquire(output, "sleeper")
+    acquire(output, "second", take_over=True, sleep=no_sleep).end()
+    acquire(output, "third", sleep=no_sleep).end()
+    for look in (
+        lambda: held(output, "sleeper").__enter__(),
+        lambda: acquire(output, "sleeper", take_over=True, sleep=no_sleep),
+        lambda: check(output, "sleeper"),
+        lambda: check_not_lost(output, "sleeper"),
+    ):
+        with pytest.raises(LeaseError, match="this run stops and changes nothing more"):
+            look()
+    check_not_lost(output, "a run without a lease")
+    sleeper.leave()
+
+
+def test_a_run_that_ended_by_itself_has_lost_nothing(output: Output) -> None:
+    acquire(output, "first").end()
+    acquire(output, "second", sleep=no_sleep).end()
+    check_not_lost(output, "first")
+    with held(output, "first"):
+        pass
+
+
+def test_a_run_that_lost_the_output_is_told(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_HEARTBEAT_S", 0.01)
+    told = threading.Event()
+    sleeper = acquire(output, "sleeper")
+    sleeper.when_lost = told.set
+    with acquire(output, "second", take_over=True, sleep=no_sleep):
+        assert told.wait(10)
+
+
+def test_a_run_that_lost_the_output_buys_nothing(output: Output) -> None:
+    intent = Submission("f", "u", "", time.time())
+    acquire(output, "sleeper").leave()
+    acquire(output, "second", take_over=True, sleep=no_sleep).end()
+    with pytest.raises(RowError, match="took over"):
+        Submissions(output, "sleeper").create(intent)
+    assert not output.task_files()
+    assert Submissions(output, "second").create(intent)

@@ -205,6 +205,10 @@ class Output:
         """What a process is computing on."""
         return self.uri(f"ledger/working/{name}.json")
 
+    def kept_files(self) -> list[str]:
+        """Every object under ``ledger/kept/``."""
+        return self.list("ledger/kept")
+
     def mark_files(self) -> list[str]:
         """Every object under ``ledger/working/``."""
         return self.list("ledger/working")

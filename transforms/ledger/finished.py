@@ -105,6 +105,8 @@ class FinishedRows:
         self._found: OrderedDict[tuple[int, int], list[Found]] = OrderedDict()
         self._lock = threading.Lock()
         self._keys = open_keys(output)
+        # What a run that was cut off has written over, by its SHA-256.
+        self._kept = frozenset(uri.rsplit("/", 1)[-1] for uri in output.kept_files())
         self._files = self._keys.files
         if len(self):
             _logger.info("%d rows were finished by earlier runs", len(self))
@@ -138,6 +140,13 @@ class FinishedRows:
             if found.key == quick_key:
                 return found
         return None
+
+    def is_in_doubt(self, found: Found) -> bool:
+        """Whether a run that was cut off may have written over a row's outputs."""
+        if found.superseded or not self._kept:
+            return found.superseded
+        row = self.row(found.place)
+        return row.cutout_sha256 in self._kept or row.mask_sha256 in self._kept
 
     def with_id(self, id: str) -> Row | None:
         """The row that was finished last under an id."""

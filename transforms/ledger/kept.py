@@ -72,7 +72,9 @@ def is_whole(row: Row, output: Output) -> bool | None:
     """
     there = True
     for name, sha256 in ((row.cutout, row.cutout_sha256), (row.mask, row.mask_sha256)):
-        found = content_of(name, sha256, output) if name else (b"", True)
+        if name is None:
+            continue
+        found = content_of(name, sha256, output) if sha256 else None
         if found is None:
             return False
         there &= found[1]

@@ -234,7 +234,7 @@ def look_up(
         found = finished.with_quick_key(keys.quick_key, row.id) if keys.quick_key else None
         if found is None:
             continue
-        if not found.superseded and _is_there(found, output):
+        if not finished.is_in_doubt(found) and _is_there(found, output):
             return row, found
         whole = is_whole(finished.row(found.place), output)
         if whole is not False:

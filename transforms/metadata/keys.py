@@ -228,16 +228,14 @@ def open_keys(output: Output, *, without: str = "", skip_broken: bool = False) -
         own = output.earlier_of(without)
         earlier = {uri: size for uri, size in earlier.items() if not uri.startswith(own)}
     runs = {uri.rpartition("/")[0] for uri in committed if uri.endswith("/_SUCCESS")}
+    groups = [uri for uri in output.group_files() if uri.endswith(".parquet")]
+    runs |= _without_marker(output, committed, groups, runs)
     runs.discard(output.metadata(without) if without else "")
     whole = {uri: size for uri, size in committed.items() if uri.rpartition("/")[0] in runs}
     sizes = {
         uri: size for uri, size in chain(earlier.items(), whole.items()) if uri.endswith(".parquet")
     }
-    groups = [
-        uri
-        for uri in output.group_files()
-        if uri.endswith(".parquet") and not (without and f"/rows/{without}/" in uri)
-    ]
+    groups = [uri for uri in groups if not (without and f"/rows/{without}/" in uri)]
     stored = _stored(output, runs, sizes)
     files, replaced = stored.files if stored else [], stored.replaced if stored else []
     known = {uri for number, uri in enumerate(files) if number not in replaced}
@@ -246,6 +244,25 @@ def open_keys(output: Output, *, without: str = "", skip_broken: bool = False) -
     if rest or not layers:
         layers.append(_read(output, rest, len(files), skip_broken))
     return Keys([*files, *rest], layers, replaced)
+
+
+def _without_marker(
+    output: Output, committed: Iterable[str], groups: Iterable[str], whole: set[str]
+) -> set[str]:
+    """Folders of runs that were whole and have lost their marker, as some tools leave out ``_*``.
+
+    The index is written before the marker, and a run's groups are removed after it. So a run that
+    has an index and no groups was whole.
+    """
+    indexed = {output.metadata(uri.rsplit("/", 2)[1]) for uri in output.key_files()}
+    grouped = {output.metadata(uri.rsplit("/", 2)[1]) for uri in groups}
+    there = {uri.rpartition("/")[0] for uri in committed if uri.endswith(".parquet")}
+    lost = (indexed & there) - grouped - whole
+    for folder in lost:
+        _logger.warning(
+            "%s has lost its _SUCCESS; its rows count as finished", storage.redact(folder)
+        )
+    return lost
 
 
 def _read(output: Output, files: list[str], number: int, skip_broken: bool) -> _Layer:
