@@ -29,7 +29,7 @@ _SHOWN = [
 ]
 _BARS = 20  # of the histogram of confidences
 # Flags that say how a result was made, and not that a person should look at it.
-_HARMLESS = ("own_alpha", "whole", "sent_")
+_HARMLESS = ("own_alpha", "whole", "sent_", "upscaled", "does_not_fill_preset")
 
 
 @dataclass
@@ -83,7 +83,8 @@ def read_listing(output: Output, run_id: str) -> Listing:
 def badness(table: pa.Table) -> NDArray[np.float64]:
     """By what rows are sorted, the worst is the least: failed ones, then by confidence.
 
-    Each flag counts as a tenth of confidence, save for those that only say how a result was made.
+    Each flag counts as a tenth of confidence, save for those that only say how a result was made,
+    or that its source is small.
     A result without a confidence counts as one of 1.
     """
     confidence = pc.fill_null(table["confidence"], 1.0).to_numpy().astype(np.float64)

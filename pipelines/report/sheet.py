@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ _PAGE = (1754, 1240)  # A4 across, at 150 pixels an inch
 _DPI = 150
 _MARGIN, _TOP, _GAP, _CAPTION = 48, 92, 18, 46
 _COLUMNS, _ROWS = 4, 4
+_LINE_HEIGHT = 20
 _INK, _QUIET, _LINE = (28, 28, 27), (92, 92, 89), (205, 205, 203)
 
 
@@ -94,7 +96,8 @@ def write_sheets(output: Output, place: str = "", wanted: Sheets | None = None) 
 
 
 def _records(output: Output, run_id: str, wanted: Sheets) -> list[dict[str, Any]]:
-    names = ["id", "line", "status", "confidence", "flags", "error_code", "fingerprint", "cutout"]
+    names = ["id", "line", "status", "confidence", "flags", "fingerprint", "cutout"]
+    names += ["error_code", "error_message"]
     rows = read_listing(output, run_id).rows.select(names)
     records: list[dict[str, Any]] = rows.to_pylist()
     if wanted.flags:
@@ -163,7 +166,11 @@ def _page(
     for at, record in enumerate(records):
         left = _MARGIN + (at % _COLUMNS) * (width + _GAP)
         top = _TOP + (at // _COLUMNS) * height
-        _cell(page, draw, (left, top, width, height - _CAPTION - _GAP), thumbnail(record), wanted)
+        box = (left, top, width, height - _CAPTION - _GAP)
+        if record["error_message"]:
+            _told(draw, box, record["error_message"], small)
+        else:
+            _cell(page, draw, box, thumbnail(record), wanted)
         _caption(draw, (left, top + height - _CAPTION - _GAP + 4), width, record, small)
     return page
 
@@ -190,6 +197,20 @@ def _cell(
         page.paste(result, (left + half + x, top + y), alpha.resize(size))
     draw.rectangle((left, top, left + width - 1, top + height - 1), outline=_LINE)
     draw.line((left + half, top, left + half, top + height - 1), _LINE)
+
+
+def _told(
+    draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], message: str, font: Any
+) -> None:
+    """Why a row failed, in place of its picture."""
+    left, top, width, height = box
+    draw.rectangle((left, top, left + width - 1, top + height - 1), outline=_LINE)
+    most = (height - 16) // _LINE_HEIGHT
+    # A name without spaces is broken where the line ends.
+    letters = max(int((width - 16) / font.getlength("n")), 8)
+    lines = textwrap.wrap(message, letters, max_lines=most, placeholder="...")
+    for number, line in enumerate(lines):
+        draw.text((left + 8, top + 8 + number * _LINE_HEIGHT), line, _INK, font)
 
 
 def _caption(

@@ -138,7 +138,7 @@ class CascadeSettings:
         0.6, "A local result whose confidence is lower is doubtful.", low=0, high=1
     )
     flags: tuple[Doubt, ...] = setting(
-        ("empty", "part_removed", "component_dropped"),
+        ("empty", "part_removed", "component_dropped", "fills_frame"),
         "A local result with one of these flags is doubtful, however high its confidence.",
     )
     at_most: str | None = setting(
