@@ -32,7 +32,7 @@ from alphabeam.pipelines.job import Job
 from alphabeam.pipelines.job_file import JobFileError, parse_job
 from alphabeam.transforms.cutouts import WriteCutouts
 from alphabeam.transforms.images import ReadImages
-from alphabeam.transforms.ledger import SkipFinished
+from alphabeam.transforms.ledger import Finished, SkipFinished
 from alphabeam.transforms.manifest import ReadManifest
 from alphabeam.transforms.metadata import WriteMetadata
 from alphabeam.transforms.remove_background import RemoveBackground
@@ -198,7 +198,8 @@ def write_cutouts(
         "names": names,
         "metadata": metadata,
     }
-    return WriteCutouts(output_of(_job(output=section, storage=storage)))
+    written = output_of(_job(output=section, storage=storage))
+    return WriteCutouts(written, finished=Finished(written))
 
 
 def write_metadata(
