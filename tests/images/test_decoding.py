@@ -27,6 +27,7 @@ from tests.conftest import encoded, product
 from tests.images.odd import odd_pictures
 from tests.images.odd.others import heifs
 from tests.images.odd.writers import png
+from tests.linear import grows_evenly
 
 
 def smooth(height: int = 40, width: int = 60) -> np.ndarray:
@@ -480,6 +481,15 @@ def test_damage_gives_a_picture_or_one_of_our_errors(format: str, at: float, dam
             assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] in (3, 4)
 
 
+def test_a_page_of_many_comments_is_told_at_once() -> None:
+    def read(data: bytes) -> None:
+        with pytest.raises(RowError, match="not an image"):
+            kind_of(data)
+
+    assert grows_evenly(read, lambda n: b"<!---->" * n + b"x", 5)
+    read(b"<!---->" * 1000)
+
+
 @pytest.mark.parametrize(
     ("data", "code", "says"),
     [
@@ -495,6 +505,8 @@ def test_damage_gives_a_picture_or_one_of_our_errors(format: str, at: float, dam
             "the file is an HTML page, not an image",
         ),
         (b"\xef\xbb\xbf<svg xmlns", ErrorCode.UNSUPPORTED_IMAGE, "SVG drawing"),
+        (b"<?xml v?> <!-- a -->\n<!--b--> <svg>", ErrorCode.UNSUPPORTED_IMAGE, "SVG drawing"),
+        (b"<!-- a\n<svg> --><html>", ErrorCode.NOT_AN_IMAGE, "an HTML page"),
         (b"%PDF-1.7\n\xe2\xe3", ErrorCode.NOT_AN_IMAGE, "the file is a PDF"),
         (b"\0" * 4096, ErrorCode.NOT_AN_IMAGE, "no known image format"),
         (b"\xff\xd8\xff", ErrorCode.TRUNCATED_IMAGE, "cut off"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from alphabeam.transforms.images.kinds import kind_of
 from alphabeam.transforms.images.source_tags import tags_of
 from alphabeam.transforms.tags import Tags
 from tests.conftest import Shop, encoded, product
+from tests.linear import grows_evenly
 
 BASE = ExifTags.Base
 DIGITAL_SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
@@ -88,6 +91,54 @@ def test_of_a_packet_of_megabytes_the_rights_are_kept() -> None:
     ).xmp
     assert packet is not None and len(packet) < 2000
     assert DIGITAL_SOURCE.encode() in packet and "© Müller".encode() in packet
+
+
+def png_with(packet: bytes) -> bytes:
+    """A picture whose packet is packed, so that megabytes of it are a few kilobytes."""
+    text = b"iTXtXML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(packet)
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    data = encoded(product(), "PNG")
+    return data[:33] + chunk + data[33:]
+
+
+HOSTILE = [
+    (b"<x>", b" ", b""),
+    (b"<x>", b"<dc:rights>", b""),
+    (b"<x>", b"<dc:rights ", b""),
+    (b"<x>", b"<dc:rights ", b">"),
+    (b"<x>", b"<dc:rights>", b"</dc:creator>"),
+    (b"<x>", b"</dc:rights", b""),
+    (b"<x>", b"<plus:a></plus:a>", b""),
+    (b"<x> dc:rights", b" ", b""),
+    (b"<x>", b" dc:rights='", b'"'),
+    (b"<x> plus:", b"a", b""),
+    (b"<plus:", b"a", b""),
+    (b"<x>", b"<", b""),
+]
+
+
+@pytest.mark.parametrize(("before", "unit", "behind"), HOSTILE)
+def test_no_packet_takes_longer_than_its_length(before: bytes, unit: bytes, behind: bytes) -> None:
+    def picture(size: int) -> bytes:
+        return png_with(before + unit * (size // len(unit)) + behind)
+
+    assert grows_evenly(lambda data: tags_of("png", data), picture, 70_000)
+
+
+def test_a_packet_that_no_program_writes_is_passed_over() -> None:
+    assert tags_of("png", png_with(XMP)).xmp is not None
+    assert tags_of("png", png_with(XMP.replace(b"<rdf:li", b" " * (5 << 20) + b"<rdf:li"))) == Tags(
+        tags_of("png", png_with(XMP)).dpi
+    )
+
+
+def test_elements_are_left_out_with_what_is_in_them() -> None:
+    packet = (
+        b"<x><xmp:Thumbnails a='1'><apdi:One>1</apdi:One></xmp:Thumbnails ><exif:GPSAltitude/>"
+        b"<exif:GPSAreaInformation x='2' /><b>kept</b><apdi:Two>open<hdrgm:A>2</hdrgm:A></x>"
+    )
+    found = tags_of("png", png_with(packet)).xmp
+    assert found == b"<x><b>kept</b><apdi:Two>open</x>"
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "BMP"])

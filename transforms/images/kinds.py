@@ -193,11 +193,10 @@ def _of_text(data: bytes) -> RowError:
             start = start.decode(encoding, "ignore").encode("ascii", "replace").lstrip(b"?")
             break
     text = start.lstrip().lower()
-    if re.match(
-        rb"(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!doctype svg[^>]*>\s*)?<svg[\s>]", text, re.S
-    ):
+    said = _behind_comments(re.sub(rb"\A<\?xml[^>]*>", b"", text))
+    if re.match(rb"(<!doctype svg[^>]*>\s*)?<svg[\s>]", said):
         return _unsupported("SVG drawing", _SAVE)
-    if re.match(rb"(<!--.*?-->\s*)*<(!doctype html|html|head|body|p|div|h1)[\s>]", text, re.S):
+    if re.match(rb"<(!doctype html|html|head|body|p|div|h1)[\s>]", _behind_comments(text)):
         return _no_image("an HTML page", _NO_PICTURE)
     if text.startswith(b"<?xml") or re.match(rb"<[a-z][\w:.-]*[\s>/]", text):
         return _no_image("XML text", _NO_PICTURE)
@@ -210,6 +209,17 @@ def _of_text(data: bytes) -> RowError:
     if text.startswith((b"{", b"[")):
         return _no_image("JSON text", _NO_PICTURE)
     return _no_image("text", _NO_PICTURE)
+
+
+def _behind_comments(text: bytes) -> bytes:
+    """What stands behind the comments that a page begins with.
+
+    A pattern for all of them would take ages: a comment may hold others' beginnings and ends.
+    """
+    text = text.lstrip()
+    while text.startswith(b"<!--") and b"-->" in text[4:]:
+        text = text[4:].partition(b"-->")[2].lstrip()
+    return text
 
 
 def _is_text(start: bytes) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +24,9 @@ __all__ = ["tags_of"]
 
 _MOST_XMP = 60_000  # what one segment of a JPEG holds, with room
 _MOST_EXIF = 60_000
+# What is longer is passed over. A packet that says a picture's whole history has a megabyte or two;
+# 4 MiB are gone through in under a second, whatever they hold.
+_LONGEST_XMP = 4 << 20
 _Base = ExifTags.Base
 # The fields of a picture's first directory that say something of the picture, not of the file.
 _KEPT = (
@@ -41,14 +44,17 @@ _NAMES = (
     rb"|Container:Directory|apdi:\w+|HDRGainMap:\w+)"
 )
 _ATTRIBUTE = re.compile(rb"\s" + _NAMES + rb"""\s*=\s*(?:"[^"]*"|'[^']*')""")
-_ELEMENT = re.compile(rb"<(" + _NAMES + rb")(?:\s[^>]*)?(?:/>|>.*?</\1\s*>)", re.DOTALL)
+_TAGS = (re.compile(rb"<(" + _NAMES + rb")(?=[\s/>])"), re.compile(rb"</(" + _NAMES + rb")\s*>"))
 # What is kept of a packet that is too large, such as one with a history of megabytes.
 _RIGHTS = (
     rb"(?:dc:rights|dc:creator|xmpRights:\w+|photoshop:Credit|Iptc4xmpExt:DigitalSourceType"
     rb"|plus:\w+)"
 )
 _RIGHTS_ATTRIBUTE = re.compile(rb"\s(" + _RIGHTS + rb"""\s*=\s*(?:"[^"]*"|'[^']*'))""")
-_RIGHTS_ELEMENT = re.compile(rb"<(" + _RIGHTS + rb")(?:\s[^>]*)?(?:/>|>.*?</\1\s*>)", re.DOTALL)
+_RIGHTS_TAGS = (
+    re.compile(rb"<(" + _RIGHTS + rb")(?=[\s/>])"),
+    re.compile(rb"</(" + _RIGHTS + rb")\s*>"),
+)
 _NAMESPACES = {
     b"dc": b"http://purl.org/dc/elements/1.1/",
     b"xmpRights": b"http://ns.adobe.com/xap/1.0/rights/",
@@ -191,17 +197,63 @@ def _neutral_xmp(packet: Any) -> bytes | None:
         packet = packet.encode()
     if not isinstance(packet, bytes) or b"<" not in packet:
         return None
+    packet = packet.strip(b"\0")
+    if len(packet) > _LONGEST_XMP:
+        return None
     # A packet is padded, so that it can be edited in place.
-    packet = re.sub(rb"\s+(<\?xpacket end)", rb"\n\1", packet.strip(b"\0"))
+    end = packet.rfind(b"<?xpacket end")
+    if end > 0 and (before := packet[:end].rstrip()) != packet[:end]:
+        packet = before + b"\n" + packet[end:]
     if len(packet) > _MOST_XMP:
         return _rights_alone(packet)
-    return _ELEMENT.sub(b"", _ATTRIBUTE.sub(b"", packet))
+    return _without_elements(_ATTRIBUTE.sub(b"", packet))
+
+
+def _elements(packet: bytes, tags: tuple[re.Pattern[bytes], ...]) -> Iterator[tuple[int, int]]:
+    """Where a packet has elements of some names, each with its closing tag, in their order.
+
+    One pattern for a whole element would search to the packet's end from each tag that is never
+    closed: hours, of a few kilobytes that unpack to megabytes. Here each byte is looked at a few
+    times, whatever the packet holds.
+
+    Args:
+        packet: The packet.
+        tags: What finds an opening and a closing tag; their first group is the name.
+
+    Yields:
+        Start and end of each; none is inside another.
+    """
+    opening, closing = tags
+    last = {found[1]: found.start() for found in closing.finditer(packet)}
+    at, tag_end = 0, 0
+    while found := opening.search(packet, at):
+        name, at = found[1], found.end()
+        if tag_end <= at:
+            tag_end = packet.find(b">", at) + 1
+            if not tag_end:
+                return
+        if packet[tag_end - 2] == ord("/"):
+            at = tag_end
+        elif last.get(name, -1) >= tag_end:
+            closed = next(one for one in closing.finditer(packet, tag_end) if one[1] == name)
+            at = closed.end()
+        else:  # never closed
+            continue
+        yield found.start(), at
+
+
+def _without_elements(packet: bytes) -> bytes:
+    kept, at = [], 0
+    for start, end in _elements(packet, _TAGS):
+        kept.append(packet[at:start])
+        at = end
+    return b"".join([*kept, packet[at:]])
 
 
 def _rights_alone(packet: bytes) -> bytes | None:
     """A packet with what says whose the picture is, and how it was made."""
     attributes = {found[1] for found in _RIGHTS_ATTRIBUTE.finditer(packet)}
-    elements = {found[0] for found in _RIGHTS_ELEMENT.finditer(packet)}
+    elements = {packet[start:end] for start, end in _elements(packet, _RIGHTS_TAGS)}
     if not attributes and not elements:
         return None
     spaces = b" ".join(b'xmlns:%s="%s"' % pair for pair in sorted(_NAMESPACES.items()))
