@@ -66,6 +66,10 @@ def test_values_that_python_cannot_hold_are_carried_as_text(tmp_path: Path) -> N
         (pa.array([["a.jpg"]]), "column 'image' is of type list"),
         (pa.array([{"url": "a.jpg"}]), "column 'image' is of type struct<url: string>"),
         (pa.array([1.5]), "column 'image' is of type double"),
+        (pa.array([7]), "column 'image' is of type int64"),
+        (pa.array([7, 7]).dictionary_encode(), "column 'image' is of type int64"),
+        (pa.array([True]), "column 'image' is of type bool"),
+        (pa.array([7], pa.decimal128(9)), "column 'image' is of type decimal"),
         (pa.array([1], pa.timestamp("us")), "column 'image' is of type timestamp"),
     ],
 )

@@ -98,7 +98,7 @@ def _check_type(name: str, kind: pa.DataType, shown: str) -> None:
             f"{shown}: column {name!r} is of type {kind}; a path or URI as text is needed, or the "
             "pictures as binary or struct<bytes: binary, path: string>"
         )
-    if pa.types.is_nested(kind) or pa.types.is_temporal(kind) or pa.types.is_floating(kind):
+    if pa.types.is_nested(kind) or pa.types.is_primitive(kind) or pa.types.is_decimal(kind):
         raise ManifestError(
             f"{shown}: column {name!r} is of type {kind}; a path or URI as text is needed"
         )

@@ -136,7 +136,9 @@ def own_id(values: Mapping[str, Any]) -> str:
 
 
 def _image(value: Any, line: int) -> str:
-    if value is None or value != value:
+    if isinstance(value, str):
+        return value.strip()
+    if value is None or (isinstance(value, (float, Decimal, np.floating)) and value != value):
         return ""
     if isinstance(value, (bytes, bytearray)):
         try:
@@ -147,12 +149,10 @@ def _image(value: Any, line: int) -> str:
                 f"line {line}: 'image' holds {len(value)} bytes that are no text; give a path or "
                 "a URI",
             ) from None
-    if isinstance(value, (dict, list, tuple)):
-        raise RowError(
-            ErrorCode.MANIFEST_ROW,
-            f"line {line}: 'image' is {_shown(value)}; give one path or URI as text",
-        )
-    return _text(value).strip()
+    raise RowError(
+        ErrorCode.MANIFEST_ROW,
+        f"line {line}: 'image' is {_shown(value)}; give one path or URI as text",
+    )
 
 
 def _check_text(image: str, line: int) -> None:
