@@ -16,6 +16,7 @@ from alphabeam.transforms import storage
 from alphabeam.transforms.storage import faults
 from alphabeam.transforms.storage.uris import secrets_in
 from tests.conftest import Shop, encoded, product
+from tests.linear import grows_evenly
 
 H = "hunter22"  # what must not be seen
 AMZ = (
@@ -110,6 +111,30 @@ def test_what_is_no_secret_stays(uri: str) -> None:
     assert not storage.has_secret(uri)
     assert storage.public(uri) == storage.identity(uri)
     assert storage.public(uri) == uri.replace("me@h.example", "h.example")
+
+
+@pytest.mark.parametrize(
+    ("before", "unit", "behind"),
+    [
+        ("", "a", ""), ("http://h/a", ";", ""), ("http://h/?", ".", "x"), ("", "eyJ-", ""),
+        ("?key=", "eyJa", ""), ("?key=", "-eyJ", "."), ("http://", "::a", ""), ("", "Bearer ", ""),
+        ("https://h/", "%3B", "/="), ("?", "%25", ""), ("zip://a", "::http://a", ""),
+    ],
+)  # fmt: skip
+def test_no_text_takes_longer_to_redact_than_its_length(
+    before: str, unit: str, behind: str
+) -> None:
+    def text(size: int) -> str:
+        return before + unit * (size // len(unit)) + behind
+
+    assert grows_evenly(storage.redact, text, 10_000)
+
+
+def test_a_name_that_is_quoted_many_times_is_read_in_one_way() -> None:
+    assert grows_evenly(storage.redact, lambda n: "?" + "%2525" * n + "?", 5)
+    shown = storage.redact("?" + "%2525" * 30 + "?token=" + H)
+    assert shown == "?" + "%2525" * 30 + "?token=***"
+    assert storage.redact("?%2573ig=abc&%2525=1") == "?%2573ig=***&%2525=1"
 
 
 def test_the_pieces_that_a_library_may_quote_are_known() -> None:

@@ -31,8 +31,14 @@ _SECRET_PARAMETERS = frozenset(
     {"policy", "sessionid", "jsessionid", "phpsessid", "hdnts", "hdnea", "hdntl", "auth", "sig",
      "sas", "jwt", "hmac", "pwd", "md5"}
 )  # fmt: skip
+# All of the patterns take time by a text's length alone: a cell of a manifest, and what a server
+# says, may be megabytes of one letter. So a run of letters is looked through from its start, and
+# not from each letter; a lookahead's group is never tried in another length.
+#
 # Values that tell themselves: ``key=`` names an object as often as it holds a secret.
-_SECRET_VALUE = re.compile(r"AIza[\w-]{30,}|eyJ[\w-]+\.|(AKIA|ASIA)[0-9A-Z]{16}")
+_SECRET_VALUE = re.compile(
+    r"AIza[\w-]{30,}|(?<![\w-])(?=([\w-]+))(?=\1\.)[\w-]*?eyJ[\w-]|(AKIA|ASIA)[0-9A-Z]{16}"
+)
 
 # ``=`` and what stands before a parameter, as they are and quoted once or more.
 _EQUALS = r"(?:=|%(?:25)*3D)"
@@ -43,16 +49,24 @@ _QUERY_VALUE = r"[^&;#\s'\"<>]*"  # where a slash ends nothing
 # A name's letters may be quoted too: ``X%2DAmz%2DSignature``.
 _PAIR = re.compile(
     rf"(?P<before>(?P<query>[?&#])|{_DELIMITER}|^|(?<=[\s/'\"(,]))"
-    rf"(?P<name>(?:[\w.~$+-]|(?!{_END})%(?:25)*[2-7][0-9A-F]){{1,80}}?)"
+    rf"(?P<name>(?:[\w.~$+-]|(?!{_END})(?=(?P<quoted>%(?:25)*[2-7][0-9A-F]))(?P=quoted)){{1,80}}?)"
     rf"(?P<equals>{_EQUALS})(?P<value>(?(query){_QUERY_VALUE}|{_VALUE}))",
     re.IGNORECASE,
 )
 # Up to the next link of a chain; an IPv6 host has ``::`` too, but no protocol behind it.
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9.+-]*://(?:(?!::[A-Za-z][A-Za-z0-9.+-]*://)\S)*")
-_HTTP_TAIL = re.compile(rf"[?#]|(?:;|%(?:25)*(?:3F|23|26|3B))(?=[^/]*{_EQUALS})", re.IGNORECASE)
-_CLOSING = re.compile(r"['\")\]},.:;]+$")  # of the sentence that the URL is in
+_URL = re.compile(
+    r"(?<![A-Za-z0-9.+-])([0-9.+-]*)"
+    r"([A-Za-z][A-Za-z0-9.+-]*://(?:(?!::[A-Za-z][A-Za-z0-9.+-]*://)\S)*)"
+)
+_MARK = re.compile(r"[?#]")
+_SOFT_MARK = re.compile(r";|%(?:25)*(?:3F|23|26|3B)", re.IGNORECASE)
+_EQUALS_SIGN = re.compile(_EQUALS, re.IGNORECASE)
+_CLOSING = "'\")]},.:;"  # of the sentence that the URL is in
 _BEARER = re.compile(r"\b((?:Bearer|Basic)\s+)[\w+/=.~-]{12,}", re.IGNORECASE)
-_JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(\.[\w-]*)?")
+_JWT = re.compile(
+    r"(?<![\w-])(?=(?P<run>[\w-]+))(?=(?P=run)\.[\w-])"
+    r"(?P<before>[\w-]*?)\beyJ[\w-]{8,}\.[\w-]+(\.[\w-]*)?"
+)
 
 
 def redact(text: str) -> str:
@@ -63,10 +77,10 @@ def redact(text: str) -> str:
 
     No value of an HTTP query is shown, since a presigned URL carries its signature there.
     """
-    text = _URL.sub(lambda found: _shown(found.group()), text)
+    text = _URL.sub(lambda found: found[1] + _shown(found[2]), text)
     if "=" in text or "%" in text:
         text = _PAIR.sub(_hidden, text)
-    text = _JWT.sub("***", _BEARER.sub(r"\1***", text))
+    text = _JWT.sub(r"\g<before>***", _BEARER.sub(r"\1***", text))
     return text if text.isprintable() else repr(text)[1:-1]
 
 
@@ -79,14 +93,33 @@ def _shown(url: str) -> str:
         shown = "***" if http else f"{user}:***" if colon else user
         rest = f"{shown}@{rest[end:]}"
     if http:
-        tail = _HTTP_TAIL.search(rest)
-        if tail and not rest.startswith("***", tail.end()):  # what is redacted already stays
-            closing = _CLOSING.search(rest, tail.end())
-            rest = f"{rest[: tail.end()]}***{closing.group() if closing else ''}"
+        query = _query_of(rest)
+        if query and not rest.startswith("***", query):  # what is redacted already stays
+            closing = max(query, len(rest.rstrip(_CLOSING)))
+            rest = f"{rest[:query]}***{rest[closing:]}"
     url = f"{scheme}://{rest}"
     if len(url) <= _LONGEST:
         return url
     return f"{url[: _LONGEST * 2 // 3]}…{url[-_LONGEST // 3 :]}"
+
+
+def _query_of(rest: str) -> int:
+    """Where the query of an HTTP URL begins, behind its mark; 0 if it has none.
+
+    A ``;`` or a quoted mark begins one too, if a ``=`` stands behind it in the same part of the
+    path.
+    """
+    start = 0
+    for part in rest.split("/"):
+        end = start + len(part)
+        mark = _MARK.search(rest, start, end)
+        soft = _SOFT_MARK.search(rest, start, mark.start() if mark else end)
+        if soft and _EQUALS_SIGN.search(rest, soft.end(), end):
+            return soft.end()
+        if mark:
+            return mark.end()
+        start = end + 1
+    return 0
 
 
 def _hidden(found: re.Match[str]) -> str:
