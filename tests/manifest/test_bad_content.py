@@ -175,6 +175,8 @@ def test_a_header_over_two_lines_keeps_line_numbers_right(tmp_path: Path) -> Non
         ('{"image": null}', "'image' is empty"),
         ('{"image": "  "}', "'image' is empty"),
         ('{"image": NaN}', "'image' is empty"),
+        ('{"image": "' + "a" * 8001 + '"}', "'image' has over 8000 characters; give a path"),
+        ('{"image": "data:image/png;base64,' + "A" * 8000 + '"}', "'image' has over 8000"),
         ('{"image": 7}', "'image' is 7; give one path or URI as text"),
         ('{"image": 1.5}', "'image' is 1.5; give"),
         ('{"image": true}', "'image' is True; give"),

@@ -102,6 +102,9 @@ def _parameters(values: Mapping[str, Any], defaults: MattingParameters) -> Matti
 
 _DEFAULTS = MattingParameters()
 _SHORT_BYTES = 64  # what is longer is no digest or UUID, but a file
+# Characters of a URI. Servers take URLs of 8000 (RFC 9110), keys of S3 have 1024; what is longer
+# is a picture itself as text, or a column of something else.
+_LONGEST_IMAGE = 8000
 
 
 def _text(value: Any) -> str:
@@ -247,6 +250,11 @@ def id_and_image(values: Mapping[str, Any], *, folder: str, line: int) -> tuple[
 def _resolved(image: str, folder: str, line: int) -> str:
     if not image:
         raise RowError(ErrorCode.MANIFEST_ROW, f"line {line}: 'image' is empty; give its URI")
+    if len(image) > _LONGEST_IMAGE:
+        raise RowError(
+            ErrorCode.MANIFEST_ROW,
+            f"line {line}: 'image' has over {_LONGEST_IMAGE} characters; give a path or a URI",
+        )
     if not image.isascii():
         _check_text(image, line)
     return storage.resolve(folder, image)
