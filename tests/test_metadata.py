@@ -30,8 +30,10 @@ from alphabeam.transforms.metadata import (
     table_from_rows,
 )
 from alphabeam.transforms.metadata import commit as committing
+from alphabeam.transforms.metadata.schema import metadata_row
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.rows import DONE, FAILED, Row, now
+from tests.linear import grows_evenly
 from tests.test_rows import FULL
 
 
@@ -101,6 +103,13 @@ def test_rows_come_back_as_they_were() -> None:
 
 
 @pytest.mark.slow
+def test_a_long_column_takes_no_longer_than_its_length() -> None:
+    def row(size: int) -> Row:
+        return Row(id="a", image="a.jpg", line=1, extra={"note": "a" * size + " https://h/p"})
+
+    assert grows_evenly(lambda given: metadata_row(given, "run"), row, 20_000)
+
+
 def test_a_run_is_whole_with_its_marker(tmp_path: Path) -> None:
     rows = [*(done(n, credits=2, run_id="r0") for n in range(3)), done(3, credits=5), failed(9)]
     committed = commit(tmp_path, rows, "r1")

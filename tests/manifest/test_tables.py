@@ -19,6 +19,7 @@ from alphabeam.transforms.manifest import (
     survey,
 )
 from alphabeam.transforms.rows import PENDING
+from tests.linear import grows_evenly
 from tests.manifest.reading import QUICK, one_pass, read, write, wrong
 
 TITLES = ["Größe 42; rot, blau", 'so "genannt"', "zwei\nZeilen", "Tasse|Krug\tweiß"]
@@ -119,6 +120,25 @@ def test_a_description_of_many_lines_is_one_field(tmp_path: Path, lines: int) ->
     assert not wrong(rows)
     assert [row.extra["Body (HTML)"] for row in rows] == [body] * 3
     assert [row.line for row in rows] == [2, 2 + lines, 2 + 2 * lines]
+
+
+@pytest.mark.parametrize("cell", ["a.jpg", "A B.JPEG", "a.jpg?v=1&u=b.jpg?2", "https://h/i"])
+def test_a_line_that_ends_after_its_image_is_a_record(tmp_path: Path, cell: str) -> None:
+    rows = read(write(tmp_path, f"image,title,\nx.jpg,X,\n{cell}\ny.jpg,Y,\n"))
+    assert not wrong(rows) and len(rows) == 3
+
+
+@pytest.mark.parametrize("cell", ["no image", ".jpg", "a.jpg b", "a <b>.jpg", "a.jpg?v=1 b"])
+def test_one_that_ends_after_something_else_is_none(tmp_path: Path, cell: str) -> None:
+    assert 3 in wrong(read(write(tmp_path, f"image,title,\nx.jpg,X,\n{cell}\ny.jpg,Y,\n")))
+
+
+def test_a_long_cell_takes_no_longer_than_its_length(tmp_path: Path) -> None:
+    def manifest(size: int) -> Manifest:
+        cell = "a.jpg?" * (size // 6) + " b"
+        return Manifest(str(write(tmp_path, f"image,title,\nx.jpg,X,\n{cell}\n", f"{size}.csv")))
+
+    assert grows_evenly(read, manifest, 15_000)
 
 
 def test_a_stray_quote_swallows_no_records(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.manifest import Manifest, read_shard, row_from_record, survey
 from alphabeam.transforms.storage import connections, faults
+from tests.linear import grows_evenly
 from tests.storage.conftest import Stores
 
 pytestmark = pytest.mark.usefixtures("short_waits")
@@ -385,3 +386,12 @@ def test_a_version_of_an_object(stores: Stores) -> None:
         assert storage.read(uri, options=store.options).startswith(b"image")
     assert found == ["s3://versions/0.jpg", "s3://versions/1.jpg"]
     assert row_from_record({"image": "s3://b/a.jpg?versionId=x"}).id == "b/a"
+
+
+def test_a_long_answer_takes_no_longer_than_its_length() -> None:
+    for unit in (" ", "\n"):
+        assert grows_evenly(
+            faults.diagnose, lambda n, unit=unit: ValueError(f"a{unit * n}b"), 10_000
+        )
+    said = faults.diagnose(ValueError("denied\n  RequestId: 7\nTime: 1")).reason
+    assert "denied" in said and "RequestId" not in said

@@ -255,7 +255,7 @@ def _short(line: Line, header: Header) -> list[str] | None:
     if not header.image < len(cells) < header.least or '\\"' in line.text:
         return None
     image = cells[header.image].strip()
-    if _IMAGE.match(image) is None and "://" not in image:
+    if "://" not in image and not _is_image(image):
         return None
     return [*cells, *[""] * (len(header.names) - len(cells))]
 
@@ -311,13 +311,24 @@ def _holds_records(lines: list[Line], delimiter: str, header: Header | None) -> 
     alike = 0
     for line in lines[1:-1]:
         fields = line.text.split(delimiter)
-        if len(fields) == len(header.names) and _IMAGE.match(fields[header.image].strip()):
+        if len(fields) == len(header.names) and _is_image(fields[header.image].strip()):
             alike += 1
     return 2 * alike > len(lines)
 
 
-# An image as a manifest names it, and as no sentence and no HTML does.
-_IMAGE = re.compile(r"[^<>\"\s][^<>\"]*\.[A-Za-z0-9]{2,5}(\?[^<>\"\s]*)?$")
+_NAME = re.compile(r"[^<>\"\s][^<>\"]*")
+_EXTENSION = re.compile(r"\.[A-Za-z0-9]{2,5}(\?|$)")
+
+
+def _is_image(cell: str) -> bool:
+    """Whether a cell names an image as a manifest does, and as no sentence and no HTML does.
+
+    It may have a query, which has no spaces: so its extension is in the last word.
+    """
+    if not _NAME.fullmatch(cell):
+        return False
+    word = len(cell) - len(cell.split()[-1])
+    return _EXTENSION.search(cell, max(1, word)) is not None
 
 
 def _fitted(fields: list[str] | str, header: Header | None) -> list[str] | str:

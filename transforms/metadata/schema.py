@@ -234,7 +234,7 @@ def _without_secrets(row: Row) -> tuple[str, Mapping[str, str]]:
     return image, extra
 
 
-_URL = re.compile(r"\S+://\S+")
+_URL = re.compile(r"(?<!\S)\S+://\S+")  # from a word's start alone: a word may have megabytes
 
 
 def _without_secret(found: re.Match[str]) -> str:

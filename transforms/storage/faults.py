@@ -194,7 +194,7 @@ def _reason(error: BaseException) -> str:
         return str(error.strerror)
     if isinstance(error, FileNotFoundError):
         return "no such object"
-    text = re.split(r"\s*RequestId:|\n\s*<", str(error).strip())[0]
+    text = re.split(r"RequestId:|\n[^\S\n]*<", str(error).strip(), maxsplit=1)[0]
     name = type(error).__name__
     line = " ".join(text.split())[:300].rstrip(" .")
     return f"{line} ({name})" if line else name
