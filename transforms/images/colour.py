@@ -27,6 +27,7 @@ _BRADFORD = np.array(
 # x, y of red, green and blue
 _BT709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 _ADOBE = (0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
+_MOST_XYZ = 2.0  # of a primary; red, green and blue together make white, whose largest is 1
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)  # ICC's g, a, b, c, d
 
 # By the code points of ITU-T H.273, which PNG's cICP and HEIF's nclx use.
@@ -78,7 +79,7 @@ def profile_of_codes(primaries: int, transfer: int) -> bytes | None:
 def profile_of_gamma(
     gamma: float | None, chromaticities: Sequence[float] | None, grey: bool
 ) -> bytes | None:
-    """The profile of PNG's gAMA and cHRM chunks; None for sRGB.
+    """The profile of PNG's gAMA and cHRM chunks; None for sRGB, and for what is senseless.
 
     A gamma of about 1/2.2 beside sRGB's chromaticities, or none, is what programs write that mean
     sRGB. Taken by the letter it would darken the shadows.
@@ -107,7 +108,9 @@ def profile_of_gamma(
 @functools.cache
 def adobe_rgb() -> bytes:
     """The profile of Adobe RGB (1998)."""
-    return _rgb_profile(_ADOBE, _D65, (563 / 256,))
+    profile = _rgb_profile(_ADOBE, _D65, (563 / 256,))
+    assert profile is not None
+    return profile
 
 
 def finished(raster: Raster) -> NDArray[np.uint8]:
@@ -184,11 +187,17 @@ def _by_profile(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.
 
 def _rgb_profile(
     primaries: Sequence[float], white: tuple[float, float], curve: Sequence[float]
-) -> bytes:
-    """An ICC profile (v4, matrix and curve) of three primaries."""
+) -> bytes | None:
+    """An ICC profile (v4, matrix and curve) of three primaries; None if they make no white."""
     xyz = np.array([_xyz(x, y) for x, y in zip(primaries[::2], primaries[1::2], strict=True)]).T
     source = np.array(_xyz(*white))
-    columns = _adapted(source) @ (xyz * np.linalg.solve(xyz, source))
+    try:
+        with np.errstate(all="ignore"):
+            columns = _adapted(source) @ (xyz * np.linalg.solve(xyz, source))
+    except np.linalg.LinAlgError:  # they are on one line
+        return None
+    if not np.abs(columns).max() <= _MOST_XYZ:
+        return None
     tone = _curve_tag(curve)
     return _profile(
         b"RGB ",

@@ -233,11 +233,18 @@ def _clean(png: Png, transparency: bool = True) -> bytes:
     parts = [png.data[:33]]
     for ahead in (True, False):
         parts += [
-            png.data[at : at + 12 + size]
+            _as_decoded(png, name, at, size)
             for (name, at, size), early in zip(png.pixels, first, strict=True)
             if early == ahead and (transparency or name != b"tRNS")
         ]
     return b"".join([*parts, _END])
+
+
+def _as_decoded(png: Png, name: bytes, at: int, size: int) -> bytes:
+    """A chunk as a decoder gets it, without opacities of more colours than a palette can have."""
+    if name == b"tRNS" and png.colour == 3 and size > 256:
+        return _chunk(name, png.data[at + 8 : at + 8 + 256])
+    return png.data[at : at + 12 + size]
 
 
 def _salvaged(png: Png) -> Png:

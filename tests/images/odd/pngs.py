@@ -64,6 +64,10 @@ def pngs() -> Iterator[Odd]:
         opacity = np.array([0, 128, *[255] * 254], np.uint8)[indices]
         data = png(indices[..., None], depth, 3, palette, clear)
         yield Odd("PNG", f"{depth}-bit palette, tRNS", data, np.dstack([table[indices], opacity]))
+    one, long = chunk(b"PLTE", bytes([9, 99, 199])), chunk(b"tRNS", bytes([128] * 300))
+    data = png(np.zeros((HEIGHT, WIDTH, 1), np.uint8), 8, 3, one, long)
+    truth_of_one = np.full((HEIGHT, WIDTH, 4), (9, 99, 199, 128), np.uint8)
+    yield Odd("PNG", "more tRNS than palette", data, truth_of_one)
     for depth in (8, 16):
         key = wide(truth, depth)[20, 30]
         cleared = np.where((truth == truth[20, 30]).all(2), 0, 255).astype(np.uint8)
@@ -109,6 +113,10 @@ def png_colours() -> Iterator[Odd]:
         ("ICC of 3 MB", truth,
          [chunk(b"iCCP", b"x\0\0" + zlib.compress(srgb_profile() + bytes(3_000_000)))]),
         ("senseless gAMA", truth, [gamma_chunk(0)]),
+        ("senseless cHRM", truth, [chunk(b"cHRM", b"\xff" * 32)]),
+        ("cHRM on one line", truth, [chunk(b"cHRM", struct.pack(">8I", *[31270, 32900] * 4))]),
+        ("cHRM far from white", truth,
+         [chunk(b"cHRM", struct.pack(">8I", 90000, 1, 64000, 1, 30000, 60000, 15000, 6000))]),
     ):  # fmt: skip
         yield Odd("PNG", name, png(samples, 8, 2, *chunks), truth)
     yield Odd("PNG", "16-bit linear (gAMA 1)", png(light, 16, 2, gamma_chunk(1)), truth)
