@@ -481,6 +481,15 @@ def test_damage_gives_a_picture_or_one_of_our_errors(format: str, at: float, dam
             assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] in (3, 4)
 
 
+def test_what_is_wider_than_decoders_can_count_is_refused_in_words() -> None:
+    wide = raw_png(90_000_000, 1, 8, 2, b"")
+    said = "90000000 x 1 pixels are too wide; 67000000 across can be decoded; divide the image, or "
+    assert refused(wide) == (ErrorCode.UNSUPPORTED_IMAGE, said + "save it smaller")
+    for width, height in ((1_000_001, 1), (1, 1_000_001)):
+        code, said = refused(raw_png(width, height, 16, 0, b""))
+        assert code is ErrorCode.UNSUPPORTED_IMAGE and "a 16-bit PNG of" in said
+
+
 def test_a_page_of_many_comments_is_told_at_once() -> None:
     def read(data: bytes) -> None:
         with pytest.raises(RowError, match="not an image"):

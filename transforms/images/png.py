@@ -36,6 +36,7 @@ _PASSES = (  # Adam7: first column, first row, steps
     (0, 1, 1, 2),
 )  # fmt: skip
 _STEP = 64  # bytes of damaged data unpacked at once
+_LONGEST_16_BIT = 1_000_000  # pixels across and down: libpng's own limit, which OpenCV leaves
 _STRIP = 1 << 20  # pixels brought to 8 bits at once
 
 
@@ -155,6 +156,12 @@ def decode_png(png: Png, limits: Limits) -> Raster:
     Raises:
         RowError: ``truncated_image`` or ``unsupported_image``.
     """
+    if png.depth == 16 and max(png.width, png.height) > _LONGEST_16_BIT:
+        raise unsupported(
+            f"a 16-bit PNG of {png.width} x {png.height} pixels; {_LONGEST_16_BIT} across and down "
+            "can be decoded",
+            "save it with 8 bits a sample",
+        )
     available = sum(
         min(size, len(png.data) - at) for name, at, size in png.pixels if name == b"IDAT"
     )

@@ -43,6 +43,10 @@ class ImageInfo(NamedTuple):
     height: int
 
 
+# Of a row. Pillow counts the bits of one, of up to four channels, in 31 bits.
+_MOST_ACROSS = 67_000_000
+
+
 @dataclass(frozen=True)
 class Raster:
     """A decoded picture, 8 bits a sample.
@@ -117,7 +121,8 @@ def check_size(width: int, height: int, limits: Limits) -> None:
     """Refuses a picture by its size.
 
     Raises:
-        RowError: ``too_large``; ``truncated_image`` for one without pixels.
+        RowError: ``too_large``; ``unsupported_image`` for one that is too wide, and
+            ``truncated_image`` for one without pixels.
     """
     if width < 1 or height < 1:
         raise broken(f"the header says {width} x {height} pixels")
@@ -126,6 +131,11 @@ def check_size(width: int, height: int, limits: Limits) -> None:
             ErrorCode.TOO_LARGE,
             f"{width} x {height} pixels are over max_pixels {limits.max_pixels}; "
             "raise it, or save the image smaller",
+        )
+    if width > _MOST_ACROSS:
+        raise unsupported(
+            f"{width} x {height} pixels are too wide; {_MOST_ACROSS} across can be decoded",
+            "divide the image, or save it smaller",
         )
 
 
