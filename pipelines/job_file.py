@@ -25,13 +25,20 @@ from alphabeam.pipelines.job import (
     PicpikBackend,
     SettingError,
 )
+from alphabeam.pipelines.job_yaml import (
+    JobFileError,
+    Location,
+    Positions,
+    dotted,
+    load_yaml,
+    parse_yaml,
+    said_of,
+)
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.secret_refs import ReferredText, SecretError, resolve
 
 __all__ = ["JobFileError", "load_job", "parse_job"]
-
-_Location = tuple[str | int, ...]
 
 # Sections of several kinds: pydantic puts the kind behind the section's name.
 _KINDS: dict[str, dict[str, Any]] = {
@@ -43,88 +50,6 @@ _SECRETS = tuple(
     for place in (("backend",), ("backend", "picpik"))
     for key in ("public_key", "private_key")
 )
-
-
-class JobFileError(Exception):
-    """The job file or a ``--set`` is wrong; each line of the message is one complaint."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as its version 1.2 and as people read it; YAML 1.1, which PyYAML knows, errs.
-
-    There ``010`` is 8, ``1:30`` is 90, ``no`` is false also where a name is wanted, ``1e3`` is a
-    text and ``2024-01-01`` a date. Here they are 10, a text, a text, 1000 and a text.
-    """
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [pair for pair in pairs if pair[0].endswith((":null", ":merge"))]
-    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_TYPES = {
-    "bool": ("tTfF", r"true|True|TRUE|false|False|FALSE"),
-    "int": ("-+0123456789", r"[-+]?(0x[0-9a-fA-F]+|[0-9][0-9_]*)"),
-    "float": (
-        "-+.0123456789",
-        r"[-+]?(([0-9][0-9_]*)?\.[0-9]+|[0-9][0-9_]*\.?)([eE][-+]?[0-9]+)?"
-        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-    ),
-}
-for _name, (_first, _pattern) in _TYPES.items():
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_name}", re.compile(f"(?:{_pattern})$"), list(_first)
-    )
-
-
-def _whole_number(loader: _Loader, node: yaml.ScalarNode) -> int:
-    text = str(loader.construct_scalar(node)).replace("_", "")
-    return int(text, 16 if "x" in text else 10)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
-
-
-def _yaml(text: str) -> Any:
-    return yaml.load(text, _Loader)
-
-
-class _Positions:
-    """Where every key and value of a YAML document stands."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._marks: dict[_Location, str] = {}
-
-    def add(self, node: yaml.Node, location: _Location = ()) -> None:
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                below = (*location, key.value)
-                if below in self._marks:
-                    raise JobFileError(
-                        f"{self._mark(key.start_mark)}: {_dotted(below)}: stands here a second "
-                        f"time, first at {self._marks[below]}; leave one out"
-                    )
-                self._marks[below] = self._mark(key.start_mark)
-                self.add(value, below)
-        elif isinstance(node, yaml.SequenceNode):
-            for index, item in enumerate(node.value):
-                self._marks[(*location, index)] = self._mark(item.start_mark)
-                self.add(item, (*location, index))
-
-    def set(self, location: _Location, origin: str) -> None:
-        for depth in range(1, len(location) + 1):
-            self._marks.setdefault(location[:depth], origin)
-        self._marks[location] = origin
-
-    def of(self, location: _Location) -> str:
-        """Where the location stands, or the nearest thing around it."""
-        for depth in range(len(location), 0, -1):
-            if location[:depth] in self._marks:
-                return self._marks[location[:depth]]
-        return f"{self._name}:1:1"
-
-    def _mark(self, mark: yaml.Mark) -> str:
-        return f"{self._name}:{mark.line + 1}:{mark.column + 1}"
 
 
 def load_job(path: str, settings: Sequence[str] = ()) -> Job:
@@ -152,13 +77,13 @@ def load_job(path: str, settings: Sequence[str] = ()) -> Job:
 def parse_job(text: str, name: str = "job.yaml", settings: Sequence[str] = ()) -> Job:
     """Like `load_job`, from the file's text."""
     shown = storage.redact(name)
-    positions = _Positions(shown)
-    values = _parse_yaml(text, shown, positions)
+    positions = Positions(shown)
+    values = parse_yaml(text, shown, positions)
     for setting in settings:
         _apply(setting, values, positions)
     complaints: list[str] = []
-    texts: dict[_Location, str] = {}
-    given: dict[_Location, str] = {}
+    texts: dict[Location, str] = {}
+    given: dict[Location, str] = {}
     values = _resolve_environment(values, (), positions, complaints, texts, given)
     try:
         job = _validated(values, texts)
@@ -168,55 +93,22 @@ def parse_job(text: str, name: str = "job.yaml", settings: Sequence[str] = ()) -
         raise JobFileError("\n".join(complaints))
     job = _resolve_paths(job, name, positions, given)
     if mistakes := [
-        f"{positions.of(location)}: {_dotted(location)}: {message}"
+        f"{positions.of(location)}: {dotted(location)}: {message}"
         for location, message in job.engine.mistakes(job)
     ]:
         raise JobFileError("\n".join(mistakes))
     return job
 
 
-def _parse_yaml(text: str, name: str, positions: _Positions) -> dict[str, Any]:
-    try:
-        node = yaml.compose(text, _Loader)
-        values = _yaml(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        reason = _unquoted(", ".join(part for part in (error.context, error.problem) if part))
-        raise JobFileError(f"{where}: not YAML: {reason or 'broken'}") from None
-    except yaml.YAMLError as error:
-        raise JobFileError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
-    except ValueError as error:  # a number of thousands of digits; a tag that does not fit
-        reason = str(error).splitlines()[0]
-        raise JobFileError(f"{name}: not YAML: {reason}; put the value into quotes") from None
-    if not isinstance(values, dict):
-        raise JobFileError(
-            f"{name}:1:1: a job file is a mapping with 'input' and 'output'; this one is "
-            + ("empty" if values is None else type(values).__name__)
-        )
-    assert node is not None
-    try:
-        positions.add(node)
-    except RecursionError:
-        raise JobFileError(f"{name}:1:1: an alias refers to what it is part of") from None
-    return values
-
-
-def _unquoted(reason: str) -> str:
-    """A parser's words without what it quotes of the file: an unquoted ``*x`` may be a secret."""
-    return re.sub(r"(alias|tag|tag handle|anchor) (['\"]).*\2", r"\1", reason)
-
-
-def _apply(setting: str, values: dict[str, Any], positions: _Positions) -> None:
+def _apply(setting: str, values: dict[str, Any], positions: Positions) -> None:
     key, equals, text = setting.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):
         raise JobFileError(f"--set {key}: write key=value, for example --set matting.erode_size=5")
     try:
-        value = text if _is_plain_text(path, text) else _yaml(text)
+        value = text if _is_plain_text(path, text) else load_yaml(text)
     except (yaml.YAMLError, ValueError) as error:
-        reason = _unquoted(getattr(error, "problem", None) or "broken")
-        raise JobFileError(f"--set {key}: the value is not YAML: {reason}") from None
+        raise JobFileError(f"--set {key}: the value is {said_of(error)}") from None
     place = values
     for part in path[:-1]:
         if not isinstance(place.get(part), dict):
@@ -237,11 +129,11 @@ def _is_plain_text(path: Sequence[str], text: str) -> bool:
 
 def _resolve_environment(
     value: Any,
-    location: _Location,
-    positions: _Positions,
+    location: Location,
+    positions: Positions,
     complaints: list[str],
-    texts: dict[_Location, str],
-    given: dict[_Location, str],
+    texts: dict[Location, str],
+    given: dict[Location, str],
 ) -> Any:
     if location[:1] == ("storage",) or location in _SECRETS:
         return value  # secrets stay references until a worker needs them
@@ -260,7 +152,7 @@ def _resolve_environment(
     try:
         resolved = resolve(value)
     except SecretError as error:
-        complaints.append(f"{positions.of(location)}: {_dotted(location)}: {error}")
+        complaints.append(f"{positions.of(location)}: {dotted(location)}: {error}")
         return value
     given[location] = value
     if not (value.startswith("${") and value.endswith("}")):
@@ -272,13 +164,13 @@ def _resolve_environment(
 def _number_or_truth(text: str) -> Any:
     """What a value that is one reference stands for; what is no number is text."""
     try:
-        value = _yaml(text)
+        value = load_yaml(text)
     except (yaml.YAMLError, ValueError):
         return text
     return value if isinstance(value, (bool, int, float)) else text
 
 
-def _validated(values: dict[str, Any], texts: dict[_Location, str]) -> Job:
+def _validated(values: dict[str, Any], texts: dict[Location, str]) -> Job:
     """The job; what the environment gave is a text again where a setting wants one."""
     try:
         return Job.model_validate(values)
@@ -294,17 +186,13 @@ def _validated(values: dict[str, Any], texts: dict[_Location, str]) -> Job:
         return Job.model_validate(values)
 
 
-def _location(full: _Location) -> _Location:
+def _location(full: Location) -> Location:
     """Where the file has it: behind a section of several kinds stands the one of the file."""
     return full[:1] + full[2:] if full and full[0] in _KINDS else full
 
 
-def _dotted(location: _Location) -> str:
-    return ".".join(str(part) for part in location) or "job"
-
-
-def _complaint(error: Any, positions: _Positions) -> str:
-    full: _Location = error["loc"]
+def _complaint(error: Any, positions: Positions) -> str:
+    full: Location = error["loc"]
     location = _location(full)
     message: str = error["msg"]
     if error["type"] == "extra_forbidden":
@@ -335,7 +223,7 @@ def _complaint(error: Any, positions: _Positions) -> str:
                 message += _did_you_mean(
                     error["input"], re.findall("'(.*?)'", error["ctx"]["expected"])
                 )
-    return f"{positions.of(location)}: {_dotted(location)}: {message}"
+    return f"{positions.of(location)}: {dotted(location)}: {message}"
 
 
 def _choice(given: str, known: Sequence[str]) -> str:
@@ -357,19 +245,19 @@ def _is_no_such_text(error: Any) -> bool:
     return number or error["type"] == "string_pattern_mismatch"
 
 
-def _meaning(location: _Location) -> str:
+def _meaning(location: Location) -> str:
     """What a setting means, which says it better than its regular expression; or nothing."""
     field = getattr(_model_at(location[:-1]), "model_fields", {}).get(str(location[-1]))
     said = " ".join((field.description or "").split()) if field else ""
     return said[:1].lower() + said[1:].rstrip(".")
 
 
-def _keys(location: _Location) -> list[str]:
+def _keys(location: Location) -> list[str]:
     """The settings that a section has."""
     return list(getattr(_model_at(location), "model_fields", ()))
 
 
-def _model_at(location: _Location) -> Any:
+def _model_at(location: Location) -> Any:
     """The type of what stands at a place of the job file; None where nothing is known of it."""
     model: Any = Job
     for part in location:
@@ -387,7 +275,7 @@ def _model_at(location: _Location) -> Any:
     return model
 
 
-def _resolve_paths(job: Job, name: str, positions: _Positions, given: dict[_Location, str]) -> Job:
+def _resolve_paths(job: Job, name: str, positions: Positions, given: dict[Location, str]) -> Job:
     folder = storage.parent(name)
 
     def resolved(uri: str) -> str:
@@ -398,13 +286,13 @@ def _resolve_paths(job: Job, name: str, positions: _Positions, given: dict[_Loca
             uri = os.path.abspath(os.path.expanduser(uri))
         return uri + slash
 
-    def secretly(location: _Location, uri: str) -> str:
+    def secretly(location: Location, uri: str) -> str:
         """The URI; of one with a secret in it, the graph holds the reference."""
         if not storage.has_secret(uri):
             return uri
         if location not in given:
             raise JobFileError(
-                f"{positions.of(location)}: {_dotted(location)}: a URL with a password, a "
+                f"{positions.of(location)}: {dotted(location)}: a URL with a password, a "
                 "signature or a token is given by reference, ${env:NAME} or ${file:/path}"
             )
         return ReferredText(given[location])
