@@ -110,12 +110,23 @@ def _apply(setting: str, values: dict[str, Any], positions: Positions) -> None:
     except (yaml.YAMLError, ValueError) as error:
         raise JobFileError(f"--set {key}: the value is {said_of(error)}") from None
     place = values
-    for part in path[:-1]:
+    for depth, part in enumerate(path[:-1], 1):
+        if isinstance(place.get(part), list) or _is_list(path[:depth]):
+            name = ".".join(path[:depth])
+            raise JobFileError(
+                f"--set {key}: items of a list cannot be set one by one; give all of {name}, as "
+                f"--set '{name}=[…]'"
+            )
         if not isinstance(place.get(part), dict):
             place[part] = {}
         place = place[part]
     place[path[-1]] = value
     positions.set(tuple(path), f"--set {key}")
+
+
+def _is_list(path: Sequence[str]) -> bool:
+    """Whether a setting is a list."""
+    return typing.get_origin(_model_at(tuple(path))) is list
 
 
 def _is_plain_text(path: Sequence[str], text: str) -> bool:
@@ -268,7 +279,7 @@ def _model_at(location: Location) -> Any:
         elif isinstance(part, int):  # an item of a list
             model = next(iter(typing.get_args(model)), None)
         else:
-            field = model.model_fields.get(str(part))
+            field = getattr(model, "model_fields", {}).get(str(part))
             model = field.annotation if field else None
         if model is None or model in (str, int):
             return None

@@ -198,7 +198,11 @@ class Positions:
                 self.add(item, (*location, index))
 
     def set(self, location: Location, origin: str) -> None:
-        """Says that what stands at a place was given elsewhere."""
+        """Says that what stands at a place, all of it, was given elsewhere."""
+        size = len(location)
+        self._marks = {
+            place: mark for place, mark in self._marks.items() if place[:size] != location
+        }
         for depth in range(1, len(location) + 1):
             self._marks.setdefault(location[:depth], origin)
         self._marks[location] = origin
