@@ -70,7 +70,7 @@ def probe(job: Job, *, without_api: bool = False) -> LocalBackend | PicpikBacken
         CheckError: Every row would fail, since its renditions do not go with the job's matting.
         EngineError: The engine's service or its staging folder is not to be had.
     """
-    resolve(job.storage)
+    _resolve_secrets(job)
     job.engine.probe(job)
     backend = backend_of(job)
     if isinstance(backend, CascadeBackend):
@@ -96,6 +96,19 @@ def probe(job: Job, *, without_api: bool = False) -> LocalBackend | PicpikBacken
     output.put(uri, b"alphabeam tries whether it may write here\n")
     output.delete([uri])
     return backend
+
+
+def _resolve_secrets(job: Job) -> list[str]:
+    """The references of a job's stores and keys, after each was tried.
+
+    Raises:
+        SecretError: One cannot be resolved; the message begins with the setting that has it.
+    """
+    found: set[str] = set()
+    for name, settings in (("storage", job.storage), ("backend", job.backend.model_dump())):
+        resolve(settings, name)
+        found.update(references(settings))
+    return sorted(found)
 
 
 def _check_renditions(job: Job, manifest: Manifest) -> None:
@@ -147,8 +160,7 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
     """
     output = output_of(job)
     yield f"job        {job.name}"
-    for reference in sorted({*references(job.storage), *references(job.backend.model_dump())}):
-        resolve(reference)
+    for reference in _resolve_secrets(job):
         yield f"secret     {reference}: found"
     manifest = manifest_of(job)
     surveyed = survey(manifest)

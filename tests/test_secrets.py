@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,30 @@ def test_what_cannot_be_resolved_is_named(monkeypatch: pytest.MonkeyPatch, tmp_p
     with pytest.raises(SecretError) as caught:
         resolve(f"${{file:{tmp_path}/bytes}}")
     assert "secret" not in str(caught.value).replace("bytes", "")
+
+
+def test_a_secret_is_read_from_a_regular_file_of_a_bounded_size(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/zero", tmp_path / "pipe"):  # neither ends
+        with pytest.raises(SecretError, match="the file cannot be read: it is no regular file"):
+            resolve(f"${{file:{path}}}")
+    (tmp_path / "large").write_bytes(b"x" * (2**20 + 1))
+    with pytest.raises(SecretError, match="it has over 1048576 bytes, and no secret has"):
+        resolve(f"${{file:{tmp_path}/large}}")
+    (tmp_path / "large").write_bytes(b"x" * 2**20)
+    assert len(resolve(f"${{file:{tmp_path}/large}}")) == 2**20
+    (tmp_path / "key").write_bytes(b"a\r\nb\r\n")
+    assert resolve(f"${{file:{tmp_path}/key}}") == "a\nb"
+
+
+def test_the_setting_of_what_cannot_be_resolved_is_said_first() -> None:
+    given = {"s3": {"hosts": ["a", {"secret": "${file:/dev/zero}"}]}}
+    with pytest.raises(SecretError) as caught:
+        resolve(given, "storage")
+    assert str(caught.value) == (
+        "storage.s3.hosts.1.secret: ${file:/dev/zero}: the file cannot be read: it is no regular "
+        "file"
+    )
 
 
 @pytest.mark.parametrize("value", ["${KEY}", "x${env:}", "${vault:a/b}", "${env:KEY", "${}"])

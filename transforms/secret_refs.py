@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ __all__ = [
     "references",
     "resolve",
 ]
+
+_MOST_BYTES = 1 << 20  # of a file; the largest secrets are certificates and their chains
 
 _SECRET_NAME = r"projects/[^/}]+/secrets/[^/}]+/versions/[^/}]+"
 _REFERENCE = re.compile(
@@ -73,31 +76,40 @@ def references(value: Any) -> list[str]:
     return []
 
 
-def resolve(value: Any) -> Any:
+def resolve(value: Any, name: str = "") -> Any:
     """The value with every reference in it replaced by what it refers to.
 
     Args:
         value: A text, or a mapping or list with texts in it; anything else is returned as it is.
+        name: The setting's, such as ``storage.s3``: errors begin with it and what leads below it.
 
     Returns:
         A new value of the same form.
 
     Raises:
-        SecretError: A variable is not set and has no default, a file cannot be read, or a
-            ``${`` begins no reference.
+        SecretError: A variable is not set and has no default, a file cannot be read, is no file or
+            over 1 MiB, or a ``${`` begins no reference.
     """
     if isinstance(value, str):
-        if _MISTAKE.search(value):  # which may be the secret itself, and so is not quoted
-            raise SecretError(
-                "a '${' begins no reference; write ${env:NAME}, ${env:NAME:-default}, "
-                "${file:/path} or ${gcp-secret:projects/…/secrets/…/versions/…}"
-            )
-        return _REFERENCE.sub(_replacement, value)
+        try:
+            return _resolved(value)
+        except SecretError as error:
+            raise (SecretError(f"{name}: {error}") if name else error) from None
+    below = f"{name}." if name else ""
     if isinstance(value, Mapping):
-        return {key: resolve(item) for key, item in value.items()}
+        return {key: resolve(item, below and f"{below}{key}") for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [resolve(item) for item in value]
+        return [resolve(item, below and f"{below}{n}") for n, item in enumerate(value)]
     return value
+
+
+def _resolved(text: str) -> str:
+    if _MISTAKE.search(text):  # which may be the secret itself, and so is not quoted
+        raise SecretError(
+            "a '${' begins no reference; write ${env:NAME}, ${env:NAME:-default}, "
+            "${file:/path} or ${gcp-secret:projects/…/secrets/…/versions/…}"
+        )
+    return _REFERENCE.sub(_replacement, text)
 
 
 class ReferredText(str):
@@ -207,8 +219,22 @@ def _replacement(match: re.Match[str]) -> str:
         except GcpSecretError as error:
             raise SecretError(f"{match.group(0)}: {error}") from None
     try:
-        with open(os.path.expanduser(name), encoding="utf-8") as file:
-            return file.read().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        return _text_of(os.path.expanduser(name))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, UnicodeDecodeError):  # which quotes what is in the file
+            reason = "it is not UTF-8 text"
         raise SecretError(f"{match.group(0)}: the file cannot be read: {reason}") from None
+
+
+def _text_of(path: str) -> str:
+    """What is in a file of a secret; a device or a pipe might never end, or never begin."""
+    waitless = getattr(os, "O_NONBLOCK", 0)  # or opening a pipe would wait for its writer
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | waitless)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is no regular file")
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise ValueError(f"it has over {_MOST_BYTES} bytes, and no secret has")
+    text = data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    return text.rstrip("\n")
