@@ -199,3 +199,11 @@ def test_source_keeps_the_frame() -> None:
     half = compose(Rendition(name="a", canvas="source", max_side=100), Subject(rgba))
     assert half.pixels.shape == (100, 100, 3)
     assert half.box == pytest.approx((20, 20, 80, 80), abs=1)
+
+
+def test_a_canvas_that_the_subject_makes_is_bounded() -> None:
+    """Without a bound, a fill or a margin of the user's makes a canvas of gigapixels."""
+    layout = lay_out(Rendition(canvas="1:1", fill=0.01), Size(4000, 3000), Size(5000, 4000))
+    assert (layout.width, layout.height) == (10_000, 10_000)
+    with pytest.raises(ValueError, match="margin: '48%' makes 65525 x 49150 pixels"):
+        lay_out(Rendition(canvas="fit", margin="48%"), Size(4000, 3000), Size(5000, 4000))

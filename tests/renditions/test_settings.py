@@ -30,6 +30,11 @@ def test_canvases(text: int | str, canvas: Canvas) -> None:
     assert parse_canvas(text) == canvas
 
 
+def test_canvases_have_up_to_a_hundred_megapixels() -> None:
+    Rendition(name="one", canvas="40000x2500")
+    Rendition(name="one", canvas="1:2", min_side=14_142)
+
+
 def test_margins_are_ordered_as_in_css() -> None:
     two = parse_margins("5% 10px")
     assert two is not None
@@ -65,6 +70,8 @@ def test_backgrounds(text: str, kind: str, colours: tuple[object, ...]) -> None:
     [
         ({"canvas": "big"}, "canvas: 'big' is no canvas"),
         ({"canvas": 70_000}, "canvas: jpeg has at most 65535"),
+        ({"canvas": "60000x60000"}, "canvas: 60000 x 60000 pixels are over 100000000"),
+        ({"canvas": "1:2", "min_side": 14_143}, "min_side: a canvas of 1:2 with it has over"),
         ({"canvas": "fit", "fill": 0.9}, "fill: it is of no use"),
         ({"canvas": "source", "margin": 5}, "margin: it is of no use"),
         ({"canvas": 500, "max_side": 400}, "max_side: it is of no use"),

@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from alphabeam.transforms.renditions.settings import Canvas, Margins, Rendition, parse_canvas
+from alphabeam.transforms.renditions.settings import (
+    MOST_PIXELS,
+    Canvas,
+    Margins,
+    Rendition,
+    parse_canvas,
+)
 
 __all__ = ["Layout", "Size", "lay_out", "place"]
 
@@ -51,7 +57,7 @@ def lay_out(rendition: Rendition, subject: Size, source: Size) -> Layout:
         The layout. Its scale is as large as the settings allow, and never above the limit.
 
     Raises:
-        ValueError: There is no room between the margins, or the canvas is too large for the format.
+        ValueError: There is no room between the margins, or they make the canvas too large.
     """
     canvas = parse_canvas(rendition.canvas)
     margins = rendition.margins or Margins()
@@ -101,6 +107,9 @@ def _fitted(rendition: Rendition, margins: Margins, subject: Size) -> Layout:
         min(math.ceil((extent + fixed) / (1 - share) - _WHOLE), int(most))
         for extent, share, fixed in zip(inner, shares, pixels, strict=True)
     )
+    area = width * height
+    if area > MOST_PIXELS and area > 4 * inner.width * inner.height:  # it is no large source
+        raise ValueError(f"margin: {rendition.margin!r} makes {width} x {height} pixels")
     left, top = margins.left.of(width), margins.top.of(height)
     right, bottom = width - margins.right.of(width), height - margins.bottom.of(height)
     return Layout(width, height, scale, (left, top, right, bottom), scale, _longer(subject))
@@ -115,6 +124,7 @@ def _canvas_of_ratio(
         return max(extent / rendition.filled, (extent + pixels) / (1 - share))
 
     ratio = canvas.width / canvas.height
+    most = min(canvas.most_side, rendition.largest_side)
     width = least(
         subject.width,
         margins.left.share + margins.right.share,
@@ -127,7 +137,7 @@ def _canvas_of_ratio(
     )
     longest = max(width, height * ratio) * max(1, 1 / ratio)
     longest = max(longest, rendition.min_side or 1)
-    longest = min(longest, rendition.max_side or math.inf, rendition.largest_side)
+    longest = min(longest, rendition.max_side or math.inf, most)
     side = math.floor(longest + 0.5)
     if ratio >= 1:
         return Canvas("pixels", side, _whole(side / ratio))

@@ -15,6 +15,7 @@ from alphabeam.transforms.settings import check_settings, setting, settings_of
 
 __all__ = [
     "ALIGNMENTS",
+    "MOST_PIXELS",
     "EXTENSIONS",
     "Canvas",
     "Length",
@@ -41,6 +42,8 @@ ALIGNMENTS: tuple[str, ...] = Align.__args__  # type: ignore[attr-defined]
 Format = Literal["jpeg", "png", "webp", "avif", "tiff"]
 EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp", "avif": "avif", "tiff": "tif"}
 _LARGEST_SIDE = {"jpeg": 65_535, "png": 65_535, "webp": 16_383, "avif": 16_384, "tiff": 65_535}
+MOST_PIXELS = 100_000_000
+"""Of a canvas whose size is asked for: composing takes some ten bytes for each."""
 _NO_ALPHA = ("jpeg",)
 _LOSSY = ("jpeg", "webp", "avif")
 
@@ -85,6 +88,12 @@ class Canvas(NamedTuple):
     width: float = 0
     height: float = 0
 
+    @property
+    def most_side(self) -> int:
+        """Of a ratio: the most pixels of the longer side."""
+        sides = self.width, self.height
+        return int((MOST_PIXELS * max(sides) / min(sides)) ** 0.5)
+
 
 @dataclass(frozen=True)
 class Rendition:
@@ -122,8 +131,9 @@ class Rendition:
     )
     canvas: int | str = setting(
         "1:1",
-        "`2000` or `1801x2600` pixels; a ratio such as `1:1`, of which the subject's own "
-        "resolution makes pixels; `fit` to the subject; `source` as the source is framed.",
+        "`2000` or `1801x2600` pixels, up to 100 million in all; a ratio such as `1:1`, of which "
+        "the subject's own resolution makes pixels; `fit` to the subject; `source` as the source "
+        "is framed.",
     )
     min_side: int | None = setting(
         None, "Least pixels of the canvas's longer side, where it is a ratio.", low=1, high=65_535
@@ -201,6 +211,14 @@ class Rendition:
         largest = _LARGEST_SIDE[self.format]
         if max(canvas.width, canvas.height) > largest and canvas.kind == "pixels":
             raise ValueError(f"canvas: {self.format} has at most {largest} pixels a side")
+        if canvas.kind == "pixels" and canvas.width * canvas.height > MOST_PIXELS:
+            raise ValueError(
+                f"canvas: {canvas.width} x {canvas.height} pixels are over {MOST_PIXELS}"
+            )
+        if canvas.kind == "ratio" and (self.min_side or 0) > canvas.most_side:
+            raise ValueError(
+                f"min_side: a canvas of {self.canvas} with it has over {MOST_PIXELS} pixels"
+            )
         if canvas.kind in ("fit", "source") and self.fill is not None:
             raise ValueError(f"fill: it is of no use with canvas: {canvas.kind}")
         if canvas.kind == "source" and margins is not None:
