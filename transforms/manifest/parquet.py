@@ -5,20 +5,19 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from alphabeam.transforms import storage
+from alphabeam.transforms.manifest.cells import batches, in_pieces
 from alphabeam.transforms.manifest.columns import columns_of
 from alphabeam.transforms.manifest.pictures import Pictures, pictures_of
 from alphabeam.transforms.manifest.records import End, Record, bad_record, record_of
 from alphabeam.transforms.manifest.source import Manifest, ManifestError, Shard
 
 __all__ = ["parquet_records"]
-
-_BATCH = 1024
 
 # What `as_py` raises for a value that Python cannot hold: a date after 9999, nanoseconds without
 # pandas, a zone that this machine does not know, bytes that are no text.
@@ -51,7 +50,7 @@ def parquet_records(
         groups = range(file.num_row_groups) if shard is None else (shard.start,)
         before = (first if shard is None else shard.first) - 1
         for group in groups:
-            for line, batch, held in _batches(file, group, before, wanted, pictures, shard):
+            for line, batch, held in _batches(file, stream, group, before, wanted, pictures, shard):
                 for number, (values, wrong) in enumerate(_rows(batch, columns), line):
                     if pictures is not None:
                         values["image"] = pictures.image(
@@ -70,6 +69,7 @@ def parquet_records(
 
 def _batches(
     file: pq.ParquetFile,
+    stream: BinaryIO,
     group: int,
     before: int,
     wanted: list[str],
@@ -79,7 +79,7 @@ def _batches(
     """What a shard has of a row group: first line, values, and which rows have a picture."""
     line = before + 1 + sum(file.metadata.row_group(n).num_rows for n in range(group))
     held = pictures.held(group) if pictures is not None else itertools.repeat(False)
-    for batch in file.iter_batches(_BATCH, row_groups=[group], columns=wanted):
+    for batch in batches(file, stream, group, wanted):
         has = [*itertools.islice(held, batch.num_rows)]
         begin = 0 if shard is None else min(max(0, shard.line - line), batch.num_rows)
         end = None if shard is None or shard.end is None else max(0, shard.end - line)
@@ -108,8 +108,21 @@ def _rows(
     batch: pa.RecordBatch, columns: Mapping[str, str]
 ) -> Iterator[tuple[dict[str, Any], str]]:
     """The values of each row by our column names, and what is wrong with it."""
+    if not batch.num_columns:
+        yield from (({}, "") for _ in range(batch.num_rows))
+        return
+    for piece in in_pieces(batch, columns):
+        if piece.wrong:
+            yield {}, piece.wrong
+        else:
+            yield from _values(piece.rows, columns)
+
+
+def _values(
+    batch: pa.RecordBatch, columns: Mapping[str, str]
+) -> Iterator[tuple[dict[str, Any], str]]:
     try:
-        records = batch.to_pylist() if batch.num_columns else [{}] * batch.num_rows
+        records = batch.to_pylist()
     except _UNHELD:  # search for it value by value
         for number in range(batch.num_rows):
             yield _row(batch, number, columns)

@@ -15,6 +15,7 @@ import numpy as np
 from alphabeam.transforms import storage
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.manifest.names import default_id
+from alphabeam.transforms.manifest.text import MAX_LINE_BYTES
 from alphabeam.transforms.parameters import PARAMETERS, Box, MattingParameters
 from alphabeam.transforms.rows import FAILURE_COLUMNS, Row
 from alphabeam.transforms.settings import Setting
@@ -111,6 +112,8 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, (bytes, bytearray)):
+        if len(value) > MAX_LINE_BYTES:  # whatever it is, it is no text of a manifest's
+            return f"{len(value)} bytes"
         try:
             return bytes(value).decode()
         except UnicodeDecodeError:
