@@ -187,6 +187,25 @@ def test_a_slow_group_is_written_before_it_is_full(
     assert len(list(fn.process(done(0)))) == 1
 
 
+def test_groups_and_parts_with_long_texts_hold_fewer_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrow's texts end at 2 GiB a column, and a part of 25,000 rows may have 25 GB."""
+    monkeypatch.setattr(groups, "_GROUP_CHARACTERS", 300)
+    monkeypatch.setattr(parts, "PART_BYTES", 1)
+    output = Output(str(tmp_path))
+    fn = groups.WriteGroupsFn(output, "r1")
+    fn.start_bundle()
+    long = [done(n)._replace(extra={"note": "x" * 100}) for n in range(6)]
+    names = [name for row in long for name in fn.process(row)]
+    assert len(names) == 2
+    assert [*fn.process(done(6))] == [], "the count begins anew with each group"
+    told = parts.write_part(0, names, output=output, run_id="r1")
+    part = parts.Part.decode(output.read(told))
+    assert [file.rows for file in part.files] == [3, 3]
+    assert len(part.keys) == len(parts.keys_of_table(table_from_rows(long), 0))
+
+
 @pytest.mark.slow
 def test_large_runs_have_several_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "_GROUP_ROWS", 4)

@@ -22,7 +22,7 @@ from alphabeam.transforms.metadata.keys import (
     keys_of_table,
     open_keys,
 )
-from alphabeam.transforms.metadata.parts import PART_ROWS
+from alphabeam.transforms.metadata.parts import PART_BYTES, PART_ROWS
 from alphabeam.transforms.metadata.schema import decode_table, encode_table
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.spill import Spill, bounds
@@ -73,6 +73,7 @@ def keep_earlier(output: Output, run_id: str, *, keys: Spill, kept: Spill, first
     places, gone = _to_keep(old, keys)
     files: list[KeyFile] = []
     waiting: list[pa.Table] = []
+    size = 0
 
     def put() -> None:
         table = pa.concat_tables(waiting)
@@ -96,8 +97,10 @@ def keep_earlier(output: Output, run_id: str, *, keys: Spill, kept: Spill, first
             except pa.ArrowException:  # what is paid for would be forgotten
                 raise BrokenFileError(uri) from None
             waiting.append(table)
-            if sum(one.num_rows for one in waiting) >= PART_ROWS:
+            size += table.nbytes
+            if sum(one.num_rows for one in waiting) >= PART_ROWS or size >= PART_BYTES:
                 put()
+                size = 0
             lost = table.filter(pa.array(gone[begin:end])).select(_ORPHAN_COLUMNS)
             for record in lost.to_pylist():
                 made = [one["uri"] for one in record["renditions"] or () if one["uri"]]

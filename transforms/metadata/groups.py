@@ -29,6 +29,7 @@ __all__ = ["WriteGroupsFn"]
 _logger = logging.getLogger(__name__)
 
 _GROUP_ROWS = 256
+_GROUP_CHARACTERS = 1 << 26  # of the manifest's own columns; Arrow holds under 2 GiB of texts
 _GROUP_SECONDS = 10.0
 
 
@@ -70,6 +71,7 @@ class WriteGroupsFn(beam.DoFn):
         self._finished_rows: FinishedRows | None = None
         self._open_thumbnails: OpenThumbnails | None = None
         self._groups: dict[bool, list[Row]] = {True: [], False: []}
+        self._characters = 0
         self._since = 0.0
         self._metrics = RowMetrics(run_id)
 
@@ -82,6 +84,7 @@ class WriteGroupsFn(beam.DoFn):
     def start_bundle(self) -> None:
         """Begins without rows, also after a bundle that failed."""
         self._groups = {True: [], False: []}
+        self._characters = 0
 
     def process(self, row: Row) -> Iterator[str]:
         """Takes a row in; puts the groups once one is large or old enough."""
@@ -99,8 +102,10 @@ class WriteGroupsFn(beam.DoFn):
             or any(made.run_id == self._run_id for made in row.renditions)
         )
         self._groups[own].append(row)
+        self._characters += sum(map(len, row.extra.values()))
+        large = len(self._groups[own]) >= _GROUP_ROWS or self._characters >= _GROUP_CHARACTERS
         old = time.monotonic() - self._since > _GROUP_SECONDS
-        if len(self._groups[own]) >= _GROUP_ROWS or old:
+        if large or old:
             yield from self._put()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
@@ -128,6 +133,7 @@ class WriteGroupsFn(beam.DoFn):
 
     def _put(self, last: bool = False) -> Iterator[str]:
         report_counts()
+        self._characters = 0
         if self._open_thumbnails is not None:
             self._open_thumbnails.flush(everything=last)
         for own, rows in self._groups.items():

@@ -40,9 +40,10 @@ from alphabeam.transforms.rows import (
     Row,
 )
 
-__all__ = ["PART_ROWS", "Part", "Totals", "group_name", "part_of_group", "write_part"]
+__all__ = ["PART_BYTES", "PART_ROWS", "Part", "Totals", "group_name", "part_of_group", "write_part"]
 
 PART_ROWS = 25_000
+PART_BYTES = 1 << 28  # of a file's rows in memory; Arrow holds under 2 GiB of texts in a column
 # Beam's workers have more threads than there is memory for.
 _writing = threading.BoundedSemaphore(2)
 
@@ -182,7 +183,7 @@ def write_part(
     failures: list[bytes] = []
     keys: list[NDArray[Any]] = []
     waiting: list[pa.Table] = []
-    rows = 0
+    rows, size = 0, 0
 
     def put() -> None:
         table = pa.concat_tables(waiting or [SCHEMA.empty_table()]).sort_by("line")
@@ -201,9 +202,11 @@ def write_part(
                 failures.append(failure_record(row, defaults).encode() + b"\n")
             waiting.append(table)
             rows += table.num_rows
-            if rows >= 2 * PART_ROWS:  # rows of a pipeline without lines
+            size += table.nbytes
+            # rows of a pipeline without lines, or with long texts
+            if rows >= 2 * PART_ROWS or size >= PART_BYTES:
                 put()
-                rows = 0
+                rows, size = 0, 0
         if waiting or not part.files:
             put()
     part.keys = np.concatenate(keys)
