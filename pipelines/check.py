@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -36,9 +37,12 @@ from alphabeam.transforms.manifest import (
     read_shard,
     survey,
 )
+from alphabeam.transforms.manifest.columns import Columns
+from alphabeam.transforms.manifest.header import columns_in
 from alphabeam.transforms.manifest.parquet import parquet_records
 from alphabeam.transforms.manifest.records import text_records
 from alphabeam.transforms.picpik import ApiUnavailableError
+from alphabeam.transforms.renditions.names import fields_of
 from alphabeam.transforms.renditions.plan import CHOICE_COLUMN, Renditions, matting_problem
 from alphabeam.transforms.renditions.writing import OpenRenditions
 from alphabeam.transforms.rows import FAILED, PENDING, Row
@@ -49,6 +53,7 @@ __all__ = ["CheckError", "ToSubmit", "check", "probe", "rows_to_submit"]
 _logger = logging.getLogger(__name__)
 
 _FIRST_ROWS = 1000
+_MOST_REASONS = 10  # for which rows are bad, that are said
 
 
 def probe(job: Job, *, without_api: bool = False) -> LocalBackend | PicpikBackend | CascadeBackend:
@@ -155,10 +160,9 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
         Lines for a terminal.
 
     Raises:
-        CheckError: None of the first rows is good.
+        CheckError: None of the first rows is good, or so many are bad that the run will fail.
         The errors of `probe`.
     """
-    output = output_of(job)
     yield f"job        {job.name}"
     for reference in _resolve_secrets(job):
         yield f"secret     {reference}: found"
@@ -170,11 +174,24 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
     renditions = renditions_of(job, taken_names(job))
     if renditions.taken:
         yield f"  {len(renditions.taken)} names of renditions' files are given by several rows"
-    first, bad = _first_rows(manifest, surveyed, renditions)
-    for row in bad:
-        said = row.error_message or ""
-        where = "" if said.startswith("line ") else f"line {row.line}: "
-        yield f"  a bad row: {row.error_code}: {where}{said}"
+    columns = columns_in(manifest)
+    if columns is not None:
+        yield from _column_lines(columns, renditions)
+    first = _first_rows(manifest, surveyed, renditions)
+    yield from first.lines()
+    yield from _trial(job, surveyed, renditions, first.good, fresh)
+    if len(first.bad) > job.max_failures:
+        raise CheckError(
+            f"{len(first.bad)} of the first {first.looked_at} rows will fail, and max_failures is "
+            f"{job.max_failures}: the run will end with 3"
+        )
+
+
+def _trial(
+    job: Job, surveyed: Survey, renditions: Renditions, first: Row | None, fresh: bool
+) -> Iterator[str]:
+    """Tries whatever the job needs, and its first good row."""
+    output = output_of(job)
     backend = probe(job)
     yield f"output     {storage.redact(job.output.directory)}: may be written"
     if not isinstance(backend, LocalBackend):
@@ -213,6 +230,21 @@ def check(job: Job, fresh: bool = False) -> Iterator[str]:
     cost = job.engine.dollars_per_hour()
     price = "" if cost is None else f" and {_dollars(cost * estimate / 3600)} by list prices"
     yield f"estimate   about {_duration(estimate)}{price}, if all images are like this one"
+
+
+def _column_lines(columns: Columns, renditions: Renditions) -> Iterator[str]:
+    """What the manifest's columns are taken for, and which are missing altogether."""
+    named = {ours: theirs for theirs, ours in columns.items()}
+    id = repr(named["id"]) if "id" in named else "from the image's path"
+    yield f"columns    image: {named['image']!r}; id: {id}"
+    there = {name.casefold() for name in columns.values()}
+    for one in renditions.renditions:
+        for field in dict.fromkeys((*fields_of(one.folder), *fields_of(one.file))):
+            if field not in ("id", "rendition") and field.casefold() not in there:
+                yield (
+                    f"  rendition {one.name}: its file is named by the column {field!r}, and the "
+                    f"manifest has none; it has {', '.join(map(repr, columns))}"
+                )
 
 
 class CheckError(Exception):
@@ -316,12 +348,35 @@ def _to_submit_lines(
         yield f"  buying stops once {backend.picpik.max_credits} credits are spent"
 
 
-def _first_rows(
-    manifest: Manifest, surveyed: Survey, renditions: Renditions
-) -> tuple[Row | None, list[Row]]:
-    """The first good row, and the bad ones before it and shortly behind."""
-    first, bad = None, []
-    for number, row in enumerate(read_shard(manifest, surveyed.shards[0], surveyed.collisions)):
+class _FirstRows(NamedTuple):
+    """What the first rows are like.
+
+    Attributes:
+        looked_at: How many there are.
+        good: The first good one; None if none is.
+        bad: The bad ones.
+    """
+
+    looked_at: int
+    good: Row | None
+    bad: list[Row]
+
+    def lines(self) -> Iterator[str]:
+        """The bad rows: the first of each reason, and how many others have it."""
+        alike: dict[tuple[str | None, str], list[Row]] = {}
+        for row in self.bad:
+            reason = re.sub(r"^line \d+: ", "", row.error_message or "")
+            alike.setdefault((row.error_code, reason), []).append(row)
+        for (code, reason), rows in itertools.islice(alike.items(), _MOST_REASONS):
+            others = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
+            yield f"  a bad row: {code}: line {rows[0].line}: {reason}{others}"
+
+
+def _first_rows(manifest: Manifest, surveyed: Survey, renditions: Renditions) -> _FirstRows:
+    looked_at, good, bad = 0, None, []
+    rows = read_shard(manifest, surveyed.shards[0], surveyed.collisions)
+    for row in itertools.islice(rows, _FIRST_ROWS):
+        looked_at += 1
         if row.status != FAILED and renditions:
             try:
                 renditions.plan(row)
@@ -329,11 +384,9 @@ def _first_rows(
                 row = row.failed("manifest", error)
         if row.status == FAILED:
             bad.append(row)
-        elif first is None:
-            first = row
-        if number >= _FIRST_ROWS or len(bad) >= 10:
-            break
-    return first, bad
+        elif good is None:
+            good = row
+    return _FirstRows(looked_at, good, bad)
 
 
 def _dollars(amount: float) -> str:

@@ -155,6 +155,7 @@ def test_check_does_everything_short_of_working(
     for part in (
         "secret     ${env:HUSH}: found",
         f"manifest   {shop.folder}/manifest.csv: csv, 5 rows",
+        "columns    image: 'image'; id: from the image's path",
         "model      tiny (sha256 ",
         f"output     {shop.out}: may be written",
         "engine     local: 1 process(es) of 2 matting thread(s)",
@@ -168,12 +169,41 @@ def test_check_does_everything_short_of_working(
 
 def test_check_shows_bad_rows_and_goes_on_to_a_good_one(shop: Shop, capsys: Any) -> None:
     shop.picture("b.png")
-    shop.manifest("image,erode_size\na.png,41\nb.png,3\n")
-    shop.write_job()
+    shop.manifest("Bild,erode_size\na.png,41\nb.png,3\n")
+    shop.write_job(max_failures=1)
     assert shop.run("--check") == 0
     text = capsys.readouterr().out
-    assert "a bad row: invalid_parameter: line 2: erode_size: 41 is outside 0..40" in text
+    assert "columns    image: 'Bild'; id: from the image's path\n" in text
+    assert "a bad row: invalid_parameter: line 2: erode_size: 41 is outside 0..40\n" in text
     assert "b.png: 80 x 60 png" in text
+
+
+def test_check_fails_where_the_bad_rows_are_more_than_may_fail(shop: Shop, capsys: Any) -> None:
+    shop.picture("b.png")
+    shop.manifest("image,erode_size\n" + "a.png,41\n" * 11 + "b.png,3\n")
+    shop.write_job(max_failures=10)
+    assert shop.run("--check") == 1
+    told = capsys.readouterr()
+    assert told.out.count("a bad row") == 1, "eleven rows have one reason"
+    assert "line 2: erode_size: 41 is outside 0..40 (and 10 more)\n" in told.out
+    assert "b.png: 80 x 60 png" in told.out
+    assert told.err == (
+        "job: 11 of the first 12 rows will fail, and max_failures is 10: the run will end with 3\n"
+    )
+
+
+def test_check_says_once_that_a_column_is_missing(shop: Shop, capsys: Any) -> None:
+    shop.manifest("image,note\na.png,x\nb.png,y\n")
+    shop.write_job(
+        output={"directory": "out", "renditions": [{"name": "web", "file": "{sku}-{Note}"}]}
+    )
+    assert shop.run("--check") == 1
+    told = capsys.readouterr().out
+    assert (
+        "  rendition web: its file is named by the column 'sku', and the manifest has none; it has "
+        "'image', 'note'\n"
+    ) in told
+    assert told.count("'sku'") == 2 and "has no value there (and 1 more)" in told
 
 
 def test_check_fails_where_none_of_the_first_rows_is_good(shop: Shop, capsys: Any) -> None:

@@ -162,7 +162,7 @@ def test_files_that_would_have_one_name_fail_before_anything_is_matted(
         f"d,{shop.picture('d.png', 4)},\n"
     )
     with_renditions(shop, {**FRONT, "file": "{sku}"})
-    assert shop.run("--check") == 0
+    assert shop.run("--check") == 1
     said = capsys.readouterr().out
     assert "1 names of renditions' files are given by several rows" in said
     assert "duplicate_name: line 2: rendition front: another file has the name" in said

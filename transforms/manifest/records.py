@@ -16,7 +16,7 @@ from alphabeam.transforms.manifest.source import Manifest, ManifestError, Shard
 from alphabeam.transforms.manifest.tables import Found, Header, header_of, records_of
 from alphabeam.transforms.manifest.text import Line, Text, lines_of, open_text
 
-__all__ = ["End", "Record", "bad_record", "record_of", "text_records"]
+__all__ = ["End", "Record", "bad_record", "header_in", "record_of", "text_records"]
 
 _REJECTED = frozenset({"reject", "rejected"})  # the second is what people type
 
@@ -78,7 +78,7 @@ def text_records(
     """
     text = open_text(manifest)
     try:
-        header, lines = _header(manifest, text, first)
+        header, lines = header_in(manifest, text, first)
         offset, number = (header.offset, header.line) if header else (0, first)
         if text.seekable:
             if shard is not None and shard.start > offset:
@@ -108,8 +108,17 @@ def text_records(
         text.stream.close()
 
 
-def _header(manifest: Manifest, text: Text, first: int) -> tuple[Header | None, Iterator[Line]]:
-    """The header of a table, None for what is no table; and the lines behind it."""
+def header_in(manifest: Manifest, text: Text, first: int) -> tuple[Header | None, Iterator[Line]]:
+    """The header of a table, None for what is no table; and the lines behind it.
+
+    Args:
+        manifest: Of one file.
+        text: Its text, at the beginning.
+        first: Number of its first line.
+
+    Raises:
+        ManifestError: No column holds the images, or several may.
+    """
     delimiter = "\t" if manifest.delimiter == "tab" else manifest.delimiter
     if manifest.kind == "tsv" and delimiter == "auto":
         delimiter = "\t"
