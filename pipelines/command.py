@@ -262,7 +262,11 @@ def _run_here(
     from alphabeam.pipelines.catalogue import Catalogue, output_of
     from alphabeam.pipelines.engines import pipeline_options, threads_of
     from alphabeam.pipelines.progress import FileReader, Progress, ProgressBar
-    from alphabeam.pipelines.signals import end_on_signals, end_without_output
+    from alphabeam.pipelines.signals import (
+        end_on_signals,
+        end_without_output,
+        workers_end_on_signals,
+    )
     from alphabeam.pipelines.temporary import temporary_folder
     from alphabeam.transforms import lease
     from alphabeam.transforms.metadata.earlier import prune
@@ -276,6 +280,7 @@ def _run_here(
         with (
             lease.acquire(output, run_id, take_over=options.take_over) as holder,
             end_on_signals(job.name, partial(_end_in_order, job, holder, output, folder)),
+            workers_end_on_signals(folder),
             ProgressBar(FileReader(progress), quiet=options.quiet),
         ):
             work = holder.lease.work

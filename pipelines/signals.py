@@ -1,18 +1,35 @@
-"""How a run ends early: by SIGINT and SIGTERM, in order; or since it has lost its output."""
+"""How a run ends early: by SIGINT and SIGTERM, in order; or since it has lost its output.
+
+The worker processes of a local run end likewise: it is they that buy.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-__all__ = ["end_on_signals", "end_without_output"]
+__all__ = [
+    "end_on_signals",
+    "end_without_output",
+    "end_worker_on_signals",
+    "workers_end_on_signals",
+]
 
 _GRACE_S = 3.0  # for requests that buy, whose answers tell what was bought
+_WORKERS_S = _GRACE_S + 0.8  # for workers, which write their finished rows after that
+_PATIENCE_S = _GRACE_S + 1.5  # for everything
+
+_OPTIONS_FILE = "PIPELINE_OPTIONS_FILE"
+
+# What tells a worker that the output is lost: it is not to write its finished rows any more.
+_LOST = getattr(signal, "SIGUSR1", signal.SIGTERM)
 
 
 @contextmanager
@@ -64,34 +81,125 @@ def end_without_output(before: Callable[[], Any]) -> None:
     """
     from alphabeam.transforms import stopping
 
+    until = time.monotonic() + _WORKERS_S
     try:
         stopping.request()
-        _end_workers()
+        workers = _tell_workers(_LOST)
         stopping.wait_for_critical(_GRACE_S)
+        _see_workers_end(workers, until)
         before()
     finally:
         sys.stderr.flush()
         os._exit(1)
 
 
-def _end_workers() -> None:
-    """Ends the worker processes of a local run; they would go on for a while by themselves.
+@contextmanager
+def workers_end_on_signals(folder: str) -> Iterator[None]:
+    """Worker processes that are started while the ``with`` lasts end in order, too.
+
+    Beam imports the plugins of its options on a worker's main thread, where alone signals can be
+    handled. Its local runner gives workers no options; but they read a file that is named so.
+
+    Args:
+        folder: Where the file may stand until then.
+    """
+    path = os.path.join(folder, "worker-options.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"beam:option:beam_plugins:v1": ["alphabeam.pipelines.worker_signals"]}, file)
+    before = os.environ.get(_OPTIONS_FILE)
+    os.environ[_OPTIONS_FILE] = path
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_OPTIONS_FILE]
+        else:
+            os.environ[_OPTIONS_FILE] = before
+
+
+def end_worker_on_signals() -> None:
+    """From now on, a signal ends this worker process of a local run in order.
+
+    It begins no purchase, waits shortly for those that it has begun, and puts its finished rows to
+    the ledger. To be called on the main thread.
+    """
+    ending = threading.Event()
+
+    def end(number: int, _: Any) -> None:
+        if not ending.is_set():  # the launcher passes on what a whole group of processes got
+            ending.set()
+            # Beam may end the main thread meanwhile: the interpreter waits for a thread like this.
+            threading.Thread(target=_end_worker, args=(number,), daemon=False).start()
+
+    for number in {signal.SIGINT, signal.SIGTERM, _LOST}:
+        signal.signal(number, end)
+
+
+def _end_worker(number: int) -> None:
+    from alphabeam.transforms import stopping
+    from alphabeam.transforms.ledger.journal import flush_all
+
+    _exit_after(_WORKERS_S, number)
+    threading.excepthook = _silent
+    try:
+        stopping.request()
+        stopping.wait_for_critical(_GRACE_S)
+        if number in (signal.SIGINT, signal.SIGTERM):
+            flush_all()
+    finally:
+        os._exit(128 + number)
+
+
+def _silent(_: object) -> None:
+    """Beam's threads miss each other while processes end; nobody has to read of that."""
+
+
+def _exit_after(seconds: float, number: int) -> None:
+    patience = threading.Timer(seconds, os._exit, args=(128 + number,))
+    patience.daemon = True
+    patience.start()
+
+
+def _tell_workers(number: int) -> list[int]:
+    """Sends a signal to the worker processes of a local run; gives their process ids.
 
     Linux only; elsewhere they end when they notice that the launcher is gone.
     """
     children: dict[int, list[int]] = {}
     with suppress(OSError):
         for entry in os.listdir("/proc"):
-            if entry.isdigit():
-                with suppress(OSError), open(f"/proc/{entry}/stat", encoding="latin-1") as file:
-                    parent = int(file.read().rpartition(")")[2].split()[1])
-                    children.setdefault(parent, []).append(int(entry))
+            if entry.isdigit() and (found := _state_of(int(entry))) is not None:
+                children.setdefault(found[1], []).append(int(entry))
+    told: list[int] = []
     waiting = [os.getpid()]
     while waiting:
         for child in children.get(waiting.pop(), ()):
             waiting.append(child)
+            told.append(child)
             with suppress(OSError):
-                os.kill(child, signal.SIGTERM)
+                os.kill(child, number)
+    return told
+
+
+def _see_workers_end(workers: list[int], until: float) -> None:
+    """Waits until processes have ended; the others are killed, as nobody may write after this."""
+    while left := [one for one in workers if (_state_of(one) or "Z")[0] not in "ZX"]:
+        if time.monotonic() >= until:
+            for one in left:
+                with suppress(OSError):
+                    os.kill(one, signal.SIGKILL)
+            return
+        time.sleep(0.02)
+
+
+def _state_of(process: int) -> tuple[str, int] | None:
+    """A process's state and its parent, as Linux tells them; None if there is none."""
+    try:
+        with open(f"/proc/{process}/stat", encoding="latin-1") as file:
+            state, parent = file.read().rpartition(")")[2].split()[:2]
+    except OSError:
+        return None
+    return state, int(parent)
 
 
 def _end(name: str, number: int, before: Callable[[], Any]) -> None:
@@ -103,14 +211,15 @@ def _end(name: str, number: int, before: Callable[[], Any]) -> None:
         file=sys.stderr,
         flush=True,
     )
-    patience = threading.Timer(_GRACE_S + 1.5, os._exit, args=(128 + number,))
-    patience.daemon = True
-    patience.start()
+    until = time.monotonic() + _WORKERS_S
+    _exit_after(_PATIENCE_S, number)
+    threading.excepthook = _silent
     try:
         stopping.request()
-        _end_workers()
+        workers = _tell_workers(signal.SIGTERM)
         stopping.wait_for_critical(_GRACE_S)
         flush_all()
+        _see_workers_end(workers, until)
         before()
     finally:
         sys.stdout.flush()

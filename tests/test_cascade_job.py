@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -236,6 +237,28 @@ def test_killed_in_the_middle_nothing_is_bought_twice(cascade: Callable[..., Cas
     assert max(shop.emulator.submissions.values()) == 1
     assert shop.summary()["bought"] == 4 and shop.summary()["kept"] == {"budget_spent": 2}
     assert {row["status"] for row in rows.values()} == {"done"}
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are seen in /proc only")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_worker_processes_learn_what_they_have_bought(
+    cascade: Callable[..., CascadeShop], number: int
+) -> None:
+    late = {"faults": {"RemoveBackground:answer_late": 1.0}, "late_seconds": 1.0}
+    shop = cascade(0, 8, {"picpik": {"max_concurrency": 2}}, **late)
+    process = shop.start("--set", "engine.processes=2")
+    deadline = time.monotonic() + 60
+    while not shop.emulator.billed and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, said
+    bought = shop.emulator.billed
+    assert bought and sum(bool(entry.task_uid) for entry in shop.entries()) == bought
+    assert not any(entry.is_unknown for entry in shop.entries())
+    assert shop.run("--yes") == 0
+    assert shop.emulator.billed == 8 and set(shop.emulator.submissions.values()) == {1}
+    assert shop.summary()["bought"] == 8
 
 
 def test_the_job_asks_before_it_may_buy(

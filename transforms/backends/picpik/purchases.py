@@ -167,7 +167,6 @@ class Purchases:
                 submission = self._bought(row, parameters, upload, found)
             except _OvertakenError:
                 continue
-            self._remember(row, submission)
             return Purchase(submission, now=True)
         raise ApiUnavailableError(
             "other processes try to buy the same task, in vain; run the job again"
@@ -263,10 +262,13 @@ class Purchases:
         except BaseException:
             self._budget.cost(None)
             raise
+        else:
+            _log.debug("row %s: task %s", row.id, task_uid)
+            submission = replace(intent.submission, task_uid=task_uid, owner="")
+            self._remember(row, submission)  # before the process may end
+            return submission
         finally:
             intent.over()
-        _log.debug("row %s: task %s", row.id, task_uid)
-        return replace(intent.submission, task_uid=task_uid, owner="")
 
     def keep(self, submission: Submission) -> None:
         """Tries once more to tell the ledger of a task that was not collected."""
@@ -327,7 +329,7 @@ class _LedgerIntent:
         self._written = True
 
     def over(self) -> None:
-        """The request is over: a process that stops need not wait for its answer."""
+        """Nothing is left to learn, or to write: a process that stops need not wait for it."""
         if self._critical:
             stopping.end_critical()
             self._critical = False
@@ -337,6 +339,7 @@ class _LedgerIntent:
             with suppress(RowError):  # the fault at hand is the one to tell
                 self._ledger.delete(self.submission)
                 self._written = False
+        self.over()  # another attempt is not begun by a process that stops
 
     def give_up(self) -> None:
         """Leaves the intent, as one of which nobody will learn more."""
