@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from alphabeam.transforms.backends.picpik import backend
+from alphabeam.transforms.backends.picpik.budget import Brake
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.ledger import Submission, Submissions
+from alphabeam.transforms.picpik import ApiUnavailableError, SubmitUnknownError
+from alphabeam.transforms.rows import Picture
 from tests.backends.conftest import Desk, code_of
 
 pytestmark = pytest.mark.slow
@@ -269,3 +274,45 @@ def test_max_credits_goes_on_when_the_first_price_is_never_told(desk: Callable[.
     assert codes.count("submit_unknown") == 2
     assert codes.count(None) == 3 and codes.count("budget_spent") == 1
     assert d.emulator.billed == 5
+
+
+def bought(d: Desk, count: int, **settings: Any) -> list[Picture]:
+    rows = [d.row(f"p{n}", n) for n in range(count)]
+    with ThreadPoolExecutor(count) as pool:
+        return [*pool.map(d.session(**settings), rows)]
+
+
+def test_nothing_more_is_bought_once_ten_answers_in_a_row_were_lost(
+    desk: Callable[..., Desk], caplog: pytest.LogCaptureFixture
+) -> None:
+    d = desk(faults={"RemoveBackground:gateway": 1.0})
+    after = bought(d, 30)
+    codes = [code_of(picture) for picture in after]
+    assert d.emulator.billed == 10
+    assert codes.count("submit_unknown") == 10 and codes.count("api_unavailable") == 20
+    said = next(p.row.error_message or "" for p in after if code_of(p) == "api_unavailable")
+    assert "the answers to 10 submissions in a row were lost" in said and "read_timeout" in said
+    assert caplog.text.count("nothing more is bought") == 1
+    assert len(d.ledger.by_quick_key()) == 10, "the others are left for the next run"
+
+
+def test_an_answer_that_arrives_lets_more_be_bought(desk: Callable[..., Desk]) -> None:
+    d = desk(faults={"RemoveBackground:gateway": [*range(9), *range(10, 19)]})
+    codes = [code_of(picture) for picture in bought(d, 30, max_concurrency=1)]
+    assert codes.count("submit_unknown") == 18 and codes.count(None) == 12
+
+
+def test_only_what_is_under_way_is_bought_when_answers_begin_to_be_lost() -> None:
+    brake = Brake(3)
+    with brake.watching():
+        pass
+    under_way = [brake.watching() for _ in range(5)]
+    for one in under_way:
+        one.__enter__()
+    for one in under_way[:3]:
+        with contextlib.suppress(SubmitUnknownError):
+            one.__exit__(SubmitUnknownError, SubmitUnknownError("lost"), None)
+    with pytest.raises(ApiUnavailableError), brake.watching():
+        pass
+    with pytest.raises(ApiUnavailableError):
+        brake.check()

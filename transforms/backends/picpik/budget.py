@@ -1,4 +1,4 @@
-"""How much a run may buy, however many processes it has, and when to stop."""
+"""How much a run may buy, however many processes it has, and when to stop buying."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from alphabeam.transforms.backends.picpik.tally import Tally
 from alphabeam.transforms.errors import ErrorCode, RowError
+from alphabeam.transforms.picpik import ApiUnavailableError, SubmitUnknownError
 from alphabeam.transforms.storage import StorageOptions
 
-__all__ = ["Budget", "Spending", "spending_in"]
+__all__ = ["Brake", "Budget", "Spending", "spending_in"]
 
 _log = logging.getLogger(__name__)
 
 _LOOK_AGAIN_S = 0.5  # while another task is to show the price
+
+# Lost answers one after another, and nothing more is bought. Where every third answer is lost by
+# chance, that comes once in 60 000 purchases; it cannot be told from all being lost much sooner.
+_MOST_LOST = 10
 
 
 @dataclass(frozen=True)
@@ -201,3 +207,69 @@ class Budget:
         except RowError as error:
             # It counts on as a task of the highest price, so the bounds hold.
             _log.warning("what a task has cost is not counted: %s", error.message)
+
+
+class Brake:
+    """Stops a process that buys and learns nothing of it: each answer may be one that was billed.
+
+    As long as nothing shows that answers arrive, only as many requests are under way as may be
+    lost.
+
+    Args:
+        most: Lost answers one after another, after which nothing more is bought.
+    """
+
+    def __init__(self, most: int = _MOST_LOST) -> None:
+        self._most = most
+        self._why = (
+            f"nothing more is bought: the answers to {most} submissions in a row were lost, and "
+            "each may have been billed; look at the account's tasks, see to the network or raise "
+            "read_timeout, then run the job again"
+        )
+        self._changed = threading.Condition()
+        self._under_way = 0
+        self._lost = 0  # since the last answer that arrived
+        self._arrived = False
+
+    def check(self) -> None:
+        """Makes sure that more may be bought.
+
+        Raises:
+            ApiUnavailableError: The last answers were all lost.
+        """
+        if self._lost >= self._most:
+            raise ApiUnavailableError(self._why)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """While the ``with`` lasts, a request that buys is made; how it ends is noted.
+
+        Raises:
+            ApiUnavailableError: As `check`.
+        """
+        with self._changed:
+            self._changed.wait_for(self._has_room)
+            self.check()
+            self._under_way += 1
+        lost = arrived = False
+        try:
+            yield
+            arrived = True
+        except SubmitUnknownError:
+            lost = True
+            raise
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                if arrived:
+                    self._arrived, self._lost = True, 0
+                elif lost:
+                    self._lost += 1
+                    if self._lost == self._most:
+                        _log.warning("%s", self._why)
+                self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        if self._lost >= self._most or (self._arrived and not self._lost):
+            return True
+        return self._under_way + self._lost < self._most

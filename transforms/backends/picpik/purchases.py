@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alphabeam.transforms import stopping
-from alphabeam.transforms.backends.picpik.budget import Budget
+from alphabeam.transforms.backends.picpik.budget import Brake, Budget
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images import Decoded
 from alphabeam.transforms.ledger import Submission, Submissions
@@ -111,6 +111,7 @@ class Purchases:
         self._unwritten: dict[str, Submission] = {}
         # What only a later run may buy anew: a second row with the same work fails likewise.
         self._lost: dict[str, tuple[ErrorCode, str]] = {}
+        self._brake = Brake()
         self._owned = _Owned()
         # Processes that have let an intent stand for too long: their others are not waited for.
         self._silent: set[str] = set()
@@ -127,8 +128,8 @@ class Purchases:
 
         Raises:
             SubmitUnknownError: It may have been bought, and its TaskUID is not known.
-            RowError: ``budget_spent``, or the image, the ledger or the API failed; nothing was
-                bought.
+            RowError: ``budget_spent``, or the image, the ledger or the API failed, or answers are
+                lost one after another; nothing was bought.
         """
         fingerprint = row.fingerprint or ""
         if fingerprint in self._lost:
@@ -150,6 +151,7 @@ class Purchases:
                     "account's tasks, then set backend.resubmit_unknown: true",
                     request_uuid=found.request_uuid,
                 )
+            self._brake.check()
             self._budget.take()
             try:
                 with decoded() as source:
@@ -230,19 +232,20 @@ class Purchases:
                 owner=this_process(),
                 run=self._run,
             ),
+            self._brake,
         )
         try:
-            with self._submitting:
+            with self._submitting, self._brake.watching():
                 task_uid = self._client.submit(
                     upload.data, upload.media_type, parameters, row.request_uuid, intent
                 )
-            if not self._owned.take(task_uid, fingerprint):
-                raise SubmitUnknownError(
-                    f"request_uuid {row.request_uuid}: the API answered with task {task_uid}, "
-                    "which it had given to another image; look in the vendor's console",
-                    request_uuid=row.request_uuid,
-                    task_uid=task_uid,
-                )
+                if not self._owned.take(task_uid, fingerprint):
+                    raise SubmitUnknownError(
+                        f"request_uuid {row.request_uuid}: the API answered with task {task_uid}, "
+                        "which it had given to another image; look in the vendor's console",
+                        request_uuid=row.request_uuid,
+                        task_uid=task_uid,
+                    )
         except _OvertakenError:
             self._budget.give_back()
             raise
@@ -311,13 +314,15 @@ class _OvertakenError(Exception):
 class _LedgerIntent:
     """The intent of one submission in the ledger; see `alphabeam.transforms.picpik.Intent`."""
 
-    def __init__(self, ledger: Submissions, submission: Submission) -> None:
+    def __init__(self, ledger: Submissions, submission: Submission, brake: Brake) -> None:
         self.submission = submission
+        self._brake = brake
         self._ledger = ledger
         self._written = False
         self._critical = False
 
     def write(self) -> None:
+        self._brake.check()  # others may have lost their answers since this one began
         if not self._critical:
             stopping.begin_critical()
             self._critical = True
