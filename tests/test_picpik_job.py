@@ -205,6 +205,30 @@ def test_another_rendition_over_finished_rows_buys_nothing(
     assert summary(shop)["credits"] == 0 and summary(shop)["finished_before"] == 12
 
 
+def test_parameters_that_the_api_never_sees_buy_nothing_again(
+    picpik: Callable[..., PicpikShop],
+) -> None:
+    shop = picpik(2)
+    jpeg = shop.picture("images/j.jpg", 5)
+    shop.manifest(f"image,keep_shadow\nimages/p0.png,\nimages/p1.png,yes\n{jpeg},\n")
+    assert shop.run("--yes") == 0
+    before, cutouts = shop.rows(), shop.files("cutouts", "masks")
+    job = yaml.safe_load(shop.job.read_text())
+    job["output"]["renditions"] = [{"name": "front", "canvas": 40, "shadow": "keep"}]
+    job["matting"] = {"keep_shadow": True}
+    shop.job.write_text(yaml.safe_dump(job))
+    for _ in range(2):
+        assert shop.run("--yes") == 0
+        for id, row in shop.rows().items():
+            assert row["fingerprint"] == before[id]["fingerprint"]
+            assert not row["renditions"][0]["error"], "the cutout is as good as any"
+        assert shop.emulator.billed == 3 and shop.files("cutouts", "masks") == cutouts
+    # a picture without an alpha has none that counts
+    shop.manifest(f"image,own_alpha\n{jpeg},ignore\n")
+    assert shop.run("--yes") == 0
+    assert shop.emulator.billed == 3
+
+
 def test_wrong_keys_stop_the_job_with_one_line_before_anything(
     picpik: Callable[..., PicpikShop], capsys: pytest.CaptureFixture[str]
 ) -> None:

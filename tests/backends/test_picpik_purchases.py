@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import threading
 from collections.abc import Callable
@@ -274,6 +275,44 @@ def test_max_credits_goes_on_when_the_first_price_is_never_told(desk: Callable[.
     assert codes.count("submit_unknown") == 2
     assert codes.count(None) == 3 and codes.count("budget_spent") == 1
     assert d.emulator.billed == 5
+
+
+def test_what_the_api_never_sees_is_no_part_of_a_fingerprint_but_of_the_quick_key(
+    desk: Callable[..., Desk],
+) -> None:
+    d = desk()
+    backend, row = d.backend(), d.row()
+    for format, changes, same in [
+        ("png", {"keep_shadow": True}, True),
+        ("jpeg", {"own_alpha": "ignore", "keep_shadow": True}, True),
+        ("png", {"own_alpha": "ignore"}, False),  # it may have an alpha
+        ("jpeg", {"erode_size": 3}, False),
+    ]:
+        plain = row._replace(source_format=format)
+        changed = plain._replace(**changes)
+        one, other = backend.fingerprinted(plain), backend.fingerprinted(changed)
+        assert (one.fingerprint == other.fingerprint) == same
+        assert (one.request_uuid == other.request_uuid) == same
+        assert one.quick_key != other.quick_key
+        # by these an output is found that is there already
+        assert one == plain.fingerprinted("picpik", None, None)
+        assert other.quick_key == changed.fingerprinted("picpik", None, None).quick_key
+
+
+def test_a_task_is_collected_that_was_bought_while_keep_shadow_counted(
+    desk: Callable[..., Desk],
+) -> None:
+    d = desk()
+    shadow = d.row()._replace(keep_shadow=True)
+    assert code_of(d.session()(d.row())) is None
+    now = d.entry(d.row())
+    assert now is not None
+    before = shadow.fingerprinted("picpik", None, None)
+    d.ledger.delete(now)
+    d.ledger.put(dataclasses.replace(now, fingerprint=before.fingerprint or ""))
+    after = d.session()(shadow)
+    assert code_of(after) is None and d.emulator.billed == 1
+    assert after.row.fingerprint == before.fingerprint, "by which the commit removes the task"
 
 
 def bought(d: Desk, count: int, **settings: Any) -> list[Picture]:

@@ -22,6 +22,7 @@ from alphabeam.transforms.backends.settings import PicpikSettings
 from alphabeam.transforms.errors import RowError
 from alphabeam.transforms.ledger import Submission, Submissions
 from alphabeam.transforms.output import Output
+from alphabeam.transforms.parameters import MattingParameters
 from alphabeam.transforms.picpik import PicpikClient
 from alphabeam.transforms.rows import Picture, Row
 from alphabeam.transforms.secret_refs import references, resolve
@@ -32,6 +33,14 @@ _BEGAN = "%Y%m%dT%H%M%SZ"  # how the name of a run begins
 _KEPT_S = 2 * 24 * 3600.0  # after which what a run's processes shared is swept
 _SLACK_S = 10.0  # for the ledger itself
 _PIXELS_IN_FLIGHT = 400_000_000  # at 5 bytes each, should every result be waiting to be written
+
+
+_DEFAULTS = MattingParameters()
+
+
+def _as_given(row: Row) -> Row:
+    """The row with the fingerprint that has all its parameters."""
+    return row.fingerprinted("picpik", None, None)
 
 
 def _new_run() -> str:
@@ -111,8 +120,23 @@ class PicpikBackend(PicpikSettings):
         """No other backend follows."""
 
     def fingerprinted(self, row: Row) -> Row:
-        """The row with the fingerprint that its result by this backend has."""
-        return row.fingerprinted("picpik", None, None)
+        """The row with the fingerprint that its result by this backend has.
+
+        A parameter that changes nothing of the row's result has its default in the fingerprint, so
+        that nothing is bought again because of it. The quick key has it as the row says it: before
+        the source is read, nobody knows what will count.
+        """
+        given = _as_given(row)
+        names = ("keep_shadow", "own_alpha") if row.source_format == "jpeg" else ("keep_shadow",)
+        unheeded = {
+            name: default
+            for name in names
+            if getattr(row, name) != (default := getattr(_DEFAULTS, name))
+        }
+        if not unheeded:
+            return given
+        same = _as_given(row._replace(**unheeded))
+        return given._replace(fingerprint=same.fingerprint, request_uuid=same.request_uuid)
 
     def client(self) -> PicpikClient:
         """A new client with the resolved keys.
@@ -203,6 +227,7 @@ class PicpikBackend(PicpikSettings):
                 longest_wait=self.task_timeout,
             ),
             fingerprinted=self.fingerprinted,
+            fingerprinted_before=_as_given,
             max_concurrency=self.max_concurrency,
             max_upload_bytes=self.max_upload_bytes,
             task_timeout=self.task_timeout,

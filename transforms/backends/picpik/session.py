@@ -70,6 +70,8 @@ class Session:
         ledger: Where submissions are remembered.
         budget: What may be bought.
         fingerprinted: Gives a row the fingerprint of its result.
+        fingerprinted_before: Gives it the one under which its task may stand in the ledger since
+            before ``keep_shadow`` ceased to count.
         max_concurrency: Most submissions at one time.
         max_upload_bytes: Larger images are encoded again.
         task_timeout: Seconds to wait for one task.
@@ -85,6 +87,7 @@ class Session:
         budget: Budget,
         *,
         fingerprinted: Callable[[Row], Row],
+        fingerprinted_before: Callable[[Row], Row],
         max_concurrency: int,
         max_upload_bytes: int,
         task_timeout: float,
@@ -95,6 +98,8 @@ class Session:
         self.client = client
         self._budget = budget
         self._fingerprinted = fingerprinted
+        self._fingerprinted_before = fingerprinted_before
+        self._ledger = ledger
         self._task_timeout = task_timeout
         self._watch = TaskWatch(client)
         self._purchases = Purchases(
@@ -125,6 +130,7 @@ class Session:
             if own is not None:
                 picture.row, picture.data = own, b""
                 return picture
+            row = self._as_bought(row)
             # Two rows may ask for the same work: the second finds the first one's task.
             with self._locks.of(row.fingerprint or ""):
                 purchase = self._purchases.task(
@@ -184,6 +190,15 @@ class Session:
             coverage=coverage_of(alpha),
             remove_ms=1000 * (time.perf_counter() - began),
         )
+
+    def _as_bought(self, row: Row) -> Row:
+        """The row, under its earlier fingerprint if that is where its task is."""
+        before = self._fingerprinted_before(row)
+        if before.fingerprint in (None, row.fingerprint):
+            return row
+        if self._ledger.find(row.fingerprint or "") is not None:
+            return row
+        return row if self._ledger.find(before.fingerprint or "") is None else before
 
     @contextmanager
     def _decoded(self, picture: Picture, parameters: MattingParameters) -> Iterator[Decoded]:
