@@ -241,7 +241,7 @@ def test_a_result_that_is_another_picture_fails_its_row(tmp_path: Path) -> None:
     with running_emulator(answer=another_picture) as emulator:
         found = done(backend_of(tmp_path, emulator), row).row
     assert found.error_code == "api_answer" and "another picture" in (found.error_message or "")
-    assert found.credits == 1 and found.task_uid
+    assert found.credits is None and found.task_uid
 
 
 def test_a_result_that_is_wholly_clear_is_flagged(tmp_path: Path) -> None:

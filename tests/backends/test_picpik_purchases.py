@@ -162,6 +162,16 @@ def test_a_result_that_cannot_be_had_is_not_bought_again_while_it_lives(
     assert d.emulator.billed == 1
 
 
+def test_what_a_task_costs_is_told_once_by_the_run_that_collects_it(
+    desk: Callable[..., Desk],
+) -> None:
+    d = desk(faults={"result_wrong_size": [0, 1]}, cost=2)
+    for code, credits in (("api_answer", None), ("api_answer", None), (None, 2)):
+        after = d.session()(d.row())
+        assert (code_of(after), after.row.credits) == (code, credits)
+    assert d.emulator.billed == 2
+
+
 class Failing(Submissions):
     """A ledger whose writes fail on demand."""
 

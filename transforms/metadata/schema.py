@@ -148,7 +148,9 @@ _AFTER: dict[str, Column] = {
         "upload was encoded again, and `resubmitted`, perhaps billed twice. Of a cascade "
         "`kept_local`, followed by the error code for which a doubtful result was not bought.",
     ),
-    "credits": Column(pa.int64(), "API credits that the task cost."),
+    "credits": Column(
+        pa.int64(), "API credits that the task cost; null while it is to be collected."
+    ),
     "read_ms": Column(pa.float32(), "Reading and decoding, milliseconds of wall time."),
     "remove_ms": Column(
         pa.float32(), "Matting; or submitting, waiting and downloading; milliseconds."

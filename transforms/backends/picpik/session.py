@@ -158,7 +158,9 @@ class Session:
         except Exception as error:
             if not isinstance(error, RowError) and not is_out_of_memory(error):
                 _log.exception("row %s: a defect of alphabeam; please report it", row.id)
-            row = row.failed(_stage(error), error)
+            # What is still to be collected is counted by the run that does, and by that alone.
+            credits = row.credits if isinstance(error, TaskFailedError) else None
+            row = row.failed(_stage(error), error)._replace(credits=credits)
         picture.row, picture.data = row, b""
         return picture
 
