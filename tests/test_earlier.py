@@ -93,6 +93,8 @@ def test_tasks_that_no_row_has_are_accounted_for(tmp_path: Path) -> None:
     ):
         tasks.put(Submission(fingerprint, "uuid", task_uid, 0.0, ended=ended))
     output.put(output.task("4" * 32), b"{broken")
+    uri = output.task("1" * 32)
+    output.put(uri, output.read(uri) + bytes(100))  # a machine went down meanwhile
     done = commit(committed_row(output, "run", "0" * 32), output=output, run_id="run")
     assert (done.credits, done.uncollected, done.unknown) == (2, 1, 2)
     assert sorted(output.task_files()) == [digit * 32 for digit in "1234"]

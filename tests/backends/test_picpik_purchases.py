@@ -238,6 +238,17 @@ def test_a_late_task_is_written_once_the_ledger_is_back(
     assert d.emulator.billed == 1
 
 
+def test_an_entry_that_a_crash_has_filled_up_with_zeros_is_read(
+    desk: Callable[..., Desk],
+) -> None:
+    d = desk(faults={"result_wrong_size": [0]})
+    assert code_of(d.session()(d.row())) == "api_answer"
+    (path,) = (d.folder / "out" / "ledger" / "tasks").iterdir()
+    path.write_bytes(path.read_bytes() + bytes(100))
+    assert code_of(d.session()(d.row())) is None
+    assert d.emulator.billed == 1
+
+
 def test_a_broken_entry_buys_nothing(desk: Callable[..., Desk]) -> None:
     d = desk()
     row = d.row()

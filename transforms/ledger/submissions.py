@@ -12,6 +12,7 @@ import json
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.lease import LeaseError, check_not_lost
@@ -103,7 +104,7 @@ class Submissions:
                 return None
             raise
         try:
-            found = Submission(**json.loads(data))
+            found = Submission(**_parsed(data))
             if found.fingerprint != fingerprint or not isinstance(found.task_uid, str):
                 raise ValueError
             return replace(
@@ -167,9 +168,14 @@ class Submissions:
         return self._output.task(submission.fingerprint, submission.attempts)
 
 
+def _parsed(data: bytes) -> Any:
+    """An entry's fields, also where a machine that went down has left zeros behind them."""
+    return json.loads(data.rstrip(b"\0"))
+
+
 def _run_of(data: bytes) -> str:
     with suppress(TypeError, ValueError, KeyError):  # it is broken, or an earlier version's
-        return str(json.loads(data)["run"])
+        return str(_parsed(data)["run"])
     return ""
 
 

@@ -259,7 +259,7 @@ def _count_open_tasks(output: Output, uris: list[str]) -> tuple[int, int]:
     bought = unknown = 0
     for _, data in output.read_many(uris):
         try:
-            entry = json.loads(data)
+            entry = json.loads(data.rstrip(b"\0"))
             if not entry["ended"]:
                 bought += bool(entry["task_uid"])
                 unknown += not entry["task_uid"]
