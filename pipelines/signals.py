@@ -5,6 +5,7 @@ The worker processes of a local run end likewise: it is they that buy.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+
+from alphabeam.transforms.processes import is_gone, is_here, number_of, this_process
 
 __all__ = [
     "end_on_signals",
@@ -27,6 +30,7 @@ _WORKERS_S = _GRACE_S + 0.8  # for workers, which write their finished rows afte
 _PATIENCE_S = _GRACE_S + 1.5  # for everything
 
 _OPTIONS_FILE = "PIPELINE_OPTIONS_FILE"
+_NOTE = "worker-process-"
 
 # What tells a worker that the output is lost: it is not to write its finished rows any more.
 _LOST = getattr(signal, "SIGUSR1", signal.SIGTERM)
@@ -123,6 +127,11 @@ def end_worker_on_signals() -> None:
     It begins no purchase, waits shortly for those that it has begun, and puts its finished rows to
     the ledger. To be called on the main thread.
     """
+    if options := os.environ.get(_OPTIONS_FILE):
+        # Beam has a shell between launcher and worker: if that ends first, no child is seen.
+        note = os.path.join(os.path.dirname(options), f"{_NOTE}{os.getpid()}")
+        with suppress(OSError), open(note, "w", encoding="utf-8") as file:
+            file.write(this_process())
     ending = threading.Event()
 
     def end(number: int, _: Any) -> None:
@@ -165,20 +174,32 @@ def _tell_workers(number: int) -> list[int]:
 
     Linux only; elsewhere they end when they notice that the launcher is gone.
     """
+    told = [*_noted_workers()]
     children: dict[int, list[int]] = {}
     with suppress(OSError):
         for entry in os.listdir("/proc"):
             if entry.isdigit() and (found := _state_of(int(entry))) is not None:
                 children.setdefault(found[1], []).append(int(entry))
-    told: list[int] = []
     waiting = [os.getpid()]
     while waiting:
-        for child in children.get(waiting.pop(), ()):
-            waiting.append(child)
-            told.append(child)
-            with suppress(OSError):
-                os.kill(child, number)
+        some = children.get(waiting.pop(), ())
+        waiting += some
+        told += (one for one in some if one not in told)
+    for one in told:
+        with suppress(OSError):
+            os.kill(one, number)
     return told
+
+
+def _noted_workers() -> Iterator[int]:
+    """Workers that live, by what they have noted of themselves."""
+    folder = os.path.dirname(os.environ.get(_OPTIONS_FILE, ""))
+    for path in glob.glob(os.path.join(glob.escape(folder), f"{_NOTE}*")) if folder else ():
+        with suppress(OSError, ValueError):
+            with open(path, encoding="utf-8") as file:
+                name = file.read()
+            if is_here(name) and not is_gone(name):
+                yield int(number_of(name))
 
 
 def _see_workers_end(workers: list[int], until: float) -> None:
