@@ -226,10 +226,14 @@ def _trial(
         yield f"rendition  {made.name}: {said}"
     size = f"{row.width} x {row.height} {row.source_format}"
     yield f"image      {storage.redact(row.image)}: {size}, {seconds:.2f} s"
-    estimate = seconds * surveyed.rows / job.engine.images_at_once(job)
+    finished = 0 if fresh else min(len(FinishedRows(output)), surveyed.rows)
+    if finished:
+        yield f"finished   {finished} rows by earlier runs: what has not changed is not done again"
+    estimate = seconds * (surveyed.rows - finished) / job.engine.images_at_once(job)
     cost = job.engine.dollars_per_hour()
     price = "" if cost is None else f" and {_dollars(cost * estimate / 3600)} by list prices"
-    yield f"estimate   about {_duration(estimate)}{price}, if all images are like this one"
+    others = " for the others" if finished else ""
+    yield f"estimate   about {_duration(estimate)}{price}{others}, if all images are like this one"
 
 
 def _column_lines(columns: Columns, renditions: Renditions) -> Iterator[str]:

@@ -167,6 +167,15 @@ def test_check_does_everything_short_of_working(
     assert [path for path in shop.out.rglob("*") if path.is_file()] == []
 
 
+def test_check_says_how_many_rows_are_finished(filled_shop: FillShop, capsys: Any) -> None:
+    shop = filled_shop(3)
+    assert shop.run() == 0
+    for arguments, said in (((), True), (("--fresh",), False)):
+        capsys.readouterr()
+        assert shop.run("--check", *arguments) == 0
+        assert ("finished   3 rows by earlier runs" in capsys.readouterr().out) is said
+
+
 def test_check_shows_bad_rows_and_goes_on_to_a_good_one(shop: Shop, capsys: Any) -> None:
     shop.picture("b.png")
     shop.manifest("Bild,erode_size\na.png,41\nb.png,3\n")
