@@ -219,7 +219,7 @@ def test_the_job_that_dataflow_is_given(
     job["storage"]["s3"] = {"secret": "${gcp-secret:projects/my-project/secrets/s3/versions/1}"}
     cloud.job.write_text(yaml.safe_dump(job))
     monkeypatch.setenv("SECRET_MANAGER_EMULATOR_HOST", "127.0.0.1:9")
-    monkeypatch.setattr("alphabeam.pipelines.check.resolve", lambda value: value)
+    monkeypatch.setattr("alphabeam.pipelines.check.resolve", lambda value, _: value)
     assert cloud.run() == 0
     (id,) = cloud.service.jobs
     given = cloud.service.jobs[id]
