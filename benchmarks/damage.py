@@ -293,7 +293,7 @@ def covers(rng: Rng, _: list[Image]) -> Scene:
 
 
 KINDS: dict[str, Callable[[Rng, list[Image]], Scene]] = {
-    kind.__name__: kind for kind in (layouts, single, loops, faces, reflections, swatches, covers)
+    kind.__name__: kind for kind in (layouts, single, loops, reflections, swatches, covers, faces)
 }
 
 
