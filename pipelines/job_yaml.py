@@ -180,7 +180,7 @@ class Positions:
         """Takes a document's nodes.
 
         Raises:
-            JobFileError: A key stands in a mapping twice.
+            JobFileError: A key is given twice.
         """
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 
 import pytest
 
 from alphabeam.transforms.metadata import commit
-from tests.conftest import Shop
+from tests.conftest import Shop, encoded, product
 
 pytestmark = pytest.mark.slow
 
@@ -23,10 +24,13 @@ def arranged(shop: Shop, order: Order, count: int = COUNT) -> None:
     shop.manifest("id,image\n" + "\n".join(rows) + "\n")
 
 
-def night_of(count: int, shop: Shop) -> dict[int, bytes]:
-    """The first night: each id's own picture. Gives the cutouts by picture."""
+def night_of(count: int, shop: Shop, *, wider: int = 0) -> dict[int, bytes]:
+    """The first night: each id's own picture. Gives the cutouts by picture.
+
+    All are of one size, and so are their cutouts' files; or each is wider than the one before.
+    """
     for n in range(count):
-        shop.picture(f"images/{n}.png", n)
+        shop.picture(f"images/{n}.png", data=encoded(product(n, 80 + wider * n)))
     arranged(shop, lambda n: n, count)
     shop.write_job()
     assert shop.run() == 0
@@ -46,8 +50,11 @@ def assert_right(shop: Shop, order: Order, cutouts: dict[int, bytes], count: int
 @pytest.mark.parametrize(
     "order", [lambda n: n ^ 1, lambda n: (n + 1) % COUNT, lambda n: COUNT - 1 - n]
 )
-def test_swapped_and_rotated_pictures_are_not_done_again(shop: Shop, order: Order) -> None:
-    cutouts = night_of(COUNT, shop)
+@pytest.mark.parametrize("wider", [0, 8])
+def test_swapped_and_rotated_pictures_are_not_done_again(
+    shop: Shop, order: Order, wider: int
+) -> None:
+    cutouts = night_of(COUNT, shop, wider=wider)
     runs = {row["run_id"] for row in shop.records()}
     arranged(shop, order)
     assert shop.run() == 0
@@ -59,6 +66,22 @@ def killed_before_the_end(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(commit, "_put_failures", lambda *_: (_ for _ in ()).throw(OSError("killed")))
         assert shop.run() != 0
+
+
+def test_pictures_rotated_in_a_killed_night_and_then_touched_are_not_done_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their versions are new, so only their bytes tell what they are."""
+    cutouts = night_of(COUNT, shop, wider=8)
+    runs = {row["run_id"] for row in shop.records()}
+    order = lambda n: (n + 1) % COUNT  # noqa: E731
+    arranged(shop, order)
+    killed_before_the_end(shop, monkeypatch)
+    for n in range(COUNT):
+        os.utime(shop.folder / f"images/{n}.png", (1, 1))
+    assert shop.run() == 0
+    assert_right(shop, order, cutouts)
+    assert {row["run_id"] for row in shop.records()} == runs, "all of it is the first night's work"
 
 
 def test_a_new_first_picture_costs_one_though_the_night_is_killed(

@@ -17,7 +17,7 @@ _critical = 0
 class StoppingError(RowError):
     """The process is stopping; what is asked for is not begun."""
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *_: object) -> None:  # a pickle gives the code and the message
         super().__init__(
             ErrorCode.API_UNAVAILABLE, "the run is stopping, and buys nothing more; run it again"
         )

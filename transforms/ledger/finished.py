@@ -45,9 +45,7 @@ class Found(NamedTuple):
         complete: Whether it has a fingerprint and a quick key; version 0.1 wrote one of them.
         run_id: The run that finished it.
         cutout: As in `Row`, like the three that follow.
-        superseded: A run that was cut off has finished its id once more: its outputs may be that
-            run's.
-        kept: Its outputs are not there any more, but were kept; see `kept`.
+        doubtful: A run that was cut off may have written over its outputs; see `kept`.
     """
 
     place: int
@@ -58,8 +56,7 @@ class Found(NamedTuple):
     cutout_bytes: int | None
     mask: str | None
     mask_bytes: int | None
-    superseded: bool = False
-    kept: bool = False
+    doubtful: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,24 +126,29 @@ class FinishedRows:
         Of several it is the one with that id, so that its outputs need not be copied; or else the
         latest.
         """
-        superseded = False
+        again = False  # whether a later run has finished the id once more
         for place in self._keys.find(BY_ID, digest(id)):
             found = self._at(place)
             if found.key == quick_key:
-                return found._replace(superseded=True) if superseded else found
-            superseded = True
+                return found._replace(doubtful=again or self._was_kept(place))
+            again = True
         for place in self._keys.find(BY_QUICK_KEY, short_key(quick_key)):
             found = self._at(place)
             if found.key == quick_key:
-                return found
+                return found._replace(doubtful=self._was_kept(place))
         return None
 
-    def is_in_doubt(self, found: Found) -> bool:
-        """Whether a run that was cut off may have written over a row's outputs."""
-        if found.superseded or not self._kept:
-            return found.superseded
-        row = self.row(found.place)
-        return row.cutout_sha256 in self._kept or row.mask_sha256 in self._kept
+    def is_doubtful(self, row: Row) -> bool:
+        """Whether a run that was cut off may have written over a finished row's outputs."""
+        latest = self.with_id(row.id)
+        again = latest is not None and latest.fingerprint != row.fingerprint
+        return again or not self._kept.isdisjoint((row.cutout_sha256, row.mask_sha256))
+
+    def _was_kept(self, place: int) -> bool:
+        if not self._kept:  # nearly always, and the row need not be read
+            return False
+        row = self.row(place)
+        return not self._kept.isdisjoint((row.cutout_sha256, row.mask_sha256))
 
     def with_id(self, id: str) -> Row | None:
         """The row that was finished last under an id."""

@@ -15,7 +15,7 @@ from alphabeam.transforms.ledger.finished import FinishedRows
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.rows import Row
 
-__all__ = ["content_of", "is_whole", "keep"]
+__all__ = ["can_be_had", "content_of", "keep"]
 
 
 def keep(row: Row, source_sha256: str | None, finished: FinishedRows, output: Output) -> None:
@@ -64,21 +64,18 @@ def content_of(name: str, sha256: str | None, output: Output) -> tuple[bytes, bo
     return None if data is None or not _is(data, sha256 or "") else (data, False)
 
 
-def is_whole(row: Row, output: Output) -> bool | None:
-    """Whether a finished row's outputs are what was written; None if some were kept aside only.
+def can_be_had(row: Row, output: Output) -> bool:
+    """Whether a finished row's outputs are what was written, in their places or kept aside.
 
     Raises:
         RowError: The store refuses.
     """
-    there = True
-    for name, sha256 in ((row.cutout, row.cutout_sha256), (row.mask, row.mask_sha256)):
-        if name is None:
-            continue
-        found = content_of(name, sha256, output) if sha256 else None
-        if found is None:
-            return False
-        there &= found[1]
-    return there or None
+    written = ((row.cutout, row.cutout_sha256), (row.mask, row.mask_sha256))
+    return all(
+        bool(sha256) and content_of(name, sha256, output) is not None
+        for name, sha256 in written
+        if name is not None
+    )
 
 
 def _read(output: Output, uri: str) -> bytes | None:

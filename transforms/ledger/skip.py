@@ -18,7 +18,7 @@ from alphabeam.transforms.errors import ErrorCode, RowError
 from alphabeam.transforms.images.kinds import kind_of
 from alphabeam.transforms.images.source_tags import tags_of
 from alphabeam.transforms.ledger.finished import Finished, FinishedRows, Found
-from alphabeam.transforms.ledger.kept import content_of, is_whole, keep
+from alphabeam.transforms.ledger.kept import can_be_had, content_of, keep
 from alphabeam.transforms.metadata.keys import BrokenFileError
 from alphabeam.transforms.output import Output
 from alphabeam.transforms.pool import Overlap, Stage
@@ -160,7 +160,7 @@ class LookUp:
                 sha256 = row.source_sha256 or whole.source_sha256
                 both = keys_of(self.backend, row._replace(source_sha256=sha256))
                 keys = next((one for one in both if one.backend == whole.backend), both[-1])
-            return _adopt(whole, row, keys, rows, self.finished.output, kept=found.kept)
+            return _adopt(whole, row, keys, rows, self.finished.output, doubtful=found.doubtful)
         except _DamagedError:
             return row
         except BrokenFileError:
@@ -173,7 +173,7 @@ class LookUp:
         output = self.finished.output
         return (
             found.complete
-            and not found.kept
+            and not found.doubtful
             and found.cutout in (None, output.cutout(row.id))
             and found.mask in (None, output.mask(row.id))
         )
@@ -193,9 +193,12 @@ class _LookUpContent:
             try:
                 for row in keys_of(self.backend, picture.row):
                     found = finished.with_fingerprint(row.fingerprint or "")
-                    if found is None or not (_is_there(found, output) or is_whole(found, output)):
+                    if found is None:
                         continue
-                    row = _adopt(found, picture.row, row, finished, output, kept=True)
+                    doubtful = finished.is_doubtful(found) or not _is_there(found, output)
+                    if doubtful and not can_be_had(found, output):
+                        continue
+                    row = _adopt(found, picture.row, row, finished, output, doubtful=doubtful)
                     second = self.backend.second
                     if second is None or not second.wants(row):
                         return Picture(row, limits=picture.limits)
@@ -234,11 +237,9 @@ def look_up(
         found = finished.with_quick_key(keys.quick_key, row.id) if keys.quick_key else None
         if found is None:
             continue
-        if not finished.is_in_doubt(found) and _is_there(found, output):
-            return row, found
-        whole = is_whole(finished.row(found.place), output)
-        if whole is not False:
-            return row, found._replace(kept=whole is None)
+        doubtful = found.doubtful or not _is_there(found, output)
+        if not doubtful or can_be_had(finished.row(found.place), output):
+            return row, found._replace(doubtful=doubtful)
     return row, None
 
 
@@ -275,7 +276,7 @@ class _DamagedError(Exception):
 
 
 def _adopt(
-    found: Row, row: Row, keys: Row, finished: FinishedRows, output: Output, *, kept: bool
+    found: Row, row: Row, keys: Row, finished: FinishedRows, output: Output, *, doubtful: bool
 ) -> Row:
     """The finished row under the manifest's id, line and columns, its outputs named to match.
 
@@ -285,7 +286,7 @@ def _adopt(
         keys: Has the fingerprint and the quick key that belong to the manifest's row.
         finished: The output's finished rows.
         output: The job's output.
-        kept: Outputs of the right name may hold something else by now.
+        doubtful: Outputs of the right name may hold something else by now.
 
     Raises:
         _DamagedError: An output that would be copied is not what was written.
@@ -294,7 +295,7 @@ def _adopt(
     def named(
         name: str | None, size: int | None, sha256: str | None, new: str
     ) -> tuple[str | None, int | None, str | None]:
-        if name is None or (name == new and not kept):
+        if name is None or (name == new and not doubtful):
             return name, size, sha256
         there = content_of(name, sha256, output)
         if there is None:
@@ -307,16 +308,16 @@ def _adopt(
             rgba = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA).astype(np.uint8)
             tags = tags_of(kind_of(data), data).kept(output.source_metadata)
             data = encode_cutout(rgba, output.cutout_format, tags)
-        keep(row, found.source_sha256, finished, output)
         output.put(output.uri(new), data)
         return new, len(data), hashlib.sha256(data).hexdigest()
 
+    own = (output.cutout(row.id), output.mask(row.id))
+    if doubtful or (found.cutout, found.mask) != own:
+        keep(row, found.source_sha256, finished, output)
     cutout, cutout_bytes, cutout_sha256 = named(
-        found.cutout, found.cutout_bytes, found.cutout_sha256, output.cutout(row.id)
+        found.cutout, found.cutout_bytes, found.cutout_sha256, own[0]
     )
-    mask, mask_bytes, mask_sha256 = named(
-        found.mask, found.mask_bytes, found.mask_sha256, output.mask(row.id)
-    )
+    mask, mask_bytes, mask_sha256 = named(found.mask, found.mask_bytes, found.mask_sha256, own[1])
     return found._replace(
         id=row.id,
         image=row.image,

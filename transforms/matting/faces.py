@@ -23,7 +23,7 @@ __all__ = ["Faces", "fill_faces"]
 # Set on drawn and rendered plates, pans, clocks, mirrors and hoops; see benchmarks/damage.py.
 _SUBJECT = 0.5  # the network's alpha above it
 _LARGE = 2e-3  # of the picture, at least, is a face;
-_SHARE = 0.2  # and so much of it and its rim
+_SHARE = 0.2  # and so much of it and all that is subject
 _ROUND = 0.93  # intersection over union with an ellipse, at least
 _NEAR, _BESIDE = 3, 4  # pixels from the rim, and so many pixels there, are looked at on each side;
 _FAR = 0.3  # and as many others up to so much of the face's width away from it
@@ -100,6 +100,8 @@ def _kind_of(
     cv2.ellipse(drawn, ellipse, 1, cv2.FILLED)
     if np.count_nonzero(shape & drawn) < _ROUND * np.count_nonzero(shape | drawn):
         return ""
+    if np.count_nonzero(hole) < _SHARE * np.count_nonzero(shape | subject):
+        return ""
     across = float(np.sqrt(ellipse[1][0] * ellipse[1][1]))
     points = outline[:: len(outline) // _ANGLES, 0].astype(np.float32)
     ways = points - np.array(ellipse[0], np.float32)
@@ -110,8 +112,6 @@ def _kind_of(
         if (pair := _across_rim(point, way, across, hole, subject, open_air)) is not None
     ]
     if len(pairs) < _SEEN:
-        return ""
-    if np.count_nonzero(hole) < _SHARE * np.count_nonzero(shape | subject):
         return ""
     inner, outer = (np.stack(some) for some in zip(*pairs, strict=True))
     # A rim's own shadow is a band beside it, and farther away the light may be another one.

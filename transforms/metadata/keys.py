@@ -254,10 +254,10 @@ def _without_marker(
     The index is written before the marker, and a run's groups are removed after it. So a run that
     has an index and no groups was whole.
     """
-    indexed = {output.metadata(uri.rsplit("/", 2)[1]) for uri in output.key_files()}
-    grouped = {output.metadata(uri.rsplit("/", 2)[1]) for uri in groups}
     there = {uri.rpartition("/")[0] for uri in committed if uri.endswith(".parquet")}
-    lost = (indexed & there) - grouped - whole
+    lost = there - whole - {output.metadata(uri.rsplit("/", 2)[1]) for uri in groups}
+    if lost:
+        lost &= {output.metadata(uri.rsplit("/", 2)[1]) for uri in output.key_files()}
     for folder in lost:
         _logger.warning(
             "%s has lost its _SUCCESS; its rows count as finished", storage.redact(folder)
